@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels/registry.c - the tables of kernels/kernels.h; the only place where a variant exists. */
+#include "kernels.h"
+
+varve_sha256_compress_fn varve_sha256_scalar;
+
+const struct varve_sha256_row varve_sha256_rows[] = {
+    {"scalar", 0, 1, varve_sha256_scalar},
+};
+const size_t varve_sha256_row_count = sizeof varve_sha256_rows / sizeof varve_sha256_rows[0];

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/findings.c - the table of codes and the counters of one layer. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codes.h"
+
+#define STORED true
+#define DECODED false
+static const struct varve_code_info code_table[VARVE_CODE_COUNT] = {
+#define FINDING(id, code, where, text) {code, text, VARVE_OK, true, where},
+#define CONTRADICTION(id, code, where, text) {code, text, VARVE_MISMATCH, true, where},
+#define FAULT(id, code, status, where, text) {code, text, VARVE_##status, false, where},
+#include "findings.def"
+#undef FINDING
+#undef CONTRADICTION
+#undef FAULT
+};
+#undef STORED
+#undef DECODED
+
+size_t varve_code_count(void) {
+    return VARVE_CODE_COUNT;
+}
+
+const struct varve_code_info *varve_code_at(size_t index) {
+    assert(index < VARVE_CODE_COUNT);
+    return &code_table[index];
+}
+
+struct varve_fault varve_fault_of(enum varve_code code, uint64_t offset) {
+    const struct varve_code_info *info = &code_table[code];
+    assert(!info->finding || info->status == VARVE_MISMATCH);
+    return (struct varve_fault){
+        .code = info->code,
+        .message = info->text,
+        .status = info->status,
+        .offset_stored = info->stored ? offset : VARVE_NO_OFFSET,
+        .offset_decoded = info->stored ? VARVE_NO_OFFSET : offset,
+    };
+}
+
+struct counter {
+    uint64_t count;
+    uint64_t offset;
+    char *entry;
+    size_t entry_bytes;
+};
+
+struct varve_findings {
+    struct counter counters[VARVE_CODE_COUNT];
+    size_t found;
+};
+
+enum varve_status varve_findings_open(struct varve_findings **findings) {
+    *findings = calloc(1, sizeof **findings);
+    return *findings ? VARVE_OK : VARVE_ERROR;
+}
+
+void varve_findings_reset(struct varve_findings *findings) {
+    for (size_t i = 0; i < VARVE_CODE_COUNT; i++) {
+        if (findings->counters[i].count) {
+            free(findings->counters[i].entry);
+        }
+    }
+    memset(findings, 0, sizeof *findings);
+}
+
+void varve_findings_close(struct varve_findings *findings) {
+    if (findings) {
+        varve_findings_reset(findings);
+        free(findings);
+    }
+}
+
+void varve_findings_add(struct varve_findings *findings, enum varve_code code, uint64_t count,
+                        uint64_t offset, const void *entry, size_t entry_bytes) {
+    assert(code_table[code].finding);
+    if (!findings || !count) {
+        return;
+    }
+    struct counter *counter = &findings->counters[code];
+    if (!counter->count) {
+        findings->found++;
+        counter->offset = offset;
+        if (entry) {
+            counter->entry = malloc(entry_bytes ? entry_bytes : 1);
+            if (counter->entry) {
+                memcpy(counter->entry, entry, entry_bytes);
+                counter->entry_bytes = entry_bytes;
+            }
+        }
+    }
+    counter->count += count;
+}
+
+bool varve_findings_contradict(const struct varve_findings *findings, struct varve_fault *fault) {
+    for (size_t i = 0; i < VARVE_CODE_COUNT; i++) {
+        if (findings->counters[i].count && code_table[i].status == VARVE_MISMATCH) {
+            if (fault) {
+                *fault = varve_fault_of((enum varve_code)i, findings->counters[i].offset);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t varve_findings_count(const struct varve_findings *findings) {
+    return findings->found;
+}
+
+struct varve_finding varve_findings_at(const struct varve_findings *findings, size_t index) {
+    assert(index < findings->found);
+    size_t code = 0;
+    for (size_t seen = 0;; code++) {
+        if (findings->counters[code].count && seen++ == index) {
+            break;
+        }
+    }
+    const struct counter *counter = &findings->counters[code];
+    return (struct varve_finding){&code_table[code], counter->count, counter->offset,
+                                  counter->entry, counter->entry_bytes};
+}
