@@ -42,15 +42,19 @@ struct varve_fault varve_fault_of(enum varve_code code, uint64_t offset) {
 }
 
 struct counter {
+    enum varve_code code;
     uint64_t count;
     uint64_t offset;
     char *entry;
     size_t entry_bytes;
 };
 
+/* Few codes are found in a layer, and many layers' findings wait at once: a list of those found,
+ * and for each code its place in it. */
 struct varve_findings {
-    struct counter counters[VARVE_CODE_COUNT];
-    size_t found;
+    struct counter *counters; /* in order of appearance */
+    size_t found, room;
+    uint16_t place[VARVE_CODE_COUNT]; /* + 1; 0 = not found */
 };
 
 enum varve_status varve_findings_open(struct varve_findings **findings) {
@@ -59,19 +63,36 @@ enum varve_status varve_findings_open(struct varve_findings **findings) {
 }
 
 void varve_findings_reset(struct varve_findings *findings) {
-    for (size_t i = 0; i < VARVE_CODE_COUNT; i++) {
-        if (findings->counters[i].count) {
-            free(findings->counters[i].entry);
-        }
+    for (size_t i = 0; i < findings->found; i++) {
+        findings->place[findings->counters[i].code] = 0;
+        free(findings->counters[i].entry);
     }
-    memset(findings, 0, sizeof *findings);
+    findings->found = 0;
 }
 
 void varve_findings_close(struct varve_findings *findings) {
     if (findings) {
         varve_findings_reset(findings);
+        free(findings->counters);
         free(findings);
     }
+}
+
+/* A new counter for `code`, or NULL where memory was refused: the finding is lost then. */
+static struct counter *new_counter(struct varve_findings *findings, enum varve_code code) {
+    if (findings->found == findings->room) {
+        size_t room = findings->room ? 2 * findings->room : 8;
+        struct counter *counters = realloc(findings->counters, room * sizeof *counters);
+        if (!counters) {
+            return NULL;
+        }
+        findings->counters = counters;
+        findings->room = room;
+    }
+    struct counter *counter = &findings->counters[findings->found++];
+    *counter = (struct counter){.code = code};
+    findings->place[code] = (uint16_t)findings->found;
+    return counter;
 }
 
 void varve_findings_add(struct varve_findings *findings, enum varve_code code, uint64_t count,
@@ -80,26 +101,29 @@ void varve_findings_add(struct varve_findings *findings, enum varve_code code, u
     if (!findings || !count) {
         return;
     }
-    struct counter *counter = &findings->counters[code];
-    if (!counter->count) {
-        findings->found++;
-        counter->offset = offset;
-        if (entry) {
-            counter->entry = malloc(entry_bytes ? entry_bytes : 1);
-            if (counter->entry) {
-                memcpy(counter->entry, entry, entry_bytes);
-                counter->entry_bytes = entry_bytes;
-            }
-        }
+    if (findings->place[code]) {
+        findings->counters[findings->place[code] - 1].count += count;
+        return;
     }
-    counter->count += count;
+    struct counter *counter = new_counter(findings, code);
+    if (!counter) {
+        return;
+    }
+    counter->count = count;
+    counter->offset = offset;
+    counter->entry = entry ? malloc(entry_bytes ? entry_bytes : 1) : NULL;
+    if (counter->entry) {
+        memcpy(counter->entry, entry, entry_bytes);
+        counter->entry_bytes = entry_bytes;
+    }
 }
 
 bool varve_findings_contradict(const struct varve_findings *findings, struct varve_fault *fault) {
-    for (size_t i = 0; i < VARVE_CODE_COUNT; i++) {
-        if (findings->counters[i].count && code_table[i].status == VARVE_MISMATCH) {
+    for (size_t code = 0; code < VARVE_CODE_COUNT; code++) {
+        if (findings->place[code] && code_table[code].status == VARVE_MISMATCH) {
             if (fault) {
-                *fault = varve_fault_of((enum varve_code)i, findings->counters[i].offset);
+                *fault = varve_fault_of((enum varve_code)code,
+                                        findings->counters[findings->place[code] - 1].offset);
             }
             return true;
         }
@@ -115,11 +139,11 @@ struct varve_finding varve_findings_at(const struct varve_findings *findings, si
     assert(index < findings->found);
     size_t code = 0;
     for (size_t seen = 0;; code++) {
-        if (findings->counters[code].count && seen++ == index) {
+        if (findings->place[code] && seen++ == index) {
             break;
         }
     }
-    const struct counter *counter = &findings->counters[code];
+    const struct counter *counter = &findings->counters[findings->place[code] - 1];
     return (struct varve_finding){&code_table[code], counter->count, counter->offset,
                                   counter->entry, counter->entry_bytes};
 }

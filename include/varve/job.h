@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* varve/job.h - one layer's way through the pipeline: read, decode, split, digest, judge.
+ *
+ * Jobs of one thread share a SHA-256 context and advance together, a chunk each a step, so that the
+ * digests of many layers fill the lanes:
+ *
+ *     varve_job_begin(job[i], fd[i], claim...);
+ *     do varve_jobs_advance(jobs, count); while (some job is not done);
+ *
+ * Three results are kept apart: the blob's digest (always to the physical end of the file), the
+ * decoding, and the tar. What fails in a later one never stops an earlier one.
+ */
+#ifndef VARVE_JOB_H
+#define VARVE_JOB_H
+
+#include "varve/base.h"
+#include "varve/budget.h"
+#include "varve/decode.h"
+#include "varve/findings.h"
+#include "varve/ladder.h"
+#include "varve/sha256.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a layer is. A compressed tar bears its compression's name; content that is no tar is OTHER.
+ */
+enum varve_format {
+    VARVE_FORMAT_GZIP,
+    VARVE_FORMAT_ZSTD,
+    VARVE_FORMAT_TAR,
+    VARVE_FORMAT_EMPTY,
+    VARVE_FORMAT_OTHER
+};
+VARVE_API const char *varve_format_name(enum varve_format format);
+
+enum varve_check { VARVE_CHECK_NONE, VARVE_CHECK_OK, VARVE_CHECK_MISMATCH };
+VARVE_API const char *varve_check_name(enum varve_check check);
+
+/* What was claimed of a layer against what was found. NONE: nothing was claimed, or not computed.
+ */
+struct varve_checks {
+    enum varve_check name;
+    enum varve_check size;
+    enum varve_check diffid;
+    enum varve_check media_type;
+};
+
+/* The result of one layer. Rungs, facets, counts that were not computed are absent (bits clear,
+ * `has_*` false), never guessed. */
+struct varve_layer {
+    const char *name; /* the claimed name, or the path given */
+    const char *source;
+    bool cached;
+    bool complete; /* false after VARVE_ERROR: nothing below but `fault` stands */
+    uint64_t bytes_stored;
+    uint64_t bytes_decoded;
+    bool has_format;
+    enum varve_format format;
+    enum varve_compression compression;
+    enum varve_status status;
+    struct varve_fault fault; /* why status is not OK */
+    struct varve_rungs rungs;
+    struct varve_facets facets;
+    bool has_entries;
+    uint64_t entry_count;
+    struct varve_checks checks;
+    const struct varve_findings *findings;
+    const char *encoder; /* guesses: see varve_decoder_info and varve_tar_writer; NULL: not made */
+    const char *writer;
+};
+
+struct varve_job_options {
+    struct varve_budget *budget;
+    enum varve_tier tier;
+    enum varve_rung deepest_rung; /* how far down to go; BLOB: no decoding */
+    uint64_t max_decoded_bytes;   /* 0 = 2^40 */
+    size_t chunk_bytes;           /* stored and decoded bytes a step; 0 = 65536 */
+};
+
+struct varve_job;
+
+/* VARVE_OK; VARVE_UNSUPPORTED (tier); VARVE_ERROR (no memory). `sha256` must outlive the job and
+ * serve the same thread. `options` NULL: AUTO tier, all rungs. */
+VARVE_API enum varve_status varve_job_open(struct varve_job **job, struct varve_sha256 *sha256,
+                                           const struct varve_job_options *options);
+VARVE_API void varve_job_close(struct varve_job *job);
+
+/* Begins the layer behind `fd`, which stays the caller's and must live until the job is done.
+ * `name` and `source` are kept by pointer. A `name` of the form "sha256:<hex>" or "sha512:<hex>" is
+ * checked. */
+VARVE_API void varve_job_begin(struct varve_job *job, int fd, const char *name, const char *source);
+
+/* Advances jobs that are not done by one step each; then flushes their SHA-256 context, which must
+ * be the same for all. */
+VARVE_API void varve_jobs_advance(struct varve_job *const *jobs, size_t count);
+
+/* True when there is nothing more to do. A job that never began is done. */
+VARVE_API bool varve_job_done(const struct varve_job *job);
+
+/* Stored bytes read so far. */
+VARVE_API uint64_t varve_job_bytes(const struct varve_job *job);
+
+/* Holds a claim against a finished job: may turn checks and status to mismatch or malformed. Call
+ * it once per claim. `diffid` NULL: none claimed. */
+VARVE_API void varve_job_check(struct varve_job *job, uint64_t size, const char *media_type,
+                               const uint8_t *diffid);
+
+/* The result; valid until the next begin or close. */
+VARVE_API const struct varve_layer *varve_job_layer(const struct varve_job *job);
+
+/* The entries of a finished job, in archive order (see varve_ladder_each). */
+VARVE_API void varve_job_each_entry(const struct varve_job *job,
+                                    void (*each)(void *cookie,
+                                                 const struct varve_ladder_entry *entry),
+                                    void *cookie);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* varve/scan.h - all blobs of a catalog through the pipeline, on a team of threads.
+ *
+ * Layers are taken largest stored size first, ties by name, and reported in that order, through a
+ * bounded window; then images in the catalog's order. Neither results nor order depend on the
+ * number of threads or the CPU. One bad blob never stops a scan.
+ */
+#ifndef VARVE_SCAN_H
+#define VARVE_SCAN_H
+
+#include "varve/base.h"
+#include "varve/catalog.h"
+#include "varve/job.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct varve_scan_options {
+    unsigned threads;     /* 0 = varve_thread_default() */
+    enum varve_tier tier; /* 0 = AUTO */
+    enum varve_sha256_engine engine;
+    enum varve_rung deepest_rung; /* BLOB scrubs without decoding; CONTENT is the whole ladder */
+    uint64_t memory_bytes;        /* budget; 0 = 1 GiB */
+    uint64_t max_decoded_bytes;   /* 0 = 2^40 */
+    size_t chunk_bytes;           /* 0 = 65536 */
+    bool entries;                 /* give each layer's entries to the report */
+};
+
+/* Threads a scan uses by itself: CPU affinity or cgroup quota, whichever is smaller; >= 1. */
+VARVE_API unsigned varve_thread_default(void);
+
+/* How far a scan is. Called from one of its threads, some times a second. */
+struct varve_progress {
+    uint64_t bytes_done, bytes_total; /* stored bytes; totals as far as sizes are known */
+    uint64_t layers_done, layers_total;
+};
+
+/* One layer of an image after the scan: its claim, and how the claim fared. */
+struct varve_image_layer {
+    size_t claim;
+    enum varve_status status; /* of the layer against this claim */
+    struct varve_checks checks;
+};
+
+/* What the scan reports to. Calls come one at a time, from any of its threads. NULL members are
+ * skipped. */
+struct varve_report {
+    /* A layer's result; `job` gives its entries (varve_job_each_entry) where options.entries asked
+     * for them, else NULL. `blob` is its number in the catalog. Valid during the call. */
+    void (*layer)(void *cookie, const struct varve_layer *layer, size_t blob,
+                  const struct varve_job *job);
+    /* An image, after all layers. status: the worst of its documents and layers. */
+    void (*image)(void *cookie, const struct varve_image *image, enum varve_status status,
+                  const struct varve_image_layer *layers);
+    void (*progress)(void *cookie, const struct varve_progress *progress);
+};
+
+/* Figures of a scan. */
+struct varve_scan_summary {
+    uint64_t images[6]; /* by enum varve_status; attestations apart */
+    uint64_t attestations;
+    uint64_t layers[6];        /* distinct blobs, by status */
+    uint64_t layer_references; /* layers of all images */
+    uint64_t errors;           /* of the catalog */
+    uint64_t mismatches;       /* layers with any check that failed, whatever their status */
+    uint64_t bytes_stored, bytes_decoded, entries;
+    bool interrupted;
+    double seconds;
+    unsigned threads;
+    uint64_t memory_peak_bytes; /* of the budget */
+};
+
+struct varve_scan;
+
+/* VARVE_OK; VARVE_UNSUPPORTED (tier or engine); VARVE_ERROR (no memory). The catalog must outlive
+ * the scan and is not changed. `options` NULL: all defaults, whole ladder. */
+VARVE_API enum varve_status varve_scan_open(struct varve_scan **scan,
+                                            const struct varve_catalog *catalog,
+                                            const struct varve_scan_options *options);
+VARVE_API void varve_scan_close(struct varve_scan *scan);
+
+/* Runs the scan to its end, or until cancelled; once per scan. VARVE_OK, or VARVE_ERROR (no memory,
+ * no threads): then what was reported so far still stands. */
+VARVE_API enum varve_status varve_scan_run(struct varve_scan *scan,
+                                           struct varve_scan_summary *summary,
+                                           const struct varve_report *report, void *cookie);
+
+/* Ends a running scan soon: layers in flight are dropped, those done are reported. From any thread
+ * or signal handler. */
+VARVE_API void varve_scan_cancel(struct varve_scan *scan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/name_map.c - strings to small numbers. */
+#include "name_map.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static uint64_t rotate_left(uint64_t x, unsigned n) {
+    return x << n | x >> (64 - n);
+}
+
+static void sip_rounds(uint64_t v[4], int rounds) {
+    while (rounds-- > 0) {
+        v[0] += v[1], v[1] = rotate_left(v[1], 13) ^ v[0], v[0] = rotate_left(v[0], 32);
+        v[2] += v[3], v[3] = rotate_left(v[3], 16) ^ v[2];
+        v[0] += v[3], v[3] = rotate_left(v[3], 21) ^ v[0];
+        v[2] += v[1], v[1] = rotate_left(v[1], 17) ^ v[2], v[2] = rotate_left(v[2], 32);
+    }
+}
+
+uint64_t varve_siphash(const uint64_t key[2], const void *data, size_t data_bytes) {
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
+                     key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
+    const uint8_t *p = data;
+    for (size_t left = data_bytes;; left -= 8, p += 8) {
+        uint64_t word = 0;
+        bool last = left < 8;
+        if (last) {
+            word = (uint64_t)data_bytes << 56;
+        }
+        for (size_t i = 0; i < (last ? left : 8); i++) {
+            word |= (uint64_t)p[i] << 8 * i;
+        }
+        v[3] ^= word;
+        sip_rounds(v, 2);
+        v[0] ^= word;
+        if (last) {
+            break;
+        }
+    }
+    v[2] ^= 0xff;
+    sip_rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+void varve_name_map_free(struct varve_name_map *map) {
+    for (size_t i = 0; i < map->count; i++) {
+        free(map->names[i]);
+    }
+    free(map->names);
+    free(map->slots);
+    memset(map, 0, sizeof *map);
+}
+
+/* The slot that holds the name or, where it is not there, the free one it would take. */
+static uint32_t *slot_of(const struct varve_name_map *map, const char *name) {
+    size_t mask = map->slots_room - 1;
+    for (size_t i = varve_siphash(map->key, name, strlen(name)) & mask;; i = (i + 1) & mask) {
+        if (!map->slots[i] || strcmp(map->names[map->slots[i] - 1], name) == 0) {
+            return &map->slots[i];
+        }
+    }
+}
+
+/* Room for one name more, with at most half of the slots taken. */
+static bool grow(struct varve_name_map *map) {
+    if (map->count == map->names_room) {
+        size_t room = map->names_room ? 2 * map->names_room : 64;
+        char **names = realloc(map->names, room * sizeof *names);
+        if (!names) {
+            return false;
+        }
+        map->names = names;
+        map->names_room = room;
+    }
+    if (2 * (map->count + 1) <= map->slots_room) {
+        return true;
+    }
+    size_t room = map->slots_room ? 2 * map->slots_room : 256;
+    uint32_t *slots = calloc(room, sizeof *slots);
+    if (!slots) {
+        return false;
+    }
+    if (!map->slots && getrandom(map->key, sizeof map->key, GRND_NONBLOCK) < 0) {
+        map->key[0] = (uint64_t)(uintptr_t)slots; /* early boot: better than a constant */
+    }
+    free(map->slots);
+    map->slots = slots;
+    map->slots_room = room;
+    for (uint32_t i = 0; i < map->count; i++) {
+        *slot_of(map, map->names[i]) = i + 1;
+    }
+    return true;
+}
+
+uint32_t varve_name_map_add(struct varve_name_map *map, bool *added, const char *name) {
+    if (added) {
+        *added = false;
+    }
+    uint32_t found = varve_name_map_find(map, name);
+    if (found != VARVE_NAME_NONE) {
+        return found;
+    }
+    char *copy = NULL;
+    if (map->count >= VARVE_NAME_NONE - 1 || !grow(map) || !(copy = strdup(name))) {
+        return VARVE_NAME_NONE;
+    }
+    *slot_of(map, name) = (uint32_t)map->count + 1;
+    map->names[map->count] = copy;
+    if (added) {
+        *added = true;
+    }
+    return (uint32_t)map->count++;
+}
+
+uint32_t varve_name_map_find(const struct varve_name_map *map, const char *name) {
+    if (!map->slots) {
+        return VARVE_NAME_NONE;
+    }
+    return *slot_of(map, name) - 1; /* 0 - 1 is VARVE_NAME_NONE */
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/oci_json.c - OCI and Docker documents, read strictly. */
+#include "oci_json.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "codes.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool is_one_of(const char *text, const char *const *names, size_t name_count) {
+    for (size_t i = 0; i < name_count; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool varve_media_type_is_index(const char *media_type) {
+    static const char *const names[] = {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    };
+    return is_one_of(media_type, names, COUNT_OF(names));
+}
+
+bool varve_media_type_is_manifest(const char *media_type) {
+    static const char *const names[] = {
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    };
+    return is_one_of(media_type, names, COUNT_OF(names));
+}
+
+bool varve_media_type_is_config(const char *media_type) {
+    static const char *const names[] = {
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+    };
+    return is_one_of(media_type, names, COUNT_OF(names));
+}
+
+static bool refuse(struct varve_fault *fault, enum varve_code code) {
+    *fault = varve_fault_of(code, VARVE_NO_OFFSET);
+    return false;
+}
+
+static json_t *load(struct varve_fault *fault, const uint8_t *data, size_t data_bytes) {
+    json_error_t error;
+    json_t *root =
+        json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!root) {
+        bool memory = json_error_code(&error) == json_error_out_of_memory;
+        uint64_t offset = error.position < 0 ? VARVE_NO_OFFSET : (uint64_t)error.position;
+        *fault = varve_fault_of(memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_JSON, offset);
+    }
+    return root;
+}
+
+/* A string without a NUL inside, or NULL. */
+static const char *plain_string(const json_t *value) {
+    const char *text = json_string_value(value);
+    return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
+/* True where some key of `object` is one of `names` but for its case. */
+static bool has_case_variant(json_t *object, const char *const *names, size_t name_count) {
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(object, key, value) {
+        for (size_t i = 0; i < name_count; i++) {
+            if (strcasecmp(key, names[i]) == 0 && strcmp(key, names[i]) != 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* "os/architecture[/variant]"; left empty where it is not told or too long to be one. */
+static void read_platform(char *text, size_t text_bytes, const json_t *object) {
+    const char *os = plain_string(json_object_get(object, "os"));
+    const char *architecture = plain_string(json_object_get(object, "architecture"));
+    const char *variant = plain_string(json_object_get(object, "variant"));
+    text[0] = 0;
+    if (os && architecture && *os) {
+        int n = snprintf(text, text_bytes, "%s/%s%s%s", os, architecture,
+                         variant && *variant ? "/" : "", variant ? variant : "");
+        if (n < 0 || (size_t)n >= text_bytes) {
+            text[0] = 0;
+        }
+    }
+}
+
+/* Whether a digest is of the spec's general form but of an algorithm that varve does not compute.
+ */
+static bool is_foreign_digest(const char *text) {
+    size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+._-");
+    return name > 0 && text[name] == ':' && strncmp(text, "sha256:", 7) != 0 &&
+           strncmp(text, "sha512:", 7) != 0 && text[name + 1] != 0 &&
+           strspn(text + name + 1,
+                  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=_-") ==
+               strlen(text + name + 1);
+}
+
+static void read_descriptor(struct varve_descriptor *out, json_t *object) {
+    static const char *const keys[] = {"mediaType", "digest", "size"};
+    memset(out, 0, sizeof *out);
+    const char *digest = plain_string(json_object_get(object, "digest"));
+    json_t *size = json_object_get(object, "size");
+    out->media_type = plain_string(json_object_get(object, "mediaType"));
+    if (json_is_object(object) && has_case_variant(object, keys, COUNT_OF(keys))) {
+        refuse(&out->fault, VARVE_CODE_OCI_AMBIGUOUS);
+        return;
+    }
+    if (digest && is_foreign_digest(digest)) {
+        refuse(&out->fault, VARVE_CODE_OCI_ALGORITHM);
+        return;
+    }
+    if (!out->media_type || !digest || !json_is_integer(size) || json_integer_value(size) < 0 ||
+        !varve_digest_name_parse(&out->digest, digest, strlen(digest))) {
+        refuse(&out->fault, VARVE_CODE_OCI_DESCRIPTOR);
+        return;
+    }
+    out->size = (uint64_t)json_integer_value(size);
+    json_t *annotations = json_object_get(object, "annotations");
+    out->ref = plain_string(json_object_get(annotations, "org.opencontainers.image.ref.name"));
+    const char *type = plain_string(json_object_get(annotations, "vnd.docker.reference.type"));
+    out->attestation = type && strcmp(type, "attestation-manifest") == 0;
+    read_platform(out->platform, sizeof out->platform, json_object_get(object, "platform"));
+}
+
+/* What the document is by its shape, held against what it says it is. */
+static bool classify(enum varve_document_kind *kind, struct varve_fault *fault, json_t *root) {
+    static const char *const keys[] = {"mediaType", "manifests", "layers", "config", "fsLayers"};
+    if (!json_is_object(root)) {
+        return refuse(fault, VARVE_CODE_OCI_SHAPE);
+    }
+    json_t *type_value = json_object_get(root, "mediaType");
+    const char *type = plain_string(type_value);
+    bool index = json_object_get(root, "manifests") != NULL;
+    bool manifest = json_object_get(root, "layers") || json_object_get(root, "config");
+    if (has_case_variant(root, keys, COUNT_OF(keys)) || (index && manifest)) {
+        return refuse(fault, VARVE_CODE_OCI_AMBIGUOUS);
+    }
+    if (!index && !manifest && json_object_get(root, "fsLayers")) {
+        return refuse(fault, VARVE_CODE_OCI_SCHEMA1);
+    }
+    if ((!index && !manifest) || (type_value && !type) ||
+        (type && index && varve_media_type_is_manifest(type)) ||
+        (type && manifest && varve_media_type_is_index(type))) {
+        return refuse(fault, VARVE_CODE_OCI_SHAPE);
+    }
+    *kind = index ? VARVE_DOCUMENT_INDEX : VARVE_DOCUMENT_MANIFEST;
+    return true;
+}
+
+bool varve_document_parse(struct varve_document *document, struct varve_fault *fault,
+                          const uint8_t *data, size_t data_bytes) {
+    memset(document, 0, sizeof *document);
+    document->root = load(fault, data, data_bytes);
+    if (!document->root) {
+        return false;
+    }
+    bool good = classify(&document->kind, fault, document->root);
+    if (good) {
+        bool index = document->kind == VARVE_DOCUMENT_INDEX;
+        json_t *children = json_object_get(document->root, index ? "manifests" : "layers");
+        document->child_count = json_array_size(children);
+        document->children = calloc(document->child_count + 1, sizeof *document->children);
+        if (!json_is_array(children)) {
+            good = refuse(fault, VARVE_CODE_OCI_SHAPE);
+        } else if (!document->children) {
+            good = refuse(fault, VARVE_CODE_NO_MEMORY);
+        } else {
+            for (size_t i = 0; i < document->child_count; i++) {
+                read_descriptor(&document->children[i], json_array_get(children, i));
+            }
+            read_descriptor(&document->config, json_object_get(document->root, "config"));
+        }
+    }
+    if (!good) {
+        varve_document_free(document);
+    }
+    return good;
+}
+
+void varve_document_free(struct varve_document *document) {
+    free(document->children);
+    json_decref(document->root);
+    memset(document, 0, sizeof *document);
+}
+
+bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, const uint8_t *data,
+                        size_t data_bytes) {
+    static const char *const keys[] = {"rootfs"};
+    static const char *const rootfs_keys[] = {"diff_ids"};
+    memset(config, 0, sizeof *config);
+    json_t *root = load(fault, data, data_bytes);
+    if (!root) {
+        return false;
+    }
+    json_t *rootfs = json_object_get(root, "rootfs");
+    json_t *diffids = json_object_get(rootfs, "diff_ids");
+    bool good = true;
+    if (!json_is_array(diffids)) {
+        good = refuse(fault, VARVE_CODE_OCI_CONFIG);
+    } else if (has_case_variant(root, keys, COUNT_OF(keys)) ||
+               has_case_variant(rootfs, rootfs_keys, COUNT_OF(rootfs_keys))) {
+        good = refuse(fault, VARVE_CODE_OCI_AMBIGUOUS);
+    } else {
+        config->diffid_count = json_array_size(diffids);
+        config->diffids = calloc(config->diffid_count + 1, sizeof *config->diffids);
+        good = config->diffids || refuse(fault, VARVE_CODE_NO_MEMORY);
+    }
+    for (size_t i = 0; good && i < config->diffid_count; i++) {
+        const char *text = plain_string(json_array_get(diffids, i));
+        good = (text && varve_digest_name_parse(&config->diffids[i], text, strlen(text))) ||
+               refuse(fault, VARVE_CODE_OCI_CONFIG);
+    }
+    read_platform(config->platform, sizeof config->platform, root);
+    json_decref(root);
+    if (!good) {
+        varve_config_free(config);
+    }
+    return good;
+}
+
+void varve_config_free(struct varve_config *config) {
+    free(config->diffids);
+    memset(config, 0, sizeof *config);
+}

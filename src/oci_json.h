@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/oci_json.h - OCI and Docker documents: index, manifest, config (image-spec 1.1; Docker schema
+ * 2).
+ *
+ * Read strictly: duplicate keys, keys that differ from a known one only in case, documents of two
+ * shapes and digests not of their form are refused, because readers that take them differently have
+ * been holes (CVE-2021-41190, CVE-2024-3727). */
+#ifndef VARVE_OCI_JSON_H
+#define VARVE_OCI_JSON_H
+
+#include "digest_name.h"
+#include "varve/base.h"
+
+struct json_t;
+
+/* A descriptor. Strings are the document's, valid until it is freed. */
+struct varve_descriptor {
+    struct varve_fault fault; /* code NULL: a good one; else nothing below is to be used */
+    const char *media_type;
+    struct varve_digest_name digest;
+    uint64_t size;
+    const char *ref; /* annotation org.opencontainers.image.ref.name, or NULL */
+    bool attestation;
+    char platform[96]; /* "os/architecture[/variant]", or empty */
+};
+
+enum varve_document_kind { VARVE_DOCUMENT_INDEX, VARVE_DOCUMENT_MANIFEST };
+
+struct varve_document {
+    struct json_t *root;
+    enum varve_document_kind kind;
+    struct varve_descriptor config;    /* MANIFEST */
+    struct varve_descriptor *children; /* INDEX: manifests; MANIFEST: layers */
+    size_t child_count;
+};
+
+/* Reads an index or a manifest. False with *fault (its stored offset counts within the document);
+ * nothing to free then. */
+bool varve_document_parse(struct varve_document *document, struct varve_fault *fault,
+                          const uint8_t *data, size_t data_bytes);
+void varve_document_free(struct varve_document *document);
+
+struct varve_config {
+    char platform[96];
+    struct varve_digest_name *diffids; /* sha512 ones are kept, but nothing is held against them */
+    size_t diffid_count;
+};
+
+/* Reads an image config. As above. */
+bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, const uint8_t *data,
+                        size_t data_bytes);
+void varve_config_free(struct varve_config *config);
+
+/* What documents a media type names. Parameters are not looked at. */
+bool varve_media_type_is_index(const char *media_type);
+bool varve_media_type_is_manifest(const char *media_type);
+bool varve_media_type_is_config(const char *media_type);
+
+#endif
