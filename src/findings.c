@@ -54,6 +54,7 @@ struct counter {
 struct varve_findings {
     struct counter *counters; /* in order of appearance */
     size_t found, room;
+    bool lost;                        /* memory was refused for one */
     uint16_t place[VARVE_CODE_COUNT]; /* + 1; 0 = not found */
 };
 
@@ -68,6 +69,7 @@ void varve_findings_reset(struct varve_findings *findings) {
         free(findings->counters[i].entry);
     }
     findings->found = 0;
+    findings->lost = false;
 }
 
 void varve_findings_close(struct varve_findings *findings) {
@@ -78,7 +80,7 @@ void varve_findings_close(struct varve_findings *findings) {
     }
 }
 
-/* A new counter for `code`, or NULL where memory was refused: the finding is lost then. */
+/* A new counter for `code`, or NULL where memory was refused. */
 static struct counter *new_counter(struct varve_findings *findings, enum varve_code code) {
     if (findings->found == findings->room) {
         size_t room = findings->room ? 2 * findings->room : 8;
@@ -107,6 +109,7 @@ void varve_findings_add(struct varve_findings *findings, enum varve_code code, u
     }
     struct counter *counter = new_counter(findings, code);
     if (!counter) {
+        findings->lost = true;
         return;
     }
     counter->count = count;
@@ -116,6 +119,10 @@ void varve_findings_add(struct varve_findings *findings, enum varve_code code, u
         memcpy(counter->entry, entry, entry_bytes);
         counter->entry_bytes = entry_bytes;
     }
+}
+
+bool varve_findings_lost(const struct varve_findings *findings) {
+    return findings->lost;
 }
 
 bool varve_findings_contradict(const struct varve_findings *findings, struct varve_fault *fault) {
