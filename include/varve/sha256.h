@@ -48,16 +48,16 @@ typedef void varve_sha256_done_fn(void *cookie, const uint8_t digest[VARVE_SHA25
  * private: use the functions. */
 struct varve_sha256_stream {
     uint32_t state[8];
-    uint64_t total_bytes;             /* given so far, pending ones included */
-    const uint8_t *data;              /* the pending piece's whole blocks */
-    size_t blocks;                    /* whole blocks pending at `data` */
-    struct varve_sha256_stream *next; /* the scheduler's queue */
+    uint64_t total_bytes;                     /* given so far, pending ones included */
+    const uint8_t *data;                      /* the pending piece, as far as not yet taken up */
+    size_t bytes;                             /* of it */
+    struct varve_sha256_stream *next, *prior; /* the scheduler's queue */
     varve_sha256_done_fn *done;
     void *cookie;
     uint8_t tail[2 * VARVE_SHA256_BLOCK_BYTES]; /* a block begun, or the padding */
     uint8_t tail_bytes;
     uint8_t phase;
-    uint8_t lane;
+    uint8_t place;
     uint8_t spare[5];
 };
 
@@ -78,13 +78,15 @@ VARVE_API const char *varve_sha256_engine_name(enum varve_sha256_engine engine);
 /* Begins a stream (or begins it anew). Not on a busy stream. */
 VARVE_API void varve_sha256_init(struct varve_sha256_stream *stream);
 
-/* Gives `bytes` at `data` to the stream. The data must stay as they are until the stream is
- * settled: by settle or flush, or by the next call on this stream (which first completes the
- * pending piece). Any length, 0 included; up to 2^61 - 1 bytes in total. */
+/* Gives `bytes` at `data` to the stream. The data must stay as they are while the stream is busy:
+ * until settle or flush, or the next update or fork of this stream, which first complete what is
+ * pending on it. Any length, 0 included; up to 2^61 - 1 bytes in total. Give large pieces: two
+ * updates in a row without a flush between them run one after the other. */
 VARVE_API void varve_sha256_update(struct varve_sha256 *ctx, struct varve_sha256_stream *stream,
                                    const void *data, size_t bytes);
 
-/* Ends the stream; `done` is called with its digest, now or later, at the latest by flush. */
+/* Ends the stream; `done` is called with its digest, now or later, at the latest by flush. A piece
+ * still pending stays pending, and its data must stay until then. */
 VARVE_API void varve_sha256_final(struct varve_sha256 *ctx, struct varve_sha256_stream *stream,
                                   varve_sha256_done_fn *done, void *cookie);
 
