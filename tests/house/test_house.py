@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree itself: every source file names its licence, shell scripts are clean."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import harness
+
+LINE = b"SPDX-License-Identifier: Apache-2.0"
+# Data, whose bytes are what is tested, or formats without comments.
+NO_LINE = {"LICENSE", ".gitignore"}
+NO_LINE_SUFFIXES = {".json", ".ndjson", ".jsonl", ".tsv", ".tar", ".gz", ".zst", ".bin", ".hex",
+                    ".out", ".expected"}
+NO_LINE_FOLDERS = {"corpora/golden", "corpora/rejects", "corpora/seeds"}
+
+
+def tree_files():
+    """All files of the tree, without asking git: the tree may come from a tarball."""
+    for folder, folders, files in os.walk(harness.SOURCE):
+        here = pathlib.Path(folder).relative_to(harness.SOURCE)
+        folders[:] = sorted(
+            name for name in folders
+            if name not in {".git", "__pycache__"} and not (str(here) == "." and
+                                                           name.startswith("build")))
+        yield from (here / name for name in sorted(files) if name != ".git")
+
+
+class House(unittest.TestCase):
+    def test_every_source_names_its_licence(self):
+        seen = 0
+        bare = []
+        for path in tree_files():
+            if (path.name in NO_LINE or path.suffix in NO_LINE_SUFFIXES
+                    or any(str(path).startswith(folder + "/") for folder in NO_LINE_FOLDERS)):
+                continue
+            seen += 1
+            with open(harness.SOURCE / path, "rb") as file:
+                if not any(LINE in file.readline(200) for _ in range(2)):
+                    bare.append(str(path))
+        self.assertGreater(seen, 30)
+        self.assertEqual(bare, [])
+
+    def test_shell_scripts_are_clean(self):
+        if not shutil.which("shellcheck"):
+            self.skipTest("shellcheck is not installed")
+        scripts = []
+        for path in tree_files():
+            with open(harness.SOURCE / path, "rb") as file:
+                if path.suffix == ".sh" or file.readline(20).startswith(b"#!/bin/sh"):
+                    scripts.append(str(path))
+        self.assertIn("dev", scripts)
+        done = subprocess.run(["shellcheck", "-s", "sh", *scripts], cwd=harness.SOURCE, check=False,
+                              stdout=subprocess.PIPE, text=True)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_c_files_are_formatted(self):
+        # Another version formats otherwise; the check itself is the developer's own.
+        if not shutil.which("clang-format-14"):
+            self.skipTest("clang-format-14 is not installed")
+        harness.run(harness.SOURCE / "dev", "format", "--check")
+
+
+if __name__ == "__main__":
+    harness.main()
