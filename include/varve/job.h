@@ -55,10 +55,12 @@ struct varve_layer {
     bool cached;
     bool complete; /* false after VARVE_ERROR: nothing below but `fault` stands */
     uint64_t bytes_stored;
+    bool decoded; /* decoding was asked for: bytes_decoded and compression stand */
     uint64_t bytes_decoded;
     bool has_format;
     enum varve_format format;
     enum varve_compression compression;
+    enum varve_status own_status; /* before any claim but the name was held against it */
     enum varve_status status;
     struct varve_fault fault; /* why status is not OK */
     struct varve_rungs rungs;

@@ -1,10 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/main.c - the program's entry: finds the command and runs it. */
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "varve/base.h"
+#include "cli.h"
 
-int main(void) {
-    printf("varve %s\n", varve_version());
-    return 0;
+static const struct command commands[] = {
+    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxgCh", 1, 1 << 30,
+     run_scan},
+    {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
+     "jeprtkmxgCh", 1, 1 << 30, run_digest},
+    {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+/* `varve` without a command. */
+static const struct command program = {NULL, "COMMAND ...", NULL, "Vvkh", 0, 0, NULL};
+
+void complain(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("varve: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+static void help(void) {
+    puts("varve - says whether container-image layers are the same, and where not, why\n");
+    options_help(&program);
+    puts("\nCommands:");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    }
+    puts("\n'varve COMMAND --help' tells more. Exit codes: 0 all well; 1 mismatch or malformed\n"
+         "found; 2 usage or fatal; 3 something could not be judged; 130, 143 interrupted.");
+}
+
+static int run_program(int argc, char **argv) {
+    struct settings settings;
+    int code = options_read(&settings, &program, argc, argv);
+    if (code != EXIT_WELL) {
+        return code;
+    }
+    if (settings.help) {
+        help();
+    } else if (settings.version) {
+        return print_version(&settings);
+    } else if (settings.list_cpu) {
+        return list_kernels();
+    } else {
+        complain("no command given; try 'varve --help'");
+        return EXIT_FATAL;
+    }
+    return EXIT_WELL;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2 || argv[1][0] == '-') {
+        return run_program(argc, argv);
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(argv[1], command->name) != 0) {
+            continue;
+        }
+        struct settings settings;
+        int code = options_read(&settings, command, argc - 1, argv + 1);
+        if (code != EXIT_WELL) {
+            return code;
+        }
+        if (settings.help) {
+            options_help(command);
+            return EXIT_WELL;
+        }
+        if (settings.list_cpu) {
+            return list_kernels();
+        }
+        return command->run(&settings);
+    }
+    complain("no command '%s'; try 'varve --help'", argv[1]);
+    return EXIT_FATAL;
+}
+
+int main(int argc, char **argv) {
+    int code = dispatch(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        complain("cannot write to standard output: %s", strerror(errno));
+        return EXIT_FATAL;
+    }
+    return code;
 }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/cli.h - what the parts of the program share. */
+#ifndef VARVE_CLI_H
+#define VARVE_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "varve/scan.h"
+
+/* Exit codes, as the manual says. */
+enum {
+    EXIT_WELL = 0,
+    EXIT_FOUND = 1,    /* a mismatch, or malformed */
+    EXIT_FATAL = 2,    /* usage, or the program itself could not go on */
+    EXIT_UNJUDGED = 3, /* limit, unsupported, error */
+};
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_NONE };
+
+/* What the options say; all commands share one struct. */
+struct settings {
+    bool help, json, entries, list_cpu;
+    bool version;
+    bool verbose;
+    enum progress_mode progress;
+    struct varve_scan_options scan;
+    char *const *operands;
+    int operand_count;
+};
+
+struct command {
+    const char *name;
+    const char *operands; /* for the usage line */
+    const char *summary;
+    const char
+        *options; /* which rows of the option table it takes, by letter or number; see options.c */
+    int min_operands, max_operands;
+    int (*run)(const struct settings *settings);
+};
+
+/* Reads argv[first...] by the option table. EXIT_WELL, or EXIT_FATAL after a message on stderr. */
+int options_read(struct settings *settings, const struct command *command, int argc, char **argv);
+
+/* Help for one command, made of the same table. */
+void options_help(const struct command *command);
+
+int run_scan(const struct settings *settings);
+int run_digest(const struct settings *settings);
+int run_findings(const struct settings *settings);
+int list_kernels(void);
+int print_version(const struct settings *settings);
+
+/* A report: where a scan's results go. `begin` and `end` frame it. */
+struct reporter {
+    const struct settings *settings;
+    const struct varve_catalog *catalog;
+    bool digest; /* `varve digest`: show every layer */
+    void *state;
+};
+extern const struct varve_report json_report;
+void json_begin(struct reporter *reporter);
+void json_end(struct reporter *reporter, const struct varve_scan_summary *summary, int exit_code);
+
+extern const struct varve_report text_report;
+bool text_begin(struct reporter *reporter);
+void text_end(struct reporter *reporter, const struct varve_scan_summary *summary);
+
+/* Progress on stderr. */
+void progress_begin(enum progress_mode mode);
+void progress_show(const struct varve_progress *progress);
+void progress_end(void);
+
+/* stderr: "varve: ...". */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/json.h - writing JSON (RFC 8259), straight to a stream.
+ *
+ * A hundred lines of our own because --entries writes millions of small objects: building a tree
+ * for each would cost more than computing it. Reading JSON is jansson's. */
+#ifndef VARVE_CLI_JSON_H
+#define VARVE_CLI_JSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct json {
+    FILE *out;
+    bool comma; /* something stands before in this object or array */
+};
+
+/* `key` NULL: an element of an array, or the top. */
+void json_open(struct json *json, const char *key, char bracket); /* '{' or '[' */
+void json_close(struct json *json, char bracket);                 /* '}' or ']' */
+void json_line_end(struct json *json);
+void json_bool(struct json *json, const char *key, bool value);
+void json_unsigned(struct json *json, const char *key, uint64_t value);
+void json_signed(struct json *json, const char *key, int64_t value);
+void json_real(struct json *json, const char *key, double value); /* three decimals */
+void json_text(struct json *json, const char *key, const char *text);
+
+/* Bytes that claim to be UTF-8. Where they are not, `key` holds them with U+FFFD in place of what
+ * is wrong, and `key`_b64 the bytes themselves in base64 (RFC 4648). */
+void json_bytes(struct json *json, const char *key, const void *bytes, size_t count);
+
+/* Whether bytes are UTF-8 (RFC 3629). */
+bool utf8_valid(const void *bytes, size_t count);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/options.c - the one table of options: getopt_long's input and every command's help. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* `row` names a row in a command's list; a letter that is also typed has `letter` set. */
+static const struct option_row {
+    char row;
+    char letter; /* short option, or 0 */
+    const char *name;
+    const char *argument; /* NULL: takes none */
+    const char *help;
+} table[] = {
+    {'j', 0, "json", NULL, "write NDJSON, one object a line"},
+    {'e', 0, "entries", NULL, "list every tar entry"},
+    {'p', 0, "progress", "MODE", "auto, tty, plain (a line every 30 s) or none; on stderr"},
+    {'r', 0, "rungs", "RUNG", "how far down the ladder to go: blob, diffid, ... content (default)"},
+    {'t', 0, "threads", "N", "threads; default: CPU affinity or cgroup quota"},
+    {'k', 0, "cpu", "TIER", "auto, scalar, shani, avx2, avx512; 'list' shows the kernels"},
+    {'g', 0, "sha256-engine", "NAME", "varve (default) or isal-crypto, where built in"},
+    {'m', 0, "memory", "SIZE", "memory budget, such as 512MiB (default 1GiB)"},
+    {'x', 0, "max-decoded", "SIZE",
+     "decoded bytes beyond which a layer ends as limit (default 1TiB)"},
+    {'C', 0, "chunk", "SIZE", NULL}, /* for tests: bytes a step */
+    {'V', 'V', "version", NULL, "print the version; with -v also libraries, CPU tier and engine"},
+    {'v', 'v', "verbose", NULL, "say more"},
+    {'h', 'h', "help", NULL, "print this help"},
+};
+#define ROW_COUNT (sizeof table / sizeof table[0])
+
+static bool takes(const struct command *command, const struct option_row *row) {
+    return strchr(command->options, row->row) != NULL;
+}
+
+void options_help(const struct command *command) {
+    printf("Usage: varve%s%s [OPTION]... %s\n", command->name ? " " : "",
+           command->name ? command->name : "", command->operands);
+    if (command->summary) {
+        printf("%s.\n", command->summary);
+    }
+    puts("\nOptions:");
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const struct option_row *row = &table[i];
+        if (!takes(command, row) || !row->help) {
+            continue;
+        }
+        char left[40];
+        snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument ? "=" : "",
+                 row->argument ? row->argument : "");
+        printf("  %c%c%c %-22s %s\n", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
+               row->letter ? ',' : ' ', left, row->help);
+    }
+}
+
+/* "1048576", "512K", "512KiB", "1GiB", "2TB": powers of 1024 but for a trailing plain B, of 1000.
+ */
+static bool read_size(uint64_t *bytes, const char *text) {
+    static const char units[] = "KMGTPE";
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *text == '-' || errno) {
+        return false;
+    }
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    uint64_t scale = 1;
+    if (unit) {
+        uint64_t base = strcmp(end + 1, "B") == 0 ? 1000 : 1024;
+        for (long i = 0; i <= unit - units; i++) {
+            scale *= base;
+        }
+        end += strcmp(end + 1, "iB") == 0 ? 3 : base == 1000 ? 2 : 1;
+    }
+    if (*end || value == 0 || value > UINT64_MAX / scale) {
+        return false;
+    }
+    *bytes = value * scale;
+    return true;
+}
+
+static bool read_progress(enum progress_mode *mode, const char *text) {
+    static const char *const names[] = {"auto", "tty", "plain", "none"};
+    for (size_t i = 0; i < 4; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *mode = (enum progress_mode)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_engine(enum varve_sha256_engine *engine, const char *text) {
+    static const enum varve_sha256_engine engines[] = {VARVE_SHA256_OWN, VARVE_SHA256_ISAL_CRYPTO};
+    for (size_t i = 0; i < 2; i++) {
+        if (strcmp(varve_sha256_engine_name(engines[i]), text) == 0) {
+            *engine = engines[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_tier(struct settings *settings, const char *text) {
+    if (strcmp(text, "list") == 0) {
+        settings->list_cpu = true;
+        return true;
+    }
+    return varve_tier_by_name(&settings->scan.tier, text);
+}
+
+static bool read_count(unsigned *count, const char *text) {
+    uint64_t value = 0;
+    if (!read_size(&value, text) || value > 4096) {
+        return false;
+    }
+    *count = (unsigned)value;
+    return true;
+}
+
+static bool apply(struct settings *settings, char row, const char *argument) {
+    uint64_t chunk = 0;
+    switch (row) {
+    case 'j':
+        return settings->json = true;
+    case 'e':
+        return settings->entries = settings->scan.entries = true;
+    case 'p':
+        return read_progress(&settings->progress, argument);
+    case 'r':
+        return varve_rung_by_name(&settings->scan.deepest_rung, argument);
+    case 't':
+        return read_count(&settings->scan.threads, argument);
+    case 'k':
+        return read_tier(settings, argument);
+    case 'g':
+        return read_engine(&settings->scan.engine, argument);
+    case 'm':
+        return read_size(&settings->scan.memory_bytes, argument);
+    case 'x':
+        return read_size(&settings->scan.max_decoded_bytes, argument);
+    case 'C':
+        if (!read_size(&chunk, argument)) {
+            return false;
+        }
+        settings->scan.chunk_bytes = (size_t)chunk;
+        return true;
+    case 'V':
+        return settings->version = true;
+    case 'v':
+        return settings->verbose = true;
+    default:
+        return settings->help = true;
+    }
+}
+
+int options_read(struct settings *settings, const struct command *command, int argc, char **argv) {
+    struct option longs[ROW_COUNT + 1];
+    char letters[2 * ROW_COUNT + 2] = "";
+    size_t count = 0;
+    *settings = (struct settings){.scan.deepest_rung = VARVE_RUNG_CONTENT};
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const struct option_row *row = &table[i];
+        if (!takes(command, row)) {
+            continue;
+        }
+        longs[count++] = (struct option){row->name, row->argument ? required_argument : no_argument,
+                                         NULL, row->row};
+        if (row->letter) {
+            strncat(letters, &row->letter, 1);
+        }
+    }
+    longs[count] = (struct option){NULL, 0, NULL, 0};
+    const char *name = command->name ? command->name : "";
+    optind = 1;
+    opterr = 0;
+    for (int found; (found = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
+        if (found == '?' || !apply(settings, (char)found, optarg)) {
+            complain("bad option '%s'; try 'varve%s%s --help'", argv[optind - 1], *name ? " " : "",
+                     name);
+            return EXIT_FATAL;
+        }
+    }
+    settings->operands = argv + optind;
+    settings->operand_count = argc - optind;
+    bool informs = settings->help || settings->version || settings->list_cpu;
+    if (!informs && (settings->operand_count < command->min_operands ||
+                     settings->operand_count > command->max_operands)) {
+        complain("%s; try 'varve%s%s --help'",
+                 settings->operand_count < command->min_operands ? "an operand is missing"
+                                                                 : "too many operands",
+                 *name ? " " : "", name);
+        return EXIT_FATAL;
+    }
+    return EXIT_WELL;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/report_json.c - the output contract: NDJSON, one object a line. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "json.h"
+#include "varve/findings.h"
+
+static void begin_line(struct json *json, const char *type) {
+    *json = (struct json){.out = stdout};
+    json_open(json, NULL, '{');
+    json_unsigned(json, "v", 1);
+    json_text(json, "type", type);
+}
+
+static void end_line(struct json *json) {
+    json_close(json, '}');
+    json_line_end(json);
+}
+
+static void put_fault(struct json *json, const struct varve_fault *fault, const char *document) {
+    json_open(json, "error", '{');
+    json_text(json, "code", fault->code);
+    json_text(json, "message", fault->message);
+    if (document) {
+        json_text(json, "document", document);
+    }
+    if (fault->os_errno) {
+        json_text(json, "os_error", strerror(fault->os_errno));
+    }
+    if (fault->offset_stored != VARVE_NO_OFFSET) {
+        json_unsigned(json, "offset_stored", fault->offset_stored);
+    }
+    if (fault->offset_decoded != VARVE_NO_OFFSET) {
+        json_unsigned(json, "offset_decoded", fault->offset_decoded);
+    }
+    json_close(json, '}');
+}
+
+static void put_checks(struct json *json, const struct varve_checks *checks) {
+    json_open(json, "checks", '{');
+    json_text(json, "name", varve_check_name(checks->name));
+    json_text(json, "size", varve_check_name(checks->size));
+    json_text(json, "diffid", varve_check_name(checks->diffid));
+    json_text(json, "media_type", varve_check_name(checks->media_type));
+    json_close(json, '}');
+}
+
+static void put_digests(struct json *json, const struct varve_layer *layer) {
+    char text[VARVE_RUNG_TEXT_BYTES];
+    json_open(json, "rungs", '{');
+    for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
+        if (layer->rungs.present & 1u << i) {
+            varve_rung_text(text, (enum varve_rung)i, layer->rungs.digest[i]);
+            json_text(json, varve_rung_name((enum varve_rung)i), text);
+        }
+    }
+    json_close(json, '}');
+    if (!layer->facets.present) {
+        return;
+    }
+    json_open(json, "facets", '{');
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        if (layer->facets.present & 1u << i) {
+            varve_facet_text(text, (enum varve_facet)i, layer->facets.digest[i]);
+            json_text(json, varve_facet_name((enum varve_facet)i), text);
+        }
+    }
+    json_close(json, '}');
+}
+
+static void put_findings(struct json *json, const struct varve_findings *findings) {
+    json_open(json, "findings", '[');
+    for (size_t i = 0; i < varve_findings_count(findings); i++) {
+        struct varve_finding finding = varve_findings_at(findings, i);
+        json_open(json, NULL, '{');
+        json_text(json, "code", finding.info->code);
+        json_unsigned(json, "count", finding.count);
+        if (finding.entry) {
+            json_bytes(json, "entry", finding.entry, finding.entry_bytes);
+        }
+        if (finding.offset != VARVE_NO_OFFSET) {
+            json_unsigned(json, "offset", finding.offset);
+        }
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+/* `text` is no longer than the %lld of a second and nine digits. */
+static void put_time(struct json *json, const char *key, const struct varve_tar_time *time) {
+    char text[40];
+    snprintf(text, sizeof text, "%lld.%09u", (long long)time->seconds, time->nanoseconds);
+    json_text(json, key, text);
+}
+
+struct entry_lines {
+    const char *layer;
+};
+
+static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
+    const struct entry_lines *lines = cookie;
+    struct json json;
+    begin_line(&json, "entry");
+    json_text(&json, "layer", lines->layer);
+    json_bytes(&json, "path", entry->path.bytes, entry->path.count);
+    json_bytes(&json, "typeflag", &entry->typeflag, 1);
+    json_unsigned(&json, "size", entry->size);
+    json_unsigned(&json, "mode", entry->mode);
+    json_signed(&json, "uid", entry->uid);
+    json_signed(&json, "gid", entry->gid);
+    put_time(&json, "mtime", &entry->mtime);
+    if (entry->link.count) {
+        json_bytes(&json, "link", entry->link.bytes, entry->link.count);
+    }
+    if (entry->has_sha256) {
+        char hex[2 * VARVE_SHA256_BYTES + 1];
+        for (size_t i = 0; i < VARVE_SHA256_BYTES; i++) {
+            snprintf(hex + 2 * i, 3, "%02x", entry->sha256[i]);
+        }
+        json_text(&json, "sha256", hex);
+    }
+    end_line(&json);
+}
+
+static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
+                     const struct varve_job *job) {
+    struct json json;
+    (void)cookie;
+    (void)blob;
+    begin_line(&json, "layer");
+    json_text(&json, "name", layer->name);
+    json_text(&json, "source", layer->source);
+    json_bool(&json, "cached", layer->cached);
+    if (layer->complete) {
+        json_unsigned(&json, "bytes_stored", layer->bytes_stored);
+        if (layer->decoded) {
+            json_unsigned(&json, "bytes_decoded", layer->bytes_decoded);
+            json_text(&json, "compression", varve_compression_name(layer->compression));
+        }
+        if (layer->has_format) {
+            json_text(&json, "format", varve_format_name(layer->format));
+        }
+    }
+    json_text(&json, "status", varve_status_name(layer->status));
+    if (layer->complete) {
+        put_digests(&json, layer);
+        if (layer->has_entries) {
+            json_unsigned(&json, "entries", layer->entry_count);
+        }
+        put_findings(&json, layer->findings);
+        put_checks(&json, &layer->checks);
+        if (layer->encoder) {
+            json_text(&json, "encoder", layer->encoder);
+        }
+        if (layer->writer) {
+            json_text(&json, "writer", layer->writer);
+        }
+    }
+    if (layer->status != VARVE_OK) {
+        put_fault(&json, &layer->fault, NULL);
+    }
+    end_line(&json);
+    if (job) {
+        struct entry_lines lines = {layer->name};
+        varve_job_each_entry(job, put_entry, &lines);
+    }
+}
+
+static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
+                     const struct varve_image_layer *layers) {
+    const struct reporter *reporter = cookie;
+    struct json json;
+    begin_line(&json, "image");
+    json_text(&json, "source", image->source);
+    if (image->ref) {
+        json_text(&json, "ref", image->ref);
+    }
+    json_text(&json, "digest", image->digest);
+    if (image->platform) {
+        json_text(&json, "platform", image->platform);
+    }
+    if (image->attestation) {
+        json_bool(&json, "attestation", true);
+    }
+    json_text(&json, "status", varve_status_name(status));
+    json_open(&json, "layers", '[');
+    for (size_t i = 0; i < image->layer_count; i++) {
+        struct varve_claim claim = varve_catalog_claim(reporter->catalog, layers[i].claim);
+        json_open(&json, NULL, '{');
+        json_text(&json, "digest", varve_catalog_blob(reporter->catalog, claim.blob).name);
+        json_unsigned(&json, "size", claim.size);
+        json_text(&json, "media_type", claim.media_type);
+        if (claim.has_diffid) {
+            char text[VARVE_RUNG_TEXT_BYTES];
+            varve_rung_text(text, VARVE_RUNG_DIFFID, claim.diffid);
+            json_text(&json, "diffid", text);
+        }
+        json_text(&json, "status", varve_status_name(layers[i].status));
+        put_checks(&json, &layers[i].checks);
+        json_close(&json, '}');
+    }
+    json_close(&json, ']');
+    if (image->fault.code) {
+        put_fault(&json, &image->fault, image->fault_digest);
+    }
+    end_line(&json);
+}
+
+static void on_progress(void *cookie, const struct varve_progress *progress) {
+    (void)cookie;
+    progress_show(progress);
+}
+
+const struct varve_report json_report = {on_layer, on_image, on_progress};
+
+void json_begin(struct reporter *reporter) {
+    const struct settings *settings = reporter->settings;
+    struct json json;
+    begin_line(&json, "scan");
+    json_open(&json, "sources", '[');
+    for (int i = 0; i < settings->operand_count; i++) {
+        json_text(&json, NULL, settings->operands[i]);
+    }
+    json_close(&json, ']');
+    json_open(&json, "rungs", '[');
+    for (int i = 0; i <= (int)settings->scan.deepest_rung; i++) {
+        json_text(&json, NULL, varve_rung_name((enum varve_rung)i));
+    }
+    json_close(&json, ']');
+    json_open(&json, "options", '{');
+    json_bool(&json, "entries", settings->entries);
+    if (settings->scan.memory_bytes) {
+        json_unsigned(&json, "memory", settings->scan.memory_bytes);
+    }
+    if (settings->scan.max_decoded_bytes) {
+        json_unsigned(&json, "max_decoded", settings->scan.max_decoded_bytes);
+    }
+    json_close(&json, '}');
+    end_line(&json);
+    for (size_t i = 0; i < varve_catalog_error_count(reporter->catalog); i++) {
+        struct varve_catalog_error error = varve_catalog_error(reporter->catalog, i);
+        begin_line(&json, "error");
+        json_text(&json, "name", error.name);
+        json_text(&json, "code", error.fault.code);
+        json_text(&json, "message", error.fault.message);
+        if (error.fault.os_errno) {
+            json_text(&json, "os_error", strerror(error.fault.os_errno));
+        }
+        if (error.fault.offset_stored != VARVE_NO_OFFSET) {
+            json_unsigned(&json, "offset_stored", error.fault.offset_stored);
+        }
+        end_line(&json);
+    }
+}
+
+static void put_counts(struct json *json, const char *key, const uint64_t counts[6]) {
+    json_open(json, key, '{');
+    for (int i = 0; i < 6; i++) {
+        json_unsigned(json, varve_status_name((enum varve_status)i), counts[i]);
+    }
+    json_close(json, '}');
+}
+
+void json_end(struct reporter *reporter, const struct varve_scan_summary *summary, int exit_code) {
+    const struct settings *settings = reporter->settings;
+    enum varve_tier tier = settings->scan.tier ? settings->scan.tier : varve_tier_best();
+    struct json json;
+    begin_line(&json, "summary");
+    put_counts(&json, "images", summary->images);
+    json_unsigned(&json, "attestations", summary->attestations);
+    json_unsigned(&json, "layer_references", summary->layer_references);
+    put_counts(&json, "layers", summary->layers);
+    json_unsigned(&json, "mismatches", summary->mismatches);
+    json_unsigned(&json, "errors", summary->errors);
+    json_unsigned(&json, "bytes_stored", summary->bytes_stored);
+    json_unsigned(&json, "bytes_decoded", summary->bytes_decoded);
+    json_unsigned(&json, "entries", summary->entries);
+    json_bool(&json, "interrupted", summary->interrupted);
+    json_unsigned(&json, "exit_code", (uint64_t)exit_code);
+    json_open(&json, "versions", '{');
+    json_text(&json, "varve", varve_version());
+    json_unsigned(&json, "ladder", varve_ladder_version());
+    for (size_t i = 0; i < varve_library_count(); i++) {
+        struct varve_library library = varve_library_at(i);
+        json_text(&json, library.name, library.version ? library.version : "unknown");
+    }
+    json_text(&json, "cpu_tier", varve_tier_name(tier));
+    json_text(&json, "sha256_engine", varve_sha256_engine_name(settings->scan.engine));
+    json_close(&json, '}');
+    json_open(&json, "run", '{');
+    json_real(&json, "seconds", summary->seconds);
+    json_unsigned(&json, "threads", summary->threads);
+    json_unsigned(&json, "memory_peak", summary->memory_peak_bytes);
+    json_close(&json, '}');
+    end_line(&json);
+}

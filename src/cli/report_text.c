@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/report_text.c - the report for people: failures first, then a short summary.
+ *
+ * Layers that fail are kept until all images are known, so that each can name the images it is in.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "varve/findings.h"
+
+/* References shown of a failed layer; the rest is counted. */
+#define SHOWN_REFERENCES 8
+
+struct failure {
+    struct varve_layer layer; /* findings not kept */
+    size_t blob;
+    char *references[SHOWN_REFERENCES];
+    size_t reference_count;
+};
+
+struct text_state {
+    struct failure *failures;
+    size_t failure_count, failure_room;
+    uint32_t *failure_of; /* by blob: number + 1, 0 = none */
+    bool out_of_memory;
+};
+
+/* Bytes from strangers: control characters as \xHH, so that no escape sequence reaches a terminal.
+ */
+static void put_safe(const void *bytes, size_t count) {
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < count; i++) {
+        if (p[i] < 0x20 || p[i] == 0x7f) {
+            printf("\\x%02x", p[i]);
+        } else {
+            putchar(p[i]);
+        }
+    }
+}
+
+static void put_safe_text(const char *text) {
+    put_safe(text, strlen(text));
+}
+
+static void put_fault(const struct varve_fault *fault) {
+    printf("%s: %s", fault->code, fault->message);
+    if (fault->os_errno) {
+        printf(" (%s)", strerror(fault->os_errno));
+    }
+    if (fault->offset_stored != VARVE_NO_OFFSET) {
+        printf(", at stored byte %" PRIu64, fault->offset_stored);
+    }
+    if (fault->offset_decoded != VARVE_NO_OFFSET) {
+        printf(", at decoded byte %" PRIu64, fault->offset_decoded);
+    }
+    putchar('\n');
+}
+
+static void put_rungs(const struct varve_layer *layer) {
+    char text[VARVE_RUNG_TEXT_BYTES];
+    for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
+        if (layer->rungs.present & 1u << i) {
+            varve_rung_text(text, (enum varve_rung)i, layer->rungs.digest[i]);
+            printf("  %-9s %s\n", varve_rung_name((enum varve_rung)i), text);
+        }
+    }
+}
+
+static void put_findings(const struct varve_findings *findings) {
+    for (size_t i = 0; i < varve_findings_count(findings); i++) {
+        struct varve_finding finding = varve_findings_at(findings, i);
+        printf("  finding   %s x%" PRIu64, finding.info->code, finding.count);
+        if (finding.offset != VARVE_NO_OFFSET) {
+            printf(" at %s byte %" PRIu64, finding.info->stored ? "stored" : "decoded",
+                   finding.offset);
+        }
+        if (finding.entry) {
+            fputs(" (", stdout);
+            put_safe(finding.entry, finding.entry_bytes);
+            putchar(')');
+        }
+        putchar('\n');
+    }
+}
+
+static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
+    (void)cookie;
+    printf("  %c %04o %" PRId64 ":%" PRId64 " %12" PRIu64 " ",
+           entry->typeflag >= 0x20 && entry->typeflag < 0x7f ? entry->typeflag : '?',
+           (unsigned)entry->mode, entry->uid, entry->gid, entry->size);
+    for (size_t i = 0; i < VARVE_SHA256_BYTES; i++) {
+        if (entry->has_sha256) {
+            printf("%02x", entry->sha256[i]);
+        } else {
+            fputs("--", stdout);
+        }
+    }
+    putchar(' ');
+    put_safe(entry->path.bytes, entry->path.count);
+    if (entry->link.count) {
+        fputs(" -> ", stdout);
+        put_safe(entry->link.bytes, entry->link.count);
+    }
+    putchar('\n');
+}
+
+static void show_layer(const struct varve_layer *layer, const struct varve_job *job) {
+    put_safe_text(layer->name);
+    printf(": %s", varve_status_name(layer->status));
+    if (layer->has_format) {
+        printf(", %s", varve_format_name(layer->format));
+    }
+    if (layer->complete) {
+        printf(", %" PRIu64 " bytes", layer->bytes_stored);
+    }
+    if (layer->decoded && layer->compression != VARVE_COMPRESSION_NONE) {
+        printf(", %" PRIu64 " decoded", layer->bytes_decoded);
+    }
+    if (layer->has_entries) {
+        printf(", %" PRIu64 " entries", layer->entry_count);
+    }
+    putchar('\n');
+    if (layer->status != VARVE_OK) {
+        fputs("  ", stdout);
+        put_fault(&layer->fault);
+    }
+    put_rungs(layer);
+    put_findings(layer->findings);
+    if (layer->writer) {
+        printf("  written by %s\n", layer->writer);
+    }
+    if (layer->encoder) {
+        printf("  compressed by %s\n", layer->encoder);
+    }
+    if (job) {
+        varve_job_each_entry(job, put_entry, NULL);
+    }
+}
+
+static bool has_failed(const struct varve_layer *layer) {
+    return layer->status != VARVE_OK || layer->checks.name == VARVE_CHECK_MISMATCH ||
+           layer->checks.size == VARVE_CHECK_MISMATCH ||
+           layer->checks.diffid == VARVE_CHECK_MISMATCH;
+}
+
+static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
+                     const struct varve_job *job) {
+    const struct reporter *reporter = cookie;
+    struct text_state *state = reporter->state;
+    if (reporter->digest || job) {
+        show_layer(layer, job);
+    }
+    if (reporter->digest || !has_failed(layer)) {
+        return;
+    }
+    if (state->failure_count == state->failure_room) {
+        size_t room = state->failure_room ? 2 * state->failure_room : 16;
+        struct failure *failures = realloc(state->failures, room * sizeof *failures);
+        if (!failures) {
+            state->out_of_memory = true;
+            return;
+        }
+        state->failures = failures;
+        state->failure_room = room;
+    }
+    state->failures[state->failure_count++] = (struct failure){.layer = *layer, .blob = blob};
+    state->failure_of[blob] = (uint32_t)state->failure_count;
+}
+
+/* "app:1.0 (linux/amd64)"; the manifest's digest where there is no tag. */
+static char *image_label(const struct varve_image *image) {
+    char *label = NULL;
+    int n = asprintf(&label, "%s%s%s%s", image->ref ? image->ref : image->digest,
+                     image->platform ? " (" : "", image->platform ? image->platform : "",
+                     image->platform ? ")" : "");
+    return n < 0 ? NULL : label;
+}
+
+static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
+                     const struct varve_image_layer *layers) {
+    const struct reporter *reporter = cookie;
+    struct text_state *state = reporter->state;
+    (void)status;
+    for (size_t i = 0; i < image->layer_count; i++) {
+        size_t blob = varve_catalog_claim(reporter->catalog, layers[i].claim).blob;
+        uint32_t number = state->failure_of[blob];
+        if (!number) {
+            continue;
+        }
+        struct failure *failure = &state->failures[number - 1];
+        if (failure->reference_count < SHOWN_REFERENCES) {
+            failure->references[failure->reference_count] = image_label(image);
+        }
+        failure->reference_count++;
+    }
+    if (image->fault.code) {
+        char *label = image_label(image);
+        printf("%-11s image ", varve_status_name(image->fault.status));
+        put_safe_text(image->source);
+        putchar(' ');
+        put_safe_text(label ? label : image->digest);
+        fputs("\n            ", stdout);
+        put_fault(&image->fault);
+        printf("            in document %s\n", image->fault_digest);
+        free(label);
+    }
+}
+
+static void on_progress(void *cookie, const struct varve_progress *progress) {
+    (void)cookie;
+    progress_show(progress);
+}
+
+const struct varve_report text_report = {on_layer, on_image, on_progress};
+
+bool text_begin(struct reporter *reporter) {
+    struct text_state *state = calloc(1, sizeof *state);
+    size_t blobs = varve_catalog_blob_count(reporter->catalog);
+    if (state) {
+        state->failure_of = calloc(blobs + 1, sizeof *state->failure_of);
+    }
+    if (!state || !state->failure_of) {
+        free(state);
+        return false;
+    }
+    reporter->state = state;
+    for (size_t i = 0; i < varve_catalog_error_count(reporter->catalog); i++) {
+        struct varve_catalog_error error = varve_catalog_error(reporter->catalog, i);
+        printf("%-11s ", varve_status_name(error.fault.status));
+        put_safe_text(error.name);
+        fputs("\n            ", stdout);
+        put_fault(&error.fault);
+    }
+    return true;
+}
+
+/* What was claimed against what was found. */
+static void put_contradictions(const struct varve_catalog *catalog, const struct failure *failure) {
+    const struct varve_layer *layer = &failure->layer;
+    char text[VARVE_RUNG_TEXT_BYTES];
+    if (layer->checks.name == VARVE_CHECK_MISMATCH) {
+        varve_rung_text(text, VARVE_RUNG_BLOB, layer->rungs.digest[VARVE_RUNG_BLOB]);
+        printf("            its bytes digest to %s\n", text);
+    }
+    size_t claim = varve_catalog_first_claim(catalog, failure->blob);
+    for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {
+        struct varve_claim claimed = varve_catalog_claim(catalog, claim);
+        bool has_diffid = layer->rungs.present & 1u << VARVE_RUNG_DIFFID;
+        const uint8_t *diffid = layer->rungs.digest[VARVE_RUNG_DIFFID];
+        if (layer->complete && claimed.size != layer->bytes_stored) {
+            printf("            claimed size %" PRIu64 ", found %" PRIu64 "\n", claimed.size,
+                   layer->bytes_stored);
+        }
+        if (claimed.has_diffid && has_diffid &&
+            memcmp(claimed.diffid, diffid, VARVE_SHA256_BYTES) != 0) {
+            varve_rung_text(text, VARVE_RUNG_DIFFID, claimed.diffid);
+            printf("            claimed diffid %s\n", text);
+            varve_rung_text(text, VARVE_RUNG_DIFFID, diffid);
+            printf("            found diffid   %s\n", text);
+        }
+    }
+}
+
+static void put_failure(const struct reporter *reporter, struct failure *failure) {
+    printf("%-11s layer ", varve_status_name(failure->layer.status));
+    put_safe_text(failure->layer.source);
+    putchar(' ');
+    put_safe_text(failure->layer.name);
+    putchar('\n');
+    if (failure->layer.status != VARVE_OK) {
+        fputs("            ", stdout);
+        put_fault(&failure->layer.fault);
+    }
+    put_contradictions(reporter->catalog, failure);
+    for (size_t i = 0; i < failure->reference_count && i < SHOWN_REFERENCES; i++) {
+        fputs("            in ", stdout);
+        put_safe_text(failure->references[i] ? failure->references[i] : "?");
+        putchar('\n');
+        free(failure->references[i]);
+    }
+    if (failure->reference_count > SHOWN_REFERENCES) {
+        printf("            and %zu more images\n", failure->reference_count - SHOWN_REFERENCES);
+    }
+}
+
+static uint64_t sum(const uint64_t counts[6]) {
+    uint64_t total = 0;
+    for (int i = 0; i < 6; i++) {
+        total += counts[i];
+    }
+    return total;
+}
+
+static void put_counts(const char *what, const uint64_t counts[6]) {
+    printf("%" PRIu64 " %s", sum(counts), what);
+    const char *separator = " (";
+    for (int i = 0; i < 6; i++) {
+        if (counts[i]) {
+            printf("%s%" PRIu64 " %s", separator, counts[i],
+                   varve_status_name((enum varve_status)i));
+            separator = ", ";
+        }
+    }
+    fputs(sum(counts) ? ")" : "", stdout);
+}
+
+void text_end(struct reporter *reporter, const struct varve_scan_summary *summary) {
+    struct text_state *state = reporter->state;
+    for (size_t i = 0; i < state->failure_count; i++) {
+        put_failure(reporter, &state->failures[i]);
+    }
+    if (state->out_of_memory) {
+        complain("out of memory: some failures are not listed above, but counted below");
+    }
+    if (!reporter->digest) {
+        double seconds = summary->seconds > 0 ? summary->seconds : 1e-9;
+        if (state->failure_count || summary->errors) {
+            putchar('\n');
+        }
+        put_counts("images", summary->images);
+        printf(", %" PRIu64 " layers of them in ", summary->layer_references);
+        put_counts("distinct blobs", summary->layers);
+        printf("\n%.1f MB read, %.1f MB decoded, %" PRIu64 " entries; %" PRIu64 " mismatches",
+               (double)summary->bytes_stored / 1e6, (double)summary->bytes_decoded / 1e6,
+               summary->entries, summary->mismatches);
+        printf("\n%.2f s on %u threads, %.2f GB/s decoded%s\n", summary->seconds, summary->threads,
+               (double)summary->bytes_decoded / 1e9 / seconds,
+               summary->interrupted ? "; interrupted, not complete" : "");
+    }
+    free(state->failures);
+    free(state->failure_of);
+    free(state);
+}

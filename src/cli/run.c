@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/run.c - `varve scan` and `varve digest`: fill a catalog, scan it, report, find the exit
+ * code. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static struct varve_scan *volatile running_scan;
+static volatile sig_atomic_t caught;
+
+/* The first signal ends the scan soon, the second one at once. */
+static void on_signal(int number) {
+    if (caught) {
+        _exit(128 + number);
+    }
+    caught = number;
+    if (running_scan) {
+        varve_scan_cancel(running_scan);
+    }
+}
+
+static void watch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* DESIGN: 2 before 130/143 before 1 before 3. */
+static int exit_code_of(const struct varve_catalog *catalog,
+                        const struct varve_scan_summary *summary) {
+    uint64_t counts[6] = {0};
+    for (size_t i = 0; i < 6; i++) {
+        counts[i] = summary->images[i] + summary->layers[i];
+    }
+    for (size_t i = 0; i < varve_catalog_error_count(catalog); i++) {
+        counts[varve_catalog_error(catalog, i).fault.status]++;
+    }
+    if (summary->interrupted) {
+        return 128 + caught;
+    }
+    if (summary->mismatches || counts[VARVE_MISMATCH] || counts[VARVE_MALFORMED]) {
+        return EXIT_FOUND;
+    }
+    bool unjudged = counts[VARVE_LIMIT] || counts[VARVE_UNSUPPORTED] || counts[VARVE_ERROR];
+    return unjudged ? EXIT_UNJUDGED : EXIT_WELL;
+}
+
+static int scan_catalog(const struct settings *settings, const struct varve_catalog *catalog,
+                        bool digest) {
+    struct reporter reporter = {.settings = settings, .catalog = catalog, .digest = digest};
+    struct varve_scan *scan = NULL;
+    struct varve_scan_summary summary;
+    enum varve_status status = varve_scan_open(&scan, catalog, &settings->scan);
+    if (status == VARVE_UNSUPPORTED) {
+        complain("this CPU or build has not the tier or engine asked for; see 'varve --cpu=list'");
+        return EXIT_FATAL;
+    }
+    if (status != VARVE_OK || (!settings->json && !text_begin(&reporter))) {
+        complain("out of memory");
+        varve_scan_close(scan);
+        return EXIT_FATAL;
+    }
+    if (settings->json) {
+        json_begin(&reporter);
+    }
+    running_scan = scan;
+    watch_signals();
+    progress_begin(settings->progress);
+    status =
+        varve_scan_run(scan, &summary, settings->json ? &json_report : &text_report, &reporter);
+    progress_end();
+    running_scan = NULL;
+    int code = exit_code_of(catalog, &summary);
+    if (status != VARVE_OK) {
+        complain("out of memory, or of threads: the scan is not complete");
+        code = EXIT_FATAL;
+    }
+    if (settings->json) {
+        json_end(&reporter, &summary, code);
+    } else {
+        text_end(&reporter, &summary);
+    }
+    varve_scan_close(scan);
+    return code;
+}
+
+static int run(const struct settings *settings, bool digest) {
+    struct varve_catalog *catalog = NULL;
+    if (varve_catalog_open(&catalog) != VARVE_OK) {
+        complain("out of memory");
+        return EXIT_FATAL;
+    }
+    for (int i = 0; i < settings->operand_count; i++) {
+        if (digest) {
+            varve_catalog_add_file(catalog, settings->operands[i]);
+        } else {
+            varve_catalog_add(catalog, settings->operands[i]);
+        }
+    }
+    int code = scan_catalog(settings, catalog, digest);
+    varve_catalog_close(catalog);
+    return code;
+}
+
+int run_scan(const struct settings *settings) {
+    return run(settings, false);
+}
+
+int run_digest(const struct settings *settings) {
+    return run(settings, true);
+}

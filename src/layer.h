@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/layer.h - holding claims against a layer's result. */
+#ifndef VARVE_LAYER_H
+#define VARVE_LAYER_H
+
+#include "varve/job.h"
+
+/* What varve_job_check does, on a result that stands by itself: merges the claim's checks into the
+ * layer's and turns its status where a claim does not hold. Only `complete`, `bytes_stored`,
+ * `bytes_decoded`, `format`, `compression`, rung diffid and the status are looked at. */
+void varve_layer_hold(struct varve_layer *layer, uint64_t size, const char *media_type,
+                      const uint8_t *diffid);
+
+/* Makes `job` a finished one whose blob could not be opened. */
+void varve_job_refuse(struct varve_job *job, const struct varve_fault *fault, const char *name,
+                      const char *source);
+
+/* Moves a finished job's result out, its findings with it, so that the job can begin another layer.
+ * False, nothing moved, where memory was refused. */
+bool varve_job_take_layer(struct varve_job *job, struct varve_layer *layer,
+                          struct varve_findings **findings);
+
+/* Which of two statuses is shown where both hold: the greater weight. */
+int varve_status_weight(enum varve_status status);
+
+#endif

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/scan.c - a team of threads over a catalog's blobs, and results in job order.
+ *
+ * Each thread keeps some jobs in flight and advances them together. A finished job's result is
+ * reported at once when it is its turn, else it is parked in a window; where the window is full (or
+ * the job's entries are wanted, which stay with the job) the job keeps its slot until its turn
+ * comes. The job whose turn it is, is always in flight on some thread that advances it, so the team
+ * cannot stand still. */
+#include "varve/scan.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codes.h"
+#include "layer.h"
+
+/* Layers in flight per thread: sixteen lanes want twelve to sixteen streams of each kind (DESIGN).
+ */
+#define SLOTS 16
+/* Results that may wait for their turn; some 700 bytes each, findings included. */
+#define WINDOW 16384u
+#define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
+#define PROGRESS_SECONDS 0.1
+
+/* What images need to know of a layer after it was reported. */
+struct outcome {
+    bool reported, complete, has_format, has_diffid;
+    uint8_t own_status, format, compression, name_check;
+    uint64_t bytes_stored;
+    uint8_t diffid[VARVE_SHA256_BYTES];
+};
+
+/* A result that waits for its turn. */
+struct parked {
+    struct varve_layer layer;
+    struct varve_findings *findings;
+};
+
+struct varve_scan {
+    const struct varve_catalog *catalog;
+    struct varve_scan_options options;
+    struct varve_budget *budget;
+    uint32_t *order; /* blobs, in job order */
+    size_t count;
+    struct outcome *outcomes; /* by blob */
+    _Atomic bool cancelled;
+
+    /* The team. */
+    _Atomic size_t next; /* place in `order` that is taken next */
+    _Atomic uint64_t bytes_done;
+    omp_lock_t lock;        /* guards all below and the report */
+    struct parked **window; /* by place % WINDOW */
+    size_t turn;            /* place that is reported next */
+    const struct varve_report *report;
+    void *cookie;
+    struct varve_scan_summary *summary;
+    uint64_t bytes_total;
+    double progress_at;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* cgroup v2, "cpu.max": quota and period in microseconds, or "max". */
+static unsigned cgroup_quota(void) {
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    double quota = 0;
+    double period = 0;
+    int fields = file ? fscanf(file, "%lf %lf", &quota, &period) : 0;
+    if (file) {
+        fclose(file);
+    }
+    if (fields != 2 || quota <= 0 || period <= 0) {
+        return 0;
+    }
+    double cpus = quota / period;
+    return cpus < 1 ? 1 : (unsigned)cpus;
+}
+
+unsigned varve_thread_default(void) {
+    cpu_set_t set;
+    unsigned cpus = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        cpus = (unsigned)CPU_COUNT(&set);
+    }
+    unsigned quota = cgroup_quota();
+    return quota && quota < cpus ? quota : cpus;
+}
+
+struct sort_key {
+    uint64_t size;
+    const char *name;
+    uint32_t blob;
+};
+
+/* Largest first, ties by name, and the same name in two sources in the catalog's order. */
+static int compare_keys(const void *a, const void *b) {
+    const struct sort_key *x = a;
+    const struct sort_key *y = b;
+    if (x->size != y->size) {
+        return x->size > y->size ? -1 : 1;
+    }
+    int names = strcmp(x->name, y->name);
+    return names ? names : (x->blob > y->blob) - (x->blob < y->blob);
+}
+
+static bool sort_jobs(struct varve_scan *scan) {
+    struct sort_key *keys = calloc(scan->count + 1, sizeof *keys);
+    if (!keys) {
+        return false;
+    }
+    for (uint32_t i = 0; i < scan->count; i++) {
+        struct varve_blob blob = varve_catalog_blob(scan->catalog, i);
+        keys[i] = (struct sort_key){blob.size, blob.name, i};
+        scan->bytes_total += blob.size;
+    }
+    qsort(keys, scan->count, sizeof *keys, compare_keys);
+    for (size_t i = 0; i < scan->count; i++) {
+        scan->order[i] = keys[i].blob;
+    }
+    free(keys);
+    return true;
+}
+
+enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_catalog *catalog,
+                                  const struct varve_scan_options *options) {
+    struct varve_sha256 *probe = NULL;
+    struct varve_scan *scan = calloc(1, sizeof *scan);
+    *out = NULL;
+    if (!scan) {
+        return VARVE_ERROR;
+    }
+    omp_init_lock(&scan->lock);
+    scan->catalog = catalog;
+    scan->options =
+        options ? *options : (struct varve_scan_options){.deepest_rung = VARVE_RUNG_CONTENT};
+    if (!scan->options.threads) {
+        scan->options.threads = varve_thread_default();
+    }
+    if (!scan->options.memory_bytes) {
+        scan->options.memory_bytes = DEFAULT_MEMORY_BYTES;
+    }
+    struct varve_sha256_options sha256 = {scan->options.tier, scan->options.engine};
+    enum varve_status status = varve_sha256_open(&probe, &sha256);
+    varve_sha256_close(probe);
+    if (status == VARVE_OK) {
+        status = varve_budget_open(&scan->budget, scan->options.memory_bytes);
+    }
+    scan->count = varve_catalog_blob_count(catalog);
+    scan->order = calloc(scan->count + 1, sizeof *scan->order);
+    scan->outcomes = calloc(scan->count + 1, sizeof *scan->outcomes);
+    scan->window = calloc(WINDOW, sizeof(struct parked *));
+    if (status == VARVE_OK &&
+        (!scan->order || !scan->outcomes || !scan->window || !sort_jobs(scan))) {
+        status = VARVE_ERROR;
+    }
+    if (status != VARVE_OK) {
+        varve_scan_close(scan);
+        return status;
+    }
+    *out = scan;
+    return VARVE_OK;
+}
+
+static void free_parked(struct parked *parked) {
+    if (parked) {
+        varve_findings_close(parked->findings);
+        free(parked);
+    }
+}
+
+void varve_scan_close(struct varve_scan *scan) {
+    if (!scan) {
+        return;
+    }
+    for (size_t i = 0; scan->window && i < WINDOW; i++) {
+        free_parked(scan->window[i]);
+    }
+    varve_budget_close(scan->budget);
+    omp_destroy_lock(&scan->lock);
+    free(scan->order);
+    free(scan->outcomes);
+    free(scan->window);
+    free(scan);
+}
+
+void varve_scan_cancel(struct varve_scan *scan) {
+    atomic_store(&scan->cancelled, true);
+}
+
+/* One layer to the report and into the figures; under the lock. */
+static void report_layer(struct varve_scan *scan, const struct varve_layer *layer, uint32_t blob,
+                         const struct varve_job *job) {
+    struct varve_scan_summary *summary = scan->summary;
+    const struct varve_checks *checks = &layer->checks;
+    struct outcome *outcome = &scan->outcomes[blob];
+    *outcome = (struct outcome){
+        .reported = true,
+        .complete = layer->complete,
+        .has_format = layer->has_format,
+        .has_diffid = (layer->rungs.present & 1u << VARVE_RUNG_DIFFID) != 0,
+        .own_status = (uint8_t)layer->own_status,
+        .format = (uint8_t)layer->format,
+        .compression = (uint8_t)layer->compression,
+        .name_check = (uint8_t)checks->name,
+        .bytes_stored = layer->bytes_stored,
+    };
+    memcpy(outcome->diffid, layer->rungs.digest[VARVE_RUNG_DIFFID], VARVE_SHA256_BYTES);
+    summary->layers[layer->status]++;
+    summary->mismatches +=
+        layer->status == VARVE_MISMATCH || checks->name == VARVE_CHECK_MISMATCH ||
+        checks->size == VARVE_CHECK_MISMATCH || checks->diffid == VARVE_CHECK_MISMATCH;
+    summary->bytes_stored += layer->bytes_stored;
+    summary->bytes_decoded += layer->bytes_decoded;
+    summary->entries += layer->entry_count;
+    if (scan->report->layer) {
+        scan->report->layer(scan->cookie, layer, blob, scan->options.entries ? job : NULL);
+    }
+}
+
+static void report_parked(struct varve_scan *scan, size_t place) {
+    struct parked **cell = &scan->window[place % WINDOW];
+    report_layer(scan, &(*cell)->layer, scan->order[place], NULL);
+    free_parked(*cell);
+    *cell = NULL;
+}
+
+/* Hands a finished job's result on. False: not yet, ask again. Without memory to park it, it waits
+ * for its turn as if the window were full. */
+static bool deliver(struct varve_scan *scan, struct varve_job *job, size_t place) {
+    bool taken = true;
+    omp_set_lock(&scan->lock);
+    if (place == scan->turn) {
+        report_layer(scan, varve_job_layer(job), scan->order[place], job);
+        scan->turn++;
+        while (scan->turn < scan->count && scan->window[scan->turn % WINDOW]) {
+            report_parked(scan, scan->turn++);
+        }
+    } else if (place - scan->turn < WINDOW && !scan->options.entries) {
+        struct parked *parked = calloc(1, sizeof *parked);
+        taken = parked && varve_job_take_layer(job, &parked->layer, &parked->findings);
+        if (taken) {
+            scan->window[place % WINDOW] = parked;
+        } else {
+            free(parked);
+        }
+    } else {
+        taken = false;
+    }
+    omp_unset_lock(&scan->lock);
+    return taken;
+}
+
+static void show_progress(struct varve_scan *scan) {
+    double t = now();
+    omp_set_lock(&scan->lock);
+    if (t >= scan->progress_at) {
+        struct varve_progress progress = {atomic_load(&scan->bytes_done), scan->bytes_total,
+                                          scan->turn, scan->count};
+        scan->progress_at = t + PROGRESS_SECONDS;
+        scan->report->progress(scan->cookie, &progress);
+    }
+    omp_unset_lock(&scan->lock);
+}
+
+/* One thread's share. */
+struct worker {
+    struct varve_scan *scan;
+    struct varve_sha256 *sha256;
+    struct slot {
+        struct varve_job *job;
+        int fd;
+        bool taken;
+        bool checked; /* done, and all claims were held against it */
+        size_t place;
+        uint64_t counted_bytes;
+    } slots[SLOTS];
+    size_t slot_count;
+};
+
+static void close_worker(struct worker *worker) {
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        if (worker->slots[i].taken && worker->slots[i].fd >= 0) {
+            close(worker->slots[i].fd);
+        }
+        varve_job_close(worker->slots[i].job);
+    }
+    varve_sha256_close(worker->sha256);
+}
+
+/* As many slots as there is memory and work for. False: none. */
+static bool open_worker(struct worker *worker, struct varve_scan *scan) {
+    const struct varve_scan_options *options = &scan->options;
+    struct varve_sha256_options sha256 = {options->tier, options->engine};
+    struct varve_job_options job = {.budget = scan->budget,
+                                    .tier = options->tier,
+                                    .deepest_rung = options->deepest_rung,
+                                    .max_decoded_bytes = options->max_decoded_bytes,
+                                    .chunk_bytes = options->chunk_bytes};
+    size_t wanted = (scan->count + options->threads - 1) / options->threads;
+    *worker = (struct worker){.scan = scan};
+    if (varve_sha256_open(&worker->sha256, &sha256) != VARVE_OK) {
+        return false;
+    }
+    while (worker->slot_count < SLOTS && worker->slot_count < wanted) {
+        struct slot *slot = &worker->slots[worker->slot_count];
+        if (varve_job_open(&slot->job, worker->sha256, &job) != VARVE_OK) {
+            break;
+        }
+        worker->slot_count++;
+    }
+    if (!worker->slot_count) {
+        close_worker(worker);
+        return false;
+    }
+    return true;
+}
+
+/* Takes the next blob into an empty slot. False: there is none left. */
+static bool fill_slot(struct worker *worker, struct slot *slot) {
+    struct varve_scan *scan = worker->scan;
+    size_t place = atomic_fetch_add(&scan->next, 1);
+    if (place >= scan->count) {
+        return false;
+    }
+    struct varve_fault fault;
+    uint32_t number = scan->order[place];
+    struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
+    slot->place = place;
+    slot->taken = true;
+    slot->checked = false;
+    slot->counted_bytes = 0;
+    slot->fd = varve_catalog_open_blob(scan->catalog, &fault, number);
+    if (slot->fd < 0) {
+        varve_job_refuse(slot->job, &fault, blob.name, blob.source);
+    } else {
+        varve_job_begin(slot->job, slot->fd, blob.name, blob.source);
+    }
+    return true;
+}
+
+/* Holds all claims against a job that has just finished. */
+static void check_claims(struct worker *worker, struct slot *slot) {
+    const struct varve_catalog *catalog = worker->scan->catalog;
+    size_t claim = varve_catalog_first_claim(catalog, worker->scan->order[slot->place]);
+    for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {
+        struct varve_claim claimed = varve_catalog_claim(catalog, claim);
+        varve_job_check(slot->job, claimed.size, claimed.media_type,
+                        claimed.has_diffid ? claimed.diffid : NULL);
+    }
+}
+
+/* One round: fills slots, advances what runs, hands on what is done. False: nothing is left to do.
+ */
+static bool work_round(struct worker *worker, bool *more) {
+    struct varve_scan *scan = worker->scan;
+    struct varve_job *running[SLOTS];
+    size_t running_count = 0;
+    size_t waiting = 0;
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        struct slot *slot = &worker->slots[i];
+        if (!slot->taken && *more) {
+            *more = fill_slot(worker, slot);
+        }
+        if (slot->taken && !varve_job_done(slot->job)) {
+            running[running_count++] = slot->job;
+        }
+    }
+    varve_jobs_advance(running, running_count);
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        struct slot *slot = &worker->slots[i];
+        if (!slot->taken) {
+            continue;
+        }
+        uint64_t bytes = varve_job_bytes(slot->job);
+        atomic_fetch_add(&scan->bytes_done, bytes - slot->counted_bytes);
+        slot->counted_bytes = bytes;
+        if (!varve_job_done(slot->job)) {
+            continue;
+        }
+        if (slot->fd >= 0) {
+            close(slot->fd);
+            slot->fd = -1;
+        }
+        if (!slot->checked) {
+            check_claims(worker, slot);
+            slot->checked = true;
+        }
+        slot->taken = !deliver(scan, slot->job, slot->place);
+        waiting += slot->taken;
+    }
+    if (!running_count && waiting) {
+        /* Everything here waits for a layer on another thread. */
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+    }
+    return *more || running_count || waiting;
+}
+
+static void work(struct varve_scan *scan) {
+    struct worker worker;
+    bool more = true;
+    if (!open_worker(&worker, scan)) {
+        return;
+    }
+    while (!atomic_load_explicit(&scan->cancelled, memory_order_relaxed) &&
+           work_round(&worker, &more)) {
+        if (scan->report->progress) {
+            show_progress(scan);
+        }
+    }
+    close_worker(&worker);
+}
+
+/* After a cancelled run: what is done behind layers that are not. */
+static void report_leftovers(struct varve_scan *scan) {
+    for (size_t place = scan->turn; place < scan->count && place - scan->turn < WINDOW; place++) {
+        if (scan->window[place % WINDOW]) {
+            report_parked(scan, place);
+        }
+    }
+}
+
+/* How a layer fared against one claim: the layer's own status without other images' claims. */
+static struct varve_image_layer judge_image_layer(const struct varve_scan *scan, uint32_t number) {
+    struct varve_claim claim = varve_catalog_claim(scan->catalog, number);
+    const struct outcome *outcome = &scan->outcomes[claim.blob];
+    struct varve_layer layer = {
+        .complete = outcome->complete,
+        .has_format = outcome->has_format,
+        .status = (enum varve_status)outcome->own_status,
+        .format = (enum varve_format)outcome->format,
+        .compression = (enum varve_compression)outcome->compression,
+        .checks.name = (enum varve_check)outcome->name_check,
+        .bytes_stored = outcome->bytes_stored,
+        .rungs.present = outcome->has_diffid ? 1u << VARVE_RUNG_DIFFID : 0,
+    };
+    memcpy(layer.rungs.digest[VARVE_RUNG_DIFFID], outcome->diffid, VARVE_SHA256_BYTES);
+    varve_layer_hold(&layer, claim.size, claim.media_type, claim.has_diffid ? claim.diffid : NULL);
+    return (struct varve_image_layer){number, layer.status, layer.checks};
+}
+
+/* All images whose layers were all reported. False: no memory. */
+static bool report_images(struct varve_scan *scan) {
+    struct varve_image_layer *layers = NULL;
+    size_t room = 0;
+    for (size_t i = 0; i < varve_catalog_image_count(scan->catalog); i++) {
+        struct varve_image image = varve_catalog_image(scan->catalog, i);
+        enum varve_status status = image.fault.code ? image.fault.status : VARVE_OK;
+        bool whole = true;
+        if (image.layer_count > room) {
+            struct varve_image_layer *grown = realloc(layers, image.layer_count * sizeof *layers);
+            if (!grown) {
+                free(layers);
+                return false;
+            }
+            layers = grown;
+            room = image.layer_count;
+        }
+        for (size_t j = 0; j < image.layer_count; j++) {
+            uint32_t claim = image.claims[j];
+            whole &= scan->outcomes[varve_catalog_claim(scan->catalog, claim).blob].reported;
+            layers[j] = judge_image_layer(scan, claim);
+            if (varve_status_weight(layers[j].status) > varve_status_weight(status)) {
+                status = layers[j].status;
+            }
+        }
+        if (!whole) {
+            continue;
+        }
+        scan->summary->layer_references += image.layer_count;
+        if (image.attestation) {
+            scan->summary->attestations++;
+        } else {
+            scan->summary->images[status]++;
+        }
+        if (scan->report->image) {
+            scan->report->image(scan->cookie, &image, status, layers);
+        }
+    }
+    free(layers);
+    return true;
+}
+
+enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summary *summary,
+                                 const struct varve_report *report, void *cookie) {
+    double start = now();
+    memset(summary, 0, sizeof *summary);
+    scan->summary = summary;
+    scan->report = report;
+    scan->cookie = cookie;
+    summary->errors = varve_catalog_error_count(scan->catalog);
+    summary->threads = scan->options.threads;
+
+#pragma omp parallel num_threads(scan->options.threads)
+    work(scan);
+
+    report_leftovers(scan);
+    bool whole = scan->turn == scan->count;
+    summary->interrupted = atomic_load(&scan->cancelled) && !whole;
+    bool images = report_images(scan);
+    summary->seconds = now() - start;
+    summary->memory_peak_bytes = varve_budget_peak(scan->budget);
+    return images && (whole || summary->interrupted) ? VARVE_OK : VARVE_ERROR;
+}
