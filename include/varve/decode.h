@@ -33,7 +33,8 @@ enum varve_compression {
 VARVE_API const char *varve_compression_name(enum varve_compression compression);
 
 struct varve_decode_options {
-    struct varve_budget *budget; /* for zstd windows beyond 2^27; NULL: windows up to 2^27 only */
+    struct varve_budget *budget; /* what zstd windows beyond 8 MiB are taken from; NULL: windows
+                                    up to 2^27, taken from nothing */
     uint64_t max_decoded_bytes;  /* decoded bytes beyond which a layer ends as limit; 0 = 2^40 */
 };
 
@@ -52,6 +53,9 @@ enum varve_decode_state {
     VARVE_DECODE_INPUT,  /* all input was used, no output is pending: push more */
     VARVE_DECODE_OUTPUT, /* output was made and more may follow without more input: take it, call
                             again */
+    VARVE_DECODE_WAIT,   /* a zstd window wants more of the memory budget than is free now, and
+                            would fit alone: call again, with what was not used, when others have
+                            given back; or give the layer up, varve_decoder_fault() says with what */
     VARVE_DECODE_END,    /* the stream is complete; every stored byte was seen and judged */
     VARVE_DECODE_FAULT   /* see varve_decoder_fault; nothing more comes, rest of the blob is the
                             caller's */
@@ -80,7 +84,8 @@ struct varve_decode_turn {
 VARVE_API void varve_decode(struct varve_decoder *const *decoders, struct varve_decode_turn *turns,
                             size_t count);
 
-/* After FAULT: what and where. code = NULL before. */
+/* After FAULT (or in WAIT): what and where. code = NULL before. Both offsets are known, but for
+ * decode.limit, where only the decoded one is. */
 VARVE_API struct varve_fault varve_decoder_fault(const struct varve_decoder *decoder);
 
 /* What is known of the blob; whole after END, as far as it goes before. */
