@@ -4,6 +4,10 @@
 #ifndef VARVE_LIMITS_H
 #define VARVE_LIMITS_H
 
+#include <stdint.h>
+
+/* --- sources and documents --- */
+
 /* An OCI document (index, manifest, config). Registries refuse larger ones: distribution and
  * containers/image stop at 4 MiB, so what is larger was never pushed through one. */
 #define VARVE_LIMIT_DOCUMENT_BYTES (4u << 20)
@@ -11,9 +15,6 @@
 /* Documents met while walking a source, each counted once per tag that leads to it: a few thousand
  * tags that all lead to the same large index would else multiply. */
 #define VARVE_LIMIT_SOURCE_STEPS 4000000u
-/* src/limits.h - every limit against hostile input, each with its reason. */
-#ifndef VARVE_LIMITS_H
-#define VARVE_LIMITS_H
 
 /* --- decoding --- */
 
