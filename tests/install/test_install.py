@@ -86,7 +86,7 @@ class Install(harness.Case):
         for kind in ("shared", "static"):
             with self.subTest(kind=kind):
                 build = self.work / f"cmake {kind}"
-                run("cmake", "-S", CONSUMER, "-B", build, f"-DCMAKE_C_COMPILER={harness.CC}",
+                run("cmake", "-G", "Ninja", "-S", CONSUMER, "-B", build, f"-DCMAKE_C_COMPILER={harness.CC}",
                     f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DKIND={kind}")
                 run("cmake", "--build", build)
                 self.judge(build / "consumer", shared=kind == "shared")
@@ -110,5 +110,5 @@ class Install(harness.Case):
 
 
 if __name__ == "__main__":
-    harness.need_tools("cmake", "pkg-config", "nm", "readelf")
+    harness.need_tools("cmake", "ninja", "pkg-config", "nm", "readelf")
     harness.main()
