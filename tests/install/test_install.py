@@ -42,6 +42,10 @@ class Install(harness.Case):
         self.assertNotRegex(dynamic, "RPATH|RUNPATH")
         headers = {path.name for path in (harness.SOURCE / "include/varve").glob("*.h")}
         self.assertEqual({path.name for path in (self.prefix / "include/varve").iterdir()}, headers)
+        if shutil.which("scdoc"):
+            manual = (self.prefix / "share/man/man1/varve.1").read_text()
+            for option in re.findall(r"--[a-z0-9-]+", run(program, "scan", "--help").decode()):
+                self.assertIn(option, manual.replace("\\-", "-"))
 
     def test_only_our_symbols_are_shown(self):
         for library, options in (("libvarve.so", ["-D"]), ("libvarve.a", [])):
