@@ -42,13 +42,15 @@ foreach(kind static shared)
         DESTINATION ${package_dir})
 endforeach()
 
-# The manual page is made where scdoc is installed.
+# The manual page is made where scdoc is installed. It bears the day of its last change, not that of
+# the build.
 find_program(SCDOC scdoc)
-if(SCDOC AND EXISTS ${CMAKE_SOURCE_DIR}/docs/varve.1.scd)
+if(SCDOC)
+    set(VARVE_MANUAL_DATE 1795392000) # 2026-11-23
     add_custom_command(OUTPUT varve.1
-        COMMAND sh -c "exec \"$1\" < \"$2\" > varve.1" - ${SCDOC}
-            ${CMAKE_SOURCE_DIR}/docs/varve.1.scd
+        COMMAND ${CMAKE_COMMAND} -E env SOURCE_DATE_EPOCH=${VARVE_MANUAL_DATE}
+            sh -c "exec \"$1\" < \"$2\" > varve.1" - ${SCDOC} ${CMAKE_SOURCE_DIR}/docs/varve.1.scd
         DEPENDS docs/varve.1.scd VERBATIM)
-    add_custom_target(man ALL DEPENDS varve.1)
+    add_custom_target(manual ALL DEPENDS varve.1)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/varve.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()

@@ -42,6 +42,10 @@ class Install(harness.Case):
         self.assertNotRegex(dynamic, "RPATH|RUNPATH")
         headers = {path.name for path in (harness.SOURCE / "include/varve").glob("*.h")}
         self.assertEqual({path.name for path in (self.prefix / "include/varve").iterdir()}, headers)
+        if shutil.which("scdoc"):
+            manual = (self.prefix / "share/man/man1/varve.1").read_text()
+            for option in re.findall(r"--[a-z0-9-]+", run(program, "scan", "--help").decode()):
+                self.assertIn(option, manual.replace("\\-", "-"))
 
     def test_only_our_symbols_are_shown(self):
         for library, options in (("libvarve.so", ["-D"]), ("libvarve.a", [])):
@@ -86,7 +90,7 @@ class Install(harness.Case):
         for kind in ("shared", "static"):
             with self.subTest(kind=kind):
                 build = self.work / f"cmake {kind}"
-                run("cmake", "-S", CONSUMER, "-B", build, f"-DCMAKE_C_COMPILER={harness.CC}",
+                run("cmake", "-G", "Ninja", "-S", CONSUMER, "-B", build, f"-DCMAKE_C_COMPILER={harness.CC}",
                     f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DKIND={kind}")
                 run("cmake", "--build", build)
                 self.judge(build / "consumer", shared=kind == "shared")
@@ -110,5 +114,5 @@ class Install(harness.Case):
 
 
 if __name__ == "__main__":
-    harness.need_tools("cmake", "pkg-config", "nm", "readelf")
+    harness.need_tools("cmake", "ninja", "pkg-config", "nm", "readelf")
     harness.main()

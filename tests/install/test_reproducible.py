@@ -12,7 +12,7 @@ import harness
 from harness import run
 
 MADE = ("src/cli/varve", "libvarve.a", "libvarve.so")
-SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "kernels")
+SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "kernels", "docs")
 
 
 class Reproducible(harness.Case):
