@@ -234,6 +234,12 @@ static void note_pax_header(struct varve_tar *tar, struct varve_bytes name) {
     }
 }
 
+static void note_long_header(struct varve_tar *tar) {
+    tar->traits.long_headers++;
+    tar->traits.long_named += tar->block[AT_UNAME] != 0;
+    tar->traits.long_wheel += memcmp(tar->block + AT_GNAME, "wheel", 6) == 0;
+}
+
 /* An extension header: its body follows. The last of a kind replaces the one before. */
 static bool begin_extension(struct varve_tar *tar, struct varve_bytes name) {
     uint8_t type = tar->block[AT_TYPEFLAG];
@@ -250,6 +256,7 @@ static bool begin_extension(struct varve_tar *tar, struct varve_bytes name) {
     tar->extension_left = (uint64_t)tar->numbers.value[VARVE_HEADER_SIZE];
     tar->extension_padding = (0 - tar->extension_left) & (BLOCK - 1);
     tar->state = STATE_EXTENSION;
+    tar->traits.extension_mode_0 += tar->numbers.value[VARVE_HEADER_MODE] == 0;
 
     bool again = false;
     if (type == 'L' || type == 'K') {
@@ -257,8 +264,7 @@ static bool begin_extension(struct varve_tar *tar, struct varve_bytes name) {
         (type == 'L' ? &tar->long_name : &tar->long_link)->count = 0;
         again = *has;
         *has = true;
-        tar->traits.long_headers++;
-        tar->traits.long_link_name += name.count == 13 && !memcmp(name.bytes, "././@LongLink", 13);
+        note_long_header(tar);
         varve_tar_note(tar, type == 'L' ? VARVE_CODE_GNU_LONG_NAME : VARVE_CODE_GNU_LONG_LINK,
                        tar->block_offset);
     } else {
@@ -546,6 +552,22 @@ static void note_time(struct varve_tar *tar, const struct varve_tar_time *time) 
     }
 }
 
+/* Device numbers left empty or filled: one of the surest marks of a writer. */
+static void note_device_style(struct varve_tar *tar, bool device) {
+    uint8_t major = tar->numbers.style[VARVE_HEADER_DEVMAJOR];
+    uint8_t minor = tar->numbers.style[VARVE_HEADER_DEVMINOR];
+    if (major == VARVE_TAR_STYLE_NUL || minor == VARVE_TAR_STYLE_NUL) {
+        varve_tar_note(tar, VARVE_CODE_DEVICE_BLANK, tar->entry.header_offset + AT_DEVMAJOR);
+    }
+    if (!device) {
+        tar->traits.plain++;
+        tar->traits.plain_device_nul +=
+            major == VARVE_TAR_STYLE_NUL && minor == VARVE_TAR_STYLE_NUL;
+        tar->traits.plain_device_digits +=
+            major == VARVE_TAR_STYLE_DIGITS_NUL && minor == VARVE_TAR_STYLE_DIGITS_NUL;
+    }
+}
+
 static void note_values(struct varve_tar *tar) {
     const struct varve_tar_entry *entry = &tar->entry;
     note_mode(tar);
@@ -559,10 +581,8 @@ static void note_values(struct varve_tar *tar) {
     if (!device && (entry->devmajor || entry->devminor)) {
         varve_tar_note(tar, VARVE_CODE_DEVICE_UNUSED, tar->entry.header_offset + AT_DEVMAJOR);
     }
-    if (tar->dialect != VARVE_TAR_V7 &&
-        (tar->numbers.style[VARVE_HEADER_DEVMAJOR] == VARVE_TAR_STYLE_NUL ||
-         tar->numbers.style[VARVE_HEADER_DEVMINOR] == VARVE_TAR_STYLE_NUL)) {
-        varve_tar_note(tar, VARVE_CODE_DEVICE_BLANK, tar->entry.header_offset + AT_DEVMAJOR);
+    if (tar->dialect != VARVE_TAR_V7) {
+        note_device_style(tar, device);
     }
     tar->traits.entry_names += entry->uname.count || entry->gname.count;
 }

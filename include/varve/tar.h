@@ -184,9 +184,9 @@ enum varve_tar_group {
 
 /* How pax headers (and Solaris') are named. */
 enum varve_tar_pax_name {
-    VARVE_TAR_PAX_NAME_PID,   /* <dir>/PaxHeaders.<number above 0>/<name>, GNU tar before 1.35 */
+    VARVE_TAR_PAX_NAME_PID,   /* <dir>/PaxHeaders.<number above 0>/<name>, older GNU tar */
     VARVE_TAR_PAX_NAME_ZERO,  /* <dir>/PaxHeaders.0/<name>, Go */
-    VARVE_TAR_PAX_NAME_PLAIN, /* <dir>/PaxHeaders/<name>, GNU tar from 1.35 */
+    VARVE_TAR_PAX_NAME_PLAIN, /* <dir>/PaxHeaders/<name>, newer GNU tar */
     VARVE_TAR_PAX_NAME_BSD,   /* <dir>/PaxHeader/<name>, libarchive, node-tar */
     VARVE_TAR_PAX_NAME_AT,    /* ././@PaxHeader, Python */
     VARVE_TAR_PAX_NAME_OTHER,
@@ -203,7 +203,9 @@ struct varve_tar_traits {
     uint64_t style[VARVE_TAR_GROUP_COUNT][VARVE_TAR_STYLE_COUNT];
     uint64_t pax_name[VARVE_TAR_PAX_NAME_COUNT];
     uint64_t global_head;      /* global headers named .../GlobalHead.<pid>.<n> */
-    uint64_t long_link_name;   /* L and K headers named ././@LongLink */
+    uint64_t long_named;       /* L and K headers with a uname */
+    uint64_t long_wheel;       /* L and K headers whose gname is "wheel" */
+    uint64_t extension_mode_0; /* extension headers whose mode is 0 */
     uint64_t pax_unsorted;     /* pax headers whose keys are not in byte order */
     uint64_t pax_mtime_first;  /* pax headers with several records, the first of them mtime */
     uint64_t pax_schily_xattr; /* pax headers with SCHILY.xattr records */
@@ -211,8 +213,11 @@ struct varve_tar_traits {
     uint64_t pax_nanoseconds;  /* pax times with nine digits behind the point */
     uint64_t entry_mode_type;  /* entries whose mode carries type bits */
     uint64_t entry_names;      /* entries with a uname or gname */
-    uint64_t entry_prefix;     /* entries with a prefix */
-    uint64_t entry_symlink;    /* symlinks, and of these with mode 0777 */
+    uint64_t plain;            /* entries that are no devices, with a magic; of these with device */
+    uint64_t plain_device_nul; /* numbers left as NULs, and with device numbers of seven digits */
+    uint64_t plain_device_digits;
+    uint64_t entry_prefix;  /* entries with a prefix */
+    uint64_t entry_symlink; /* symlinks, and of these with mode 0777 */
     uint64_t entry_symlink_0777;
     uint64_t entry_dot; /* entries whose path begins with "./" */
     uint64_t directory; /* directories, and of these with a trailing slash */
