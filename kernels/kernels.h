@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "varve/cpu.h"
+#include "varve/tar.h"
 
 /* What a kernel needs of the CPU. A tier is a set of these (varve_cpu_bits_of). */
 enum {
@@ -43,5 +44,78 @@ struct varve_sha256_row {
 #define VARVE_SHA256_MAX_LANES 16
 extern const struct varve_sha256_row varve_sha256_rows[];
 extern const size_t varve_sha256_row_count;
+
+/* Tar header blocks of 512 bytes (POSIX.1-2017 pax, "ustar Interchange Format"). */
+enum varve_header_field {
+    VARVE_HEADER_MODE,     /* 8 bytes at 100 */
+    VARVE_HEADER_UID,      /* 8 at 108 */
+    VARVE_HEADER_GID,      /* 8 at 116 */
+    VARVE_HEADER_SIZE,     /* 12 at 124 */
+    VARVE_HEADER_MTIME,    /* 12 at 136 */
+    VARVE_HEADER_DEVMAJOR, /* 8 at 329 */
+    VARVE_HEADER_DEVMINOR, /* 8 at 337 */
+    VARVE_HEADER_CHECKSUM, /* 8 at 148 */
+    VARVE_HEADER_FIELD_COUNT
+};
+enum { VARVE_HEADER_FIXED_BYTES = 64 };
+
+/* All that one look at a block gives. A field whose style is BAD or blank has value 0. */
+struct varve_header_numbers {
+    int64_t value[VARVE_HEADER_FIELD_COUNT];
+    uint64_t nonzero[8]; /* bit b of word w: byte 64 * w + b is not NUL */
+    uint32_t sum;        /* of the bytes, the checksum field counted as eight spaces */
+    int32_t signed_sum;  /* the same of bytes as signed numbers */
+    uint8_t style[VARVE_HEADER_FIELD_COUNT]; /* enum varve_tar_style */
+};
+
+/* GNU's further fields, 12 bytes each: atime at 345, ctime at 357, offset at 369, realsize at 483.
+ */
+enum varve_header_gnu_field {
+    VARVE_HEADER_ATIME,
+    VARVE_HEADER_CTIME,
+    VARVE_HEADER_OFFSET,
+    VARVE_HEADER_REALSIZE,
+    VARVE_HEADER_GNU_COUNT
+};
+struct varve_header_gnu_numbers {
+    int64_t value[VARVE_HEADER_GNU_COUNT];
+    uint8_t style[VARVE_HEADER_GNU_COUNT];
+};
+
+/* What the fixed part of a canonical record is made of (docs/ladder.md). mode, uid, gid and device
+ * numbers lie within -2^62 .. 2^62 - 1; nothing else is asked of the values. */
+struct varve_header_values {
+    int64_t mode, uid, gid, size, mtime, devmajor, devminor;
+    int64_t unused;
+};
+
+/* Reads `count` blocks that lie one behind the other, at any alignment. */
+typedef void varve_header_read_fn(struct varve_header_numbers *numbers, const uint8_t *blocks,
+                                  size_t count);
+typedef void varve_header_read_gnu_fn(struct varve_header_gnu_numbers *numbers,
+                                      const uint8_t *blocks, size_t count);
+
+/* Writes `count` fixed parts of 64 bytes: mode[8] uid[8] gid[8] size[12] mtime[12] devmajor[8]
+ * devminor[8]. Each is zero-padded octal digits and a NUL; a value that is negative or has too many
+ * digits is big-endian two's complement over the whole field with the top bit set. */
+typedef void varve_header_write_fn(uint8_t *records, const struct varve_header_values *values,
+                                   size_t count);
+
+/* How many of `bytes` are NUL before the first other one. */
+typedef size_t varve_header_zeros_fn(const uint8_t *bytes, size_t count);
+
+struct varve_header_row {
+    const char *name;
+    uint32_t needs; /* CPU bits */
+    varve_header_read_fn *read;
+    varve_header_read_gnu_fn *read_gnu;
+    varve_header_write_fn *write;
+    varve_header_zeros_fn *zeros;
+};
+extern const struct varve_header_row varve_header_rows[];
+extern const size_t varve_header_row_count;
+
+/* The best row that `tier` may use here. */
+const struct varve_header_row *varve_header_row_of(enum varve_tier tier);
 
 #endif

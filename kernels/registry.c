@@ -14,3 +14,14 @@ const struct varve_sha256_row varve_sha256_rows[] = {
     {"scalar", 0, 1, varve_sha256_scalar},
 };
 const size_t varve_sha256_row_count = sizeof varve_sha256_rows / sizeof varve_sha256_rows[0];
+
+varve_header_read_fn varve_header_read_scalar;
+varve_header_read_gnu_fn varve_header_read_gnu_scalar;
+varve_header_write_fn varve_header_write_scalar;
+varve_header_zeros_fn varve_header_zeros_scalar;
+
+const struct varve_header_row varve_header_rows[] = {
+    {"scalar", 0, varve_header_read_scalar, varve_header_read_gnu_scalar, varve_header_write_scalar,
+     varve_header_zeros_scalar},
+};
+const size_t varve_header_row_count = sizeof varve_header_rows / sizeof varve_header_rows[0];

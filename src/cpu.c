@@ -98,13 +98,27 @@ enum varve_tier varve_tier_best(void) {
     return best;
 }
 
+const struct varve_header_row *varve_header_row_of(enum varve_tier tier) {
+    uint32_t bits = varve_cpu_bits_of(tier);
+    size_t index = 0;
+    while ((bits & varve_header_rows[index].needs) != varve_header_rows[index].needs) {
+        index++; /* the last row needs nothing */
+    }
+    return &varve_header_rows[index];
+}
+
 size_t varve_kernel_count(void) {
-    return varve_sha256_row_count;
+    return varve_sha256_row_count + varve_header_row_count;
 }
 
 struct varve_kernel_info varve_kernel_at(size_t index) {
     assert(index < varve_kernel_count());
     uint32_t bits = varve_cpu_bits();
+    if (index >= varve_sha256_row_count) {
+        const struct varve_header_row *header = &varve_header_rows[index - varve_sha256_row_count];
+        return (struct varve_kernel_info){"header", header->name, 1,
+                                          (bits & header->needs) == header->needs};
+    }
     const struct varve_sha256_row *row = &varve_sha256_rows[index];
     return (struct varve_kernel_info){"sha256", row->name, row->lanes,
                                       (bits & row->needs) == row->needs};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/limits.h - every limit against hostile input, each with its reason. docs/limits.md tells
- * users. */
+/* src/limits.h - every limit against hostile input, each with its reason. Behind a limit a layer is
+ * VARVE_LIMIT: not judged, never silently cut. docs/limits.md tells users. */
 #ifndef VARVE_LIMITS_H
 #define VARVE_LIMITS_H
 
@@ -32,5 +32,33 @@
 
 /* The widest window libzstd can decode at all on a 64-bit machine (ZSTD_WINDOWLOG_MAX). */
 #define VARVE_WINDOW_LOG_MAX 31
+
+/* --- splitting tars --- */
+
+/* Body of one pax, GNU long-name or Solaris header. Go's archive/tar reads as much; PATH_MAX is
+ * 4 KiB and Linux keeps at most 64 KiB of extended attributes per inode, so that real ones are far
+ * smaller. At most one of each kind (x, g, L, K) is held at a time. */
+#define VARVE_LIMIT_EXTENSION_BYTES ((uint64_t)1 << 20)
+
+/* Records of one pax header. 1 MiB of five-byte records would be 209,715 of them, each of which
+ * costs 32 bytes here and some in the ladder; no writer makes a hundredth of this. */
+#define VARVE_LIMIT_PAX_RECORDS 65536
+
+/* Extension headers before one entry: beyond the first number a finding, beyond the second the
+ * limit. A writer makes four (x, L, K and a redundant one); each costs the reader a header and
+ * nothing else, for the last of a kind replaces the one before. */
+#define VARVE_LIMIT_EXTENSIONS_NOTED 16
+#define VARVE_LIMIT_EXTENSIONS 1024
+
+/* A sparse map, as text (pax 1.0) or as continuation blocks (old GNU): about 43,000 runs. Go and
+ * tar-split met unbounded maps in CVE-2025-58183. */
+#define VARVE_LIMIT_SPARSE_MAP_BYTES ((uint64_t)1 << 20)
+
+/* Stored bytes of one entry must be below this: rounding up to blocks and adding offsets can then
+ * never overflow 64 bits. No file system holds such a file. */
+#define VARVE_LIMIT_ENTRY_BYTES ((uint64_t)1 << 60)
+
+/* Entries of one layer. The largest public layers have about a million. */
+#define VARVE_LIMIT_ENTRIES 10000000
 
 #endif

@@ -1,40 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/pending.c - until the parser and the ladder land: nothing opens, so only rungs 0 and 1 are
+/* src/pending.c - until the ladder lands: nothing opens, so only rungs 0 and 1 are
  * computed. */
 #include "varve/ladder.h"
 #include "varve/tar.h"
-enum varve_status varve_tar_open(struct varve_tar **t, const struct varve_tar_options *o) {
-    (void)t;
-    (void)o;
-    return VARVE_UNSUPPORTED;
-}
-void varve_tar_close(struct varve_tar *t) {
-    (void)t;
-}
-void varve_tar_reset(struct varve_tar *t, struct varve_findings *f) {
-    (void)t;
-    (void)f;
-}
-void varve_tar_feed(struct varve_tar *t, const void *d, size_t n, bool l) {
-    (void)t;
-    (void)d;
-    (void)n;
-    (void)l;
-}
-enum varve_tar_event varve_tar_next(struct varve_tar *t, struct varve_tar_item *i) {
-    (void)t;
-    (void)i;
-    return VARVE_TAR_FAULT;
-}
-struct varve_fault varve_tar_fault(const struct varve_tar *t) {
-    (void)t;
-    return (struct varve_fault){0};
-}
-uint64_t varve_tar_archive_end(const struct varve_tar *t, bool *s) {
-    (void)t;
-    *s = true;
-    return 0;
-}
 enum varve_status varve_ladder_open(struct varve_ladder **l, struct varve_sha256 *s,
                                     const struct varve_ladder_options *o) {
     (void)l;

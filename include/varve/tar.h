@@ -3,8 +3,11 @@
  *
  * Reads v7, ustar and pax (POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange
  * Format"), GNU tar's and star's extensions and Solaris X headers. Where known parsers disagree it
- * does as docs/ladder.md says and leaves a finding. Fed any chunk size it gives the same events,
- * but for how data and trailer spans are cut.
+ * does as docs/tar.md says and leaves a finding. Fed any chunk size it gives the same events, but
+ * for how data and trailer spans are cut.
+ *
+ * Findings are reported with the entry they belong to, before its ENTRY event; those that only its
+ * padding or the archive's end can show come later.
  *
  *     varve_tar_feed(tar, chunk, bytes, last);
  *     while ((event = varve_tar_next(tar, &item)) > VARVE_TAR_INPUT) ...
@@ -55,8 +58,9 @@ struct varve_tar_entry {
     struct varve_bytes link; /* link target as the archive has it, whatever the type */
     struct varve_bytes uname;
     struct varve_bytes gname;
-    uint8_t typeflag;     /* meaning: '0'..'6' or another letter; NUL and '7' are '0', NUL with a
-                             trailing slash is '5', sparse 'S' is '0' */
+    uint8_t typeflag;     /* meaning: '0'..'6', or GNU's 'D', 'V', 'M', which carry data like files;
+                             '7', sparse 'S' and unknown letters are '0'; NUL is '0', or '5' where
+                             the path ends in a slash */
     uint8_t raw_typeflag; /* as in the header */
     uint64_t mode;        /* as written, type bits included */
     int64_t uid;
@@ -66,10 +70,13 @@ struct varve_tar_entry {
     int64_t devmajor;
     int64_t devminor;
     struct varve_tar_time mtime, atime, ctime, creation;
-    const struct varve_tar_pair *xattrs; /* names in SCHILY.xattr's spelling without that prefix;
-                                            as decoded, last of equal names only, not sorted */
+    /* Names in SCHILY.xattr's spelling without that prefix, values decoded; "SCHILY.acl.*" and
+     * "SCHILY.fflags" are here under their full names. No name twice, no empty value, not sorted.
+     */
+    const struct varve_tar_pair *xattrs;
     size_t xattr_count;
-    const struct varve_tar_pair *records; /* other pax records of unknown meaning, not sorted */
+    /* Other pax records of unknown meaning: no key twice, no empty value, not sorted. */
+    const struct varve_tar_pair *records;
     size_t record_count;
     const struct varve_tar_segment
         *segments; /* sparse only; in order, checked, sum = stored_bytes */
@@ -87,7 +94,8 @@ enum varve_tar_event {
     VARVE_TAR_DATA,      /* item.data: the next bytes of the entry's content */
     VARVE_TAR_HOLE,      /* item.hole_bytes: the next bytes of the content are that many zeros */
     VARVE_TAR_ENTRY_END, /* the entry's content is complete (comes for every entry) */
-    VARVE_TAR_GLOBAL,    /* item.global: a pax global header, its records not applied */
+    VARVE_TAR_GLOBAL,    /* item.global: a pax global header, its records not applied; no key twice
+                            (the last counts), empty values kept */
     VARVE_TAR_TRAILER, /* item.data: bytes behind the end of the archive, from the first that is not
                           NUL */
     VARVE_TAR_END,     /* the stream is over and was a tar; item.end */
@@ -126,15 +134,100 @@ VARVE_API void varve_tar_feed(struct varve_tar *tar, const void *data, size_t by
 /* The next event. After END or FAULT the same again for ever. */
 VARVE_API enum varve_tar_event varve_tar_next(struct varve_tar *tar, struct varve_tar_item *item);
 
-/* After FAULT. Status MALFORMED or LIMIT (or ERROR: no memory), offset_decoded set.
- * Code "tar.not-tar": the first block is no header and no end of archive: content that is no tar.
- */
+/* After FAULT. Status MALFORMED, LIMIT or UNSUPPORTED (or ERROR: no memory), offset_decoded set.
+ * Code "tar.not-tar": the first block has no right checksum and is no end of archive: content that
+ * is no tar, unless its media type claims so. */
 VARVE_API struct varve_fault varve_tar_fault(const struct varve_tar *tar);
 
-/* Decoded offset just behind the last content byte of the last entry read so far (its header where
- * it has none; 0 before the first): where rung `archive` would end if no entry followed. `*settled`
- * is true while another entry's header has begun, so that this value cannot be the final one. */
+/* Decoded offset just behind the last content byte of the last entry or global header begun so far
+ * (its header where it has no content; 0 before the first): where rung `archive` would end if no
+ * other followed. It may lie ahead of what was fed. `*settled` is true while another header has
+ * begun, so that this value cannot be the final one. */
 VARVE_API uint64_t varve_tar_archive_end(const struct varve_tar *tar, bool *settled);
+
+/* What the archive's writer left as marks, counted over the headers read so far. */
+enum varve_tar_dialect {
+    VARVE_TAR_V7,            /* no magic */
+    VARVE_TAR_USTAR,         /* magic "ustar" NUL, version "00" */
+    VARVE_TAR_USTAR_VERSION, /* magic "ustar" NUL, another version */
+    VARVE_TAR_GNU,           /* magic "ustar  " NUL */
+    VARVE_TAR_STAR,          /* ustar and star's suffix "tar" NUL */
+    VARVE_TAR_DIALECT_COUNT
+};
+
+/* How a numeric field is written. Digits are octal; "d7 n" means seven digits, then a NUL. */
+enum varve_tar_style {
+    VARVE_TAR_STYLE_NUL,          /* NULs only */
+    VARVE_TAR_STYLE_DIGITS_NUL,   /* zero-padded, one NUL: d7 n, d11 n */
+    VARVE_TAR_STYLE_DIGITS_SPACE, /* zero-padded, one space: d7 s, d11 s */
+    VARVE_TAR_STYLE_SPACE_NUL,    /* zero-padded, space and NUL: d6 s n */
+    VARVE_TAR_STYLE_NUL_SPACE,    /* zero-padded, NUL and space: d6 n s */
+    VARVE_TAR_STYLE_FULL,         /* digits to the end: d8, d12 */
+    VARVE_TAR_STYLE_SPACE_PADDED, /* leading spaces */
+    VARVE_TAR_STYLE_SHORT,        /* digits, then several NULs or spaces */
+    VARVE_TAR_STYLE_BASE256,      /* GNU's binary form */
+    VARVE_TAR_STYLE_SPACES,       /* spaces (and NULs) only */
+    VARVE_TAR_STYLE_ODD,          /* digits, a NUL, and other bytes behind it */
+    VARVE_TAR_STYLE_BAD,          /* no number, or one beyond 63 bits */
+    VARVE_TAR_STYLE_COUNT
+};
+
+enum varve_tar_group {
+    VARVE_TAR_GROUP_MODE,
+    VARVE_TAR_GROUP_OWNER, /* uid and gid */
+    VARVE_TAR_GROUP_SIZE,
+    VARVE_TAR_GROUP_MTIME,
+    VARVE_TAR_GROUP_DEVICE, /* devmajor and devminor, of ustar, GNU and star headers */
+    VARVE_TAR_GROUP_CHECKSUM,
+    VARVE_TAR_GROUP_COUNT
+};
+
+/* How pax headers (and Solaris') are named. */
+enum varve_tar_pax_name {
+    VARVE_TAR_PAX_NAME_PID,   /* <dir>/PaxHeaders.<number above 0>/<name>, GNU tar before 1.35 */
+    VARVE_TAR_PAX_NAME_ZERO,  /* <dir>/PaxHeaders.0/<name>, Go */
+    VARVE_TAR_PAX_NAME_PLAIN, /* <dir>/PaxHeaders/<name>, GNU tar from 1.35 */
+    VARVE_TAR_PAX_NAME_BSD,   /* <dir>/PaxHeader/<name>, libarchive, node-tar */
+    VARVE_TAR_PAX_NAME_AT,    /* ././@PaxHeader, Python */
+    VARVE_TAR_PAX_NAME_OTHER,
+    VARVE_TAR_PAX_NAME_COUNT
+};
+
+struct varve_tar_traits {
+    uint64_t headers;        /* header blocks of entries and extension headers */
+    uint64_t entries;        /* of these, of entries */
+    uint64_t pax_headers;    /* of these, typeflag x or X */
+    uint64_t global_headers; /* of these, typeflag g */
+    uint64_t long_headers;   /* of these, typeflag L or K */
+    uint64_t dialect[VARVE_TAR_DIALECT_COUNT];
+    uint64_t style[VARVE_TAR_GROUP_COUNT][VARVE_TAR_STYLE_COUNT];
+    uint64_t pax_name[VARVE_TAR_PAX_NAME_COUNT];
+    uint64_t global_head;      /* global headers named .../GlobalHead.<pid>.<n> */
+    uint64_t long_link_name;   /* L and K headers named ././@LongLink */
+    uint64_t pax_unsorted;     /* pax headers whose keys are not in byte order */
+    uint64_t pax_mtime_first;  /* pax headers with several records, the first of them mtime */
+    uint64_t pax_schily_xattr; /* pax headers with SCHILY.xattr records */
+    uint64_t pax_libarchive;   /* pax headers with LIBARCHIVE records */
+    uint64_t pax_nanoseconds;  /* pax times with nine digits behind the point */
+    uint64_t entry_mode_type;  /* entries whose mode carries type bits */
+    uint64_t entry_names;      /* entries with a uname or gname */
+    uint64_t entry_prefix;     /* entries with a prefix */
+    uint64_t entry_symlink;    /* symlinks, and of these with mode 0777 */
+    uint64_t entry_symlink_0777;
+    uint64_t entry_dot; /* entries whose path begins with "./" */
+    uint64_t directory; /* directories, and of these with a trailing slash */
+    uint64_t directory_slash;
+    uint64_t eoa_blocks;  /* zero blocks at the end: 0, 1 or 2 */
+    uint64_t eoa_padding; /* bytes behind these, NUL or not, up to the end of the stream */
+    uint64_t total_bytes; /* of the stream, after END */
+};
+
+/* Owned by the parser, valid until reset; final after END. */
+VARVE_API const struct varve_tar_traits *varve_tar_traits(const struct varve_tar *tar);
+
+/* A guess at the program that wrote the archive, or "unknown"; *evidence (may not be NULL) says in
+ * a few words what it rests on. Static storage. After END. */
+VARVE_API const char *varve_tar_writer(const struct varve_tar *tar, const char **evidence);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/tar_path.c - findings about how paths and link targets are written. Nothing is changed. */
+#include "tar_internal.h"
+
+/* What a path has. */
+enum {
+    HAS_CONTROL = 1,
+    HAS_BACKSLASH = 2,
+    HAS_HIGH = 4,
+    HAS_DOT = 8,
+    HAS_DOTDOT = 16,
+    HAS_DOUBLE_SLASH = 32
+};
+
+/* Well-formed UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
+ */
+static bool is_utf8(struct varve_bytes text) {
+    const uint8_t *p = text.bytes;
+    const uint8_t *end = p + text.count;
+    while (p < end) {
+        uint8_t first = *p++;
+        if (first < 0x80) {
+            continue;
+        }
+        size_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+        if (first < 0xc2 || first > 0xf4 || (size_t)(end - p) < more) {
+            return false;
+        }
+        uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+        uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+        if (*p < low || *p > high) {
+            return false;
+        }
+        for (size_t i = 1; i < more; i++) {
+            if ((p[i] & 0xc0) != 0x80) {
+                return false;
+            }
+        }
+        p += more;
+    }
+    return true;
+}
+
+static unsigned component(size_t length, unsigned dots) {
+    return length == 1 && dots == 1 ? HAS_DOT : length == 2 && dots == 2 ? HAS_DOTDOT : 0;
+}
+
+static unsigned look_at(struct varve_bytes path) {
+    unsigned has = 0;
+    size_t begin = 0; /* of the component */
+    unsigned dots = 0;
+    for (size_t i = 0; i < path.count; i++) {
+        uint8_t byte = path.bytes[i];
+        if (byte == '/') {
+            has |= component(i - begin, dots);
+            has |= i && i == begin ? HAS_DOUBLE_SLASH : 0;
+            begin = i + 1;
+            dots = 0;
+            continue;
+        }
+        dots += byte == '.';
+        has |= byte < ' ' || byte == 0x7f ? HAS_CONTROL : 0;
+        has |= byte == '\\' ? HAS_BACKSLASH : 0;
+        has |= byte >= 0x80 ? HAS_HIGH : 0;
+    }
+    return has | component(path.count - begin, dots);
+}
+
+static void note_if(struct varve_tar *tar, bool condition, enum varve_code code, uint64_t offset) {
+    if (condition) {
+        varve_tar_note(tar, code, offset);
+    }
+}
+
+static void check_path(struct varve_tar *tar) {
+    const struct varve_tar_entry *entry = &tar->entry;
+    struct varve_bytes path = entry->path;
+    uint64_t at = tar->entry.header_offset + AT_NAME;
+    unsigned has = look_at(path);
+    bool slash = path.count && path.bytes[path.count - 1] == '/';
+    bool directory = entry->typeflag == '5' || entry->typeflag == 'D';
+
+    note_if(tar, has & HAS_DOT, VARVE_CODE_PATH_DOT, at);
+    note_if(tar, path.count && path.bytes[0] == '/', VARVE_CODE_PATH_ABSOLUTE, at);
+    note_if(tar, has & HAS_DOUBLE_SLASH, VARVE_CODE_PATH_DOUBLE_SLASH, at);
+    note_if(tar, directory && !slash, VARVE_CODE_PATH_DIRECTORY_BARE, at);
+    note_if(tar, has & HAS_DOTDOT, VARVE_CODE_PATH_DOTDOT, at);
+    note_if(tar, path.count == 0, VARVE_CODE_PATH_EMPTY, at);
+    note_if(tar, has & HAS_CONTROL, VARVE_CODE_PATH_CONTROL, at);
+    note_if(tar, has & HAS_BACKSLASH, VARVE_CODE_PATH_BACKSLASH, at);
+    note_if(tar, has & HAS_HIGH && !is_utf8(path), VARVE_CODE_PATH_NON_UTF8, at);
+    if (slash && !directory) {
+        varve_tar_note(tar, VARVE_CODE_PATH_FILE_SLASH, at);
+        note_if(tar, entry->typeflag == '0', VARVE_CODE_PARSER_DIFFERENTIAL, at);
+    }
+    tar->traits.directory += directory;
+    tar->traits.directory_slash += directory && slash;
+    tar->traits.entry_dot += path.count > 1 && path.bytes[0] == '.' && path.bytes[1] == '/';
+}
+
+static void check_link(struct varve_tar *tar) {
+    const struct varve_tar_entry *entry = &tar->entry;
+    struct varve_bytes link = entry->link;
+    uint64_t at = entry->header_offset + AT_LINK;
+    if (entry->typeflag != '1' && entry->typeflag != '2') {
+        note_if(tar, link.count, VARVE_CODE_LINK_UNUSED, at);
+        return;
+    }
+    note_if(tar, link.count == 0, VARVE_CODE_LINK_EMPTY, at);
+    unsigned has = look_at(link);
+    note_if(tar, has & HAS_HIGH && !is_utf8(link), VARVE_CODE_PATH_NON_UTF8, at);
+    if (entry->typeflag == '1') {
+        note_if(tar, has & HAS_DOT, VARVE_CODE_LINK_DOT, at);
+        note_if(tar, link.count && link.bytes[0] == '/', VARVE_CODE_LINK_ABSOLUTE, at);
+        note_if(tar, has & HAS_DOUBLE_SLASH, VARVE_CODE_LINK_DOUBLE_SLASH, at);
+        note_if(tar, has & HAS_DOTDOT, VARVE_CODE_LINK_DOTDOT, at);
+    }
+}
+
+void varve_tar_check_names(struct varve_tar *tar) {
+    check_path(tar);
+    check_link(tar);
+}
