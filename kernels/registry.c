@@ -21,13 +21,26 @@ const struct varve_sha256_row varve_sha256_rows[] = {
 };
 const size_t varve_sha256_row_count = sizeof varve_sha256_rows / sizeof varve_sha256_rows[0];
 
-varve_header_read_fn varve_header_read_scalar;
-varve_header_read_gnu_fn varve_header_read_gnu_scalar;
-varve_header_write_fn varve_header_write_scalar;
-varve_header_zeros_fn varve_header_zeros_scalar;
+#define HEADER_KERNELS(set)                                                                        \
+    varve_header_read_fn varve_header_read_##set;                                                  \
+    varve_header_read_gnu_fn varve_header_read_gnu_##set;                                          \
+    varve_header_write_fn varve_header_write_##set;                                                \
+    varve_header_zeros_fn varve_header_zeros_##set;
+#define HEADER_ROW(set, needs)                                                                     \
+    {                                                                                              \
+#set, needs, varve_header_read_##set, varve_header_read_gnu_##set,                         \
+            varve_header_write_##set, varve_header_zeros_##set                                     \
+    }
+
+HEADER_KERNELS(scalar)
+HEADER_KERNELS(avx2)
+HEADER_KERNELS(avx512)
 
 const struct varve_header_row varve_header_rows[] = {
-    {"scalar", 0, varve_header_read_scalar, varve_header_read_gnu_scalar, varve_header_write_scalar,
-     varve_header_zeros_scalar},
+#if defined(__x86_64__)
+    HEADER_ROW(avx512, VARVE_CPU_AVX512),
+    HEADER_ROW(avx2, VARVE_CPU_AVX2),
+#endif
+    HEADER_ROW(scalar, 0),
 };
 const size_t varve_header_row_count = sizeof varve_header_rows / sizeof varve_header_rows[0];
