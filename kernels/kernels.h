@@ -35,10 +35,14 @@ uint32_t varve_cpu_bits_of(enum varve_tier tier);
 typedef void varve_sha256_compress_fn(uint32_t *state, const uint8_t *const *blocks,
                                       size_t block_count);
 
+/* `cost` is what one block of all lanes takes, idle ones included, in cycles of a Golden Cove core
+ * (measured: docs/sha256.md). Only ratios matter: the scheduler takes the row that compresses the
+ * most blocks per cycle at the number of lanes alive. */
 struct varve_sha256_row {
     const char *name;
     uint32_t needs; /* CPU bits */
     uint32_t lanes;
+    uint32_t cost;
     varve_sha256_compress_fn *compress;
 };
 #define VARVE_SHA256_MAX_LANES 16

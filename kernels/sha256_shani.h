@@ -14,17 +14,27 @@
 
 #define EACH_LANE for (int l = 0; l < SHA256_LANES; l++)
 
-static __m128i load_words(const uint32_t *state, int first) {
-    return _mm_setr_epi32((int)state[first * SHA256_LANES], (int)state[(first + 1) * SHA256_LANES],
-                          (int)state[(first + 2) * SHA256_LANES],
-                          (int)state[(first + 3) * SHA256_LANES]);
+/* Words first..first+3 of the state, lane by lane. */
+static inline void load_words(__m128i words[SHA256_LANES], const uint32_t *state, int first) {
+    const __m128i *from = (const __m128i *)(state + first * SHA256_LANES);
+#if SHA256_LANES == 1
+    words[0] = _mm_load_si128(from);
+#else
+    __m128 low = _mm_castsi128_ps(_mm_load_si128(from));
+    __m128 high = _mm_castsi128_ps(_mm_load_si128(from + 1));
+    words[0] = _mm_castps_si128(_mm_shuffle_ps(low, high, 0x88));
+    words[1] = _mm_castps_si128(_mm_shuffle_ps(low, high, 0xdd));
+#endif
 }
 
-static void store_words(uint32_t *state, int first, __m128i words) {
-    state[first * SHA256_LANES] = (uint32_t)_mm_cvtsi128_si32(words);
-    state[(first + 1) * SHA256_LANES] = (uint32_t)_mm_extract_epi32(words, 1);
-    state[(first + 2) * SHA256_LANES] = (uint32_t)_mm_extract_epi32(words, 2);
-    state[(first + 3) * SHA256_LANES] = (uint32_t)_mm_extract_epi32(words, 3);
+static inline void store_words(uint32_t *state, int first, const __m128i words[SHA256_LANES]) {
+    __m128i *to = (__m128i *)(state + first * SHA256_LANES);
+#if SHA256_LANES == 1
+    _mm_store_si128(to, words[0]);
+#else
+    _mm_store_si128(to, _mm_unpacklo_epi32(words[0], words[1]));
+    _mm_store_si128(to + 1, _mm_unpackhi_epi32(words[0], words[1]));
+#endif
 }
 
 /* Words 4g..4g+3 of the message schedule, over words 4(g-4)..4(g-4)+3 in w[g % 4]. */
@@ -38,9 +48,11 @@ void SHA256_KERNEL(uint32_t *state, const uint8_t *const *blocks, size_t block_c
     const __m128i byte_swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
     __m128i abef[SHA256_LANES], cdgh[SHA256_LANES];
     const uint8_t *data[SHA256_LANES];
+    __m128i abcd[SHA256_LANES], efgh[SHA256_LANES];
+    load_words(abcd, state, 0);
+    load_words(efgh, state, 4);
     EACH_LANE {
-        __m128i abcd = load_words(state + l, 0), efgh = load_words(state + l, 4);
-        __m128i cdab = _mm_shuffle_epi32(abcd, 0xb1), hgfe = _mm_shuffle_epi32(efgh, 0x1b);
+        __m128i cdab = _mm_shuffle_epi32(abcd[l], 0xb1), hgfe = _mm_shuffle_epi32(efgh[l], 0x1b);
         abef[l] = _mm_alignr_epi8(cdab, hgfe, 8);
         cdgh[l] = _mm_blend_epi16(hgfe, cdab, 0xf0);
         data[l] = blocks[l];
@@ -77,7 +89,9 @@ void SHA256_KERNEL(uint32_t *state, const uint8_t *const *blocks, size_t block_c
     } while (--block_count > 0);
     EACH_LANE {
         __m128i feba = _mm_shuffle_epi32(abef[l], 0x1b), dchg = _mm_shuffle_epi32(cdgh[l], 0xb1);
-        store_words(state + l, 0, _mm_blend_epi16(feba, dchg, 0xf0));
-        store_words(state + l, 4, _mm_alignr_epi8(dchg, feba, 8));
+        abcd[l] = _mm_blend_epi16(feba, dchg, 0xf0);
+        efgh[l] = _mm_alignr_epi8(dchg, feba, 8);
     }
+    store_words(state, 0, abcd);
+    store_words(state, 4, efgh);
 }

@@ -21,8 +21,9 @@ enum varve_status varve_decoder_open(struct varve_decoder **decoder,
         return VARVE_ERROR;
     }
     made->budget = options ? options->budget : NULL;
-    made->max_decoded = options && options->max_decoded_bytes ? options->max_decoded_bytes
-                                                              : VARVE_LIMIT_DECODED_BYTES;
+    uint64_t most = options ? options->max_decoded_bytes : 0;
+    most = most ? most : VARVE_LIMIT_DECODED_BYTES;
+    made->max_decoded = most < UINT64_MAX ? most : UINT64_MAX - 1;
     varve_decoder_reset(made, NULL);
     return VARVE_OK;
 }
@@ -60,6 +61,9 @@ enum varve_step varve_decode_fail(struct varve_decoder *decoder, enum varve_code
     decoder->fault = varve_fault_of(code, offset_stored);
     decoder->fault.offset_stored = offset_stored;
     decoder->fault.offset_decoded = decoder->info.decoded_bytes;
+    if (offset_stored != VARVE_NO_OFFSET) {
+        decoder->info.stored_bytes = offset_stored;
+    }
     return VARVE_STEP_FAULT;
 }
 
@@ -181,19 +185,45 @@ static enum varve_step pass(struct varve_decoder *decoder, struct varve_cursor *
     return cursor->last ? VARVE_STEP_END : VARVE_STEP_INPUT;
 }
 
+/* True where `bytes` look like the beginning of a gzip member or a zstd frame, written by a real
+ * program: no chance finding in noise. */
+static bool looks_like_member(const uint8_t bytes[VARVE_TRAILING_WINDOW]) {
+    static const uint8_t zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
+    bool gzip = bytes[0] == 0x1f && bytes[1] == 0x8b && bytes[2] == 8 && bytes[3] < 0x20;
+    bool known_level = bytes[8] == 0 || bytes[8] == 2 || bytes[8] == 4;
+    bool known_system = bytes[9] <= 13 || bytes[9] == 255;
+    return (gzip && known_level && known_system) ||
+           (memcmp(bytes, zstd, sizeof zstd) == 0 && !(bytes[4] & 0x08));
+}
+
+/* Looks for a member behind trailing garbage: `window` slides over it byte for byte. */
+static void seek_hidden(struct varve_trailing *trailing, const uint8_t *bytes, size_t count,
+                        uint64_t offset) {
+    for (size_t i = 0; i < count && trailing->hidden_offset == VARVE_NO_OFFSET; i++) {
+        if (trailing->window_bytes == VARVE_TRAILING_WINDOW) {
+            memmove(trailing->window, trailing->window + 1, VARVE_TRAILING_WINDOW - 1);
+            trailing->window_bytes--;
+        }
+        trailing->window[trailing->window_bytes++] = bytes[i];
+        if (trailing->window_bytes == VARVE_TRAILING_WINDOW &&
+            looks_like_member(trailing->window)) {
+            trailing->hidden_offset = offset + i + 1 - VARVE_TRAILING_WINDOW;
+        }
+    }
+}
+
+static bool all_zero(const uint8_t *bytes, size_t count) {
+    return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
+}
+
 enum varve_step varve_decode_trailing(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     struct varve_trailing *trailing = &decoder->trailing;
     if (!trailing->bytes && cursor->in_bytes) {
         decoder->info.trailing_offset = decoder->info.stored_bytes;
     }
     trailing->bytes += cursor->in_bytes;
-    for (size_t i = 0; i < cursor->in_bytes; i++) {
-        uint8_t byte = cursor->in[i];
-        if (!byte && !trailing->garbage) {
-            continue;
-        }
-        trailing->garbage = true;
-    }
+    trailing->garbage |= !all_zero(cursor->in, cursor->in_bytes);
+    seek_hidden(trailing, cursor->in, cursor->in_bytes, decoder->info.stored_bytes);
     varve_cursor_use(decoder, cursor, cursor->in_bytes);
     if (!cursor->last) {
         return VARVE_STEP_INPUT;
@@ -202,6 +232,10 @@ enum varve_step varve_decode_trailing(struct varve_decoder *decoder, struct varv
                        trailing->garbage ? VARVE_CODE_DECODE_TRAILING_GARBAGE
                                          : VARVE_CODE_DECODE_TRAILING_ZEROS,
                        trailing->bytes, decoder->info.trailing_offset, NULL, 0);
+    if (trailing->hidden_offset != VARVE_NO_OFFSET) {
+        varve_findings_add(decoder->findings, VARVE_CODE_DECODE_HIDDEN_MEMBER, 1,
+                           trailing->hidden_offset, NULL, 0);
+    }
     return VARVE_STEP_END;
 }
 

@@ -4,7 +4,6 @@
  * The wrapper is read here and not by igzip, so that every field is seen, every offset is known and
  * a member costs little: layers of 20,000 members are ordinary.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,9 +214,8 @@ static enum varve_step check_header(struct varve_decoder *decoder, struct varve_
 
 static enum varve_step body(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     struct varve_gzip *gzip = decoder->gzip;
-    struct varve_inflate_rest rest;
     const uint8_t *out = cursor->out;
-    enum varve_inflate_result result = varve_inflate_step(&gzip->inflate, &rest, decoder, cursor);
+    enum varve_inflate_result result = varve_inflate_step(&gzip->inflate, decoder, cursor);
     gzip->crc = crc32_gzip_refl(gzip->crc, out, (uint64_t)(cursor->out - out));
     switch (result) {
     case VARVE_INFLATE_INPUT:
@@ -226,14 +224,17 @@ static enum varve_step body(struct varve_decoder *decoder, struct varve_cursor *
         return VARVE_STEP_OUTPUT;
     case VARVE_INFLATE_DONE:
         begin_field(gzip, TRAILER);
-        assert(rest.count <= 8);
-        memcpy(gzip->field, rest.bytes, rest.count);
-        gzip->field_bytes = rest.count;
+        memcpy(gzip->field, gzip->inflate.rest, gzip->inflate.rest_bytes);
+        gzip->field_bytes = gzip->inflate.rest_bytes;
         return VARVE_STEP_INPUT;
+    case VARVE_INFLATE_TRUNCATED:
+        return varve_decode_fail(decoder, VARVE_CODE_GZIP_TRUNCATED, decoder->info.stored_bytes);
     case VARVE_INFLATE_FAULT:
+        return varve_decode_fail(decoder, VARVE_CODE_GZIP_DEFLATE, gzip->inflate.fault_offset);
+    case VARVE_INFLATE_NO_MEMORY:
         break;
     }
-    return varve_decode_fail(decoder, VARVE_CODE_GZIP_DEFLATE, decoder->info.stored_bytes);
+    return varve_decode_fail(decoder, VARVE_CODE_NO_MEMORY, decoder->info.stored_bytes);
 }
 
 static uint32_t le32(const uint8_t *bytes) {

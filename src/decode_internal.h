@@ -28,12 +28,16 @@ enum varve_step {
     VARVE_STEP_FAULT   /* decoder->fault says why */
 };
 
+/* Enough of a gzip header to know one by. */
+#define VARVE_TRAILING_WINDOW 10
+
 /* What follows the last member: zeros, or anything else, and perhaps a member beyond that. */
 struct varve_trailing {
     uint64_t bytes;
     uint64_t hidden_offset; /* stored offset of the first member header in it, or NO_OFFSET */
     bool garbage;
-    uint8_t window[10]; /* the last bytes, to find a header that is cut by a chunk */
+    uint8_t
+        window[VARVE_TRAILING_WINDOW]; /* the last bytes, to find a header that is cut by a chunk */
     size_t window_bytes;
 };
 

@@ -244,8 +244,13 @@ static enum varve_step window(struct varve_decoder *decoder) {
         varve_budget_give(decoder->budget, zstd->taken);
         zstd->taken = 0;
         if (!varve_budget_take(decoder->budget, want)) {
+            uint64_t stored_bytes = decoder->info.stored_bytes;
             varve_decode_fail(decoder, VARVE_CODE_ZSTD_WINDOW_LIMIT, zstd->frame_offset);
-            return want > varve_budget_limit(decoder->budget) ? VARVE_STEP_FAULT : VARVE_STEP_WAIT;
+            if (want > varve_budget_limit(decoder->budget)) {
+                return VARVE_STEP_FAULT;
+            }
+            decoder->info.stored_bytes = stored_bytes;
+            return VARVE_STEP_WAIT;
         }
         zstd->taken = want;
         decoder->fault.code = NULL; /* of an earlier wait */

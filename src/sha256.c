@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/sha256.c - SHA-256 streams, and the scheduler that feeds them to the kernels. */
+/* src/sha256.c - SHA-256 streams, their queue, and the API over the engines. */
 #include "varve/sha256.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "sha256_internal.h"
 
 /* What a stream is at. */
 enum {
@@ -17,61 +17,21 @@ enum {
     STREAM_ENDED   /* its digest has been told */
 };
 
-#define MAX_ROWS 16
-
-struct varve_sha256 {
-    const struct varve_sha256_row *alone; /* the best row of one lane */
-    struct varve_sha256_stream *first, *last;
-    bool running;
-    uint64_t blocks[MAX_ROWS], empty_lane_blocks[MAX_ROWS];
-};
+/* An engine that always waited for flush would find the first pieces gone from the cache; one that
+ * ran at every chance could not put the longest first. It runs when what was given would fill half
+ * of the smallest second-level cache that comes with AVX-512 (1 MiB), or when this many streams
+ * wait: enough for sixteen lanes to find others of their length. */
+#define RUN_AT_BYTES ((uint64_t)512 << 10)
+#define RUN_AT_STREAMS 256
 
 static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                           0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-static void store_be32(uint8_t *to, uint32_t x) {
-    x = __builtin_bswap32(x);
-    memcpy(to, &x, 4);
-}
-
-enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
-                                    const struct varve_sha256_options *options) {
-    struct varve_sha256_options wanted = options ? *options : (struct varve_sha256_options){0};
-    *ctx = NULL;
-    if (!varve_tier_may_run(wanted.tier) || !varve_sha256_engine_built(wanted.engine)) {
-        return VARVE_UNSUPPORTED;
-    }
-    struct varve_sha256 *opened = calloc(1, sizeof *opened);
-    if (!opened) {
-        return VARVE_ERROR;
-    }
-    assert(varve_sha256_row_count <= MAX_ROWS);
-    uint32_t bits = varve_cpu_bits_of(wanted.tier);
-    for (size_t i = varve_sha256_row_count; i-- > 0;) {
-        const struct varve_sha256_row *row = &varve_sha256_rows[i];
-        if (row->lanes == 1 && (row->needs & bits) == row->needs) {
-            opened->alone = row;
-        }
-    }
-    *ctx = opened;
-    return VARVE_OK;
-}
-
-void varve_sha256_close(struct varve_sha256 *ctx) {
-    free(ctx);
-}
-
-bool varve_sha256_engine_built(enum varve_sha256_engine engine) {
-    return engine == VARVE_SHA256_OWN;
-}
-
-const char *varve_sha256_engine_name(enum varve_sha256_engine engine) {
-    return engine == VARVE_SHA256_OWN ? "varve" : "isal-crypto";
-}
+/* ---- Streams ---- */
 
 /* The padding of FIPS 180-4, 5.1.1 behind the bytes in the tail. Returns the blocks it makes. */
 static size_t pad(struct varve_sha256_stream *stream) {
-    size_t blocks = stream->tail_bytes < 56 ? 1 : 2;
+    size_t blocks = stream->tail_bytes < VARVE_SHA256_BLOCK_BYTES - 8 ? 1 : 2;
     size_t end = blocks * VARVE_SHA256_BLOCK_BYTES;
     stream->tail[stream->tail_bytes] = 0x80;
     memset(stream->tail + stream->tail_bytes + 1, 0, end - 9 - stream->tail_bytes);
@@ -80,19 +40,8 @@ static size_t pad(struct varve_sha256_stream *stream) {
     return blocks;
 }
 
-/* The stream's next run of whole blocks, at *data; 0 when nothing is pending any more. The run
- * before it must have been compressed. */
-static size_t next_run(struct varve_sha256_stream *stream, const uint8_t **data) {
-    if (stream->phase == STREAM_PADDED) {
-        return 0;
-    }
-    if (stream->tail_bytes == 0 && stream->bytes >= VARVE_SHA256_BLOCK_BYTES) {
-        size_t blocks = stream->bytes / VARVE_SHA256_BLOCK_BYTES;
-        *data = stream->data;
-        stream->data += blocks * VARVE_SHA256_BLOCK_BYTES;
-        stream->bytes %= VARVE_SHA256_BLOCK_BYTES;
-        return blocks;
-    }
+/* Moves bytes of the piece into the tail until it is a block. False where the piece ends first. */
+static bool fill_tail(struct varve_sha256_stream *stream) {
     size_t room = VARVE_SHA256_BLOCK_BYTES - (size_t)stream->tail_bytes;
     size_t taken = stream->bytes < room ? stream->bytes : room;
     if (taken > 0) {
@@ -100,67 +49,169 @@ static size_t next_run(struct varve_sha256_stream *stream, const uint8_t **data)
         stream->data += taken;
         stream->bytes -= taken;
     }
-    *data = stream->tail;
-    if (taken == room) {
-        stream->tail_bytes = 0;
-        return 1;
-    }
-    stream->tail_bytes = (uint8_t)(stream->tail_bytes + taken);
-    if (stream->phase != STREAM_ENDING) {
-        return 0;
-    }
-    stream->phase = STREAM_PADDED;
-    return pad(stream);
+    stream->tail_bytes = (uint8_t)((stream->tail_bytes + taken) % VARVE_SHA256_BLOCK_BYTES);
+    return taken == room;
 }
 
-static void tell(struct varve_sha256_stream *stream) {
-    uint8_t digest[VARVE_SHA256_BYTES];
-    for (int w = 0; w < 8; w++) {
-        store_be32(digest + 4 * w, stream->state[w]);
+bool varve_sha256_next_run(struct varve_sha256_stream *stream) {
+    stream->run_blocks = 0;
+    if (stream->phase == STREAM_PADDED) {
+        return false;
     }
+    if (stream->tail_bytes == 0 && stream->bytes >= VARVE_SHA256_BLOCK_BYTES) {
+        size_t blocks = stream->bytes / VARVE_SHA256_BLOCK_BYTES;
+        stream->run = stream->data;
+        stream->run_blocks = blocks < RUN_MAX_BLOCKS ? blocks : RUN_MAX_BLOCKS;
+        stream->data += stream->run_blocks * VARVE_SHA256_BLOCK_BYTES;
+        stream->bytes -= stream->run_blocks * VARVE_SHA256_BLOCK_BYTES;
+        return true;
+    }
+    stream->run = stream->tail;
+    if (fill_tail(stream)) {
+        stream->run_blocks = 1;
+    } else if (stream->phase == STREAM_ENDING) {
+        stream->phase = STREAM_PADDED;
+        stream->run_blocks = pad(stream);
+    }
+    return stream->run_blocks > 0;
+}
+
+static void store_digest(uint8_t digest[VARVE_SHA256_BYTES],
+                         const struct varve_sha256_stream *stream) {
+    for (int w = 0; w < 8; w++) {
+        uint32_t word = __builtin_bswap32(stream->state[w]);
+        memcpy(digest + 4 * w, &word, 4);
+    }
+}
+
+void varve_sha256_ended(struct varve_sha256_stream *stream) {
+    if (stream->phase != STREAM_PADDED) {
+        stream->phase = STREAM_OPEN;
+        return;
+    }
+    uint8_t digest[VARVE_SHA256_BYTES];
+    store_digest(digest, stream);
     stream->phase = STREAM_ENDED;
     stream->done(stream->cookie, digest);
 }
 
-static void run_alone(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
-    const uint8_t *data = NULL;
-    for (size_t blocks; (blocks = next_run(stream, &data)) > 0;) {
-        ctx->alone->compress(stream->state, &data, blocks);
-        ctx->blocks[ctx->alone - varve_sha256_rows] += blocks;
+/* ---- The queue ---- */
+
+static unsigned list_of(const struct varve_sha256_stream *stream) {
+    uint64_t bytes = stream->bytes + stream->tail_bytes + (stream->phase == STREAM_ENDING ? 9 : 0);
+    uint64_t blocks = stream->run_blocks + bytes / VARVE_SHA256_BLOCK_BYTES +
+                      (bytes % VARVE_SHA256_BLOCK_BYTES > 0);
+    if (blocks <= QUEUE_EXACT) {
+        return blocks > 0 ? (unsigned)blocks - 1 : 0;
     }
-    if (stream->phase == STREAM_PADDED) {
-        tell(stream);
+    unsigned log = 63 - (unsigned)__builtin_clzll(blocks);
+    unsigned list = QUEUE_EXACT + 2 * (log - 5) + (unsigned)(blocks >> (log - 1) & 1);
+    return list < QUEUE_LONGEST ? list : QUEUE_LONGEST;
+}
+
+static void push_into(struct varve_sha256 *ctx, struct varve_sha256_stream *stream, unsigned list) {
+    struct varve_sha256_stream *next = ctx->queue[list];
+    stream->place = (uint8_t)list;
+    stream->prior = NULL;
+    stream->next = next;
+    if (next) {
+        next->prior = stream;
+    }
+    ctx->queue[list] = stream;
+    ctx->nonempty |= UINT64_C(1) << list;
+    ctx->queued++;
+}
+
+static void take_out(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
+    if (stream->next) {
+        stream->next->prior = stream->prior;
+    }
+    if (stream->prior) {
+        stream->prior->next = stream->next;
     } else {
-        stream->phase = STREAM_OPEN;
+        ctx->queue[stream->place] = stream->next;
+        if (!stream->next) {
+            ctx->nonempty &= ~(UINT64_C(1) << stream->place);
+        }
     }
+    ctx->queued--;
+}
+
+void varve_sha256_push(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
+    push_into(ctx, stream, list_of(stream));
+}
+
+struct varve_sha256_stream *varve_sha256_pop(struct varve_sha256 *ctx) {
+    struct varve_sha256_stream *stream = ctx->queue[63 - __builtin_clzll(ctx->nonempty)];
+    take_out(ctx, stream);
+    return stream;
+}
+
+/* ---- The API ---- */
+
+enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
+                                    const struct varve_sha256_options *options) {
+    struct varve_sha256_options wanted = options ? *options : (struct varve_sha256_options){0};
+    *ctx = NULL;
+    if (!varve_tier_may_run(wanted.tier) || !varve_sha256_engine_built(wanted.engine)) {
+        return VARVE_UNSUPPORTED;
+    }
+    struct varve_sha256 *opened = aligned_alloc(_Alignof(struct varve_sha256), sizeof *opened);
+    if (!opened) {
+        return VARVE_ERROR;
+    }
+    memset(opened, 0, sizeof *opened);
+    opened->engine = wanted.engine;
+    varve_sha256_lanes_open(opened, varve_cpu_bits_of(wanted.tier));
+    if (wanted.engine == VARVE_SHA256_ISAL_CRYPTO && !varve_sha256_isal_open(opened)) {
+        free(opened);
+        return VARVE_ERROR;
+    }
+    *ctx = opened;
+    return VARVE_OK;
+}
+
+void varve_sha256_close(struct varve_sha256 *ctx) {
+    if (ctx) {
+        varve_sha256_isal_close(ctx->isal);
+        free(ctx);
+    }
+}
+
+bool varve_sha256_engine_built(enum varve_sha256_engine engine) {
+    return engine == VARVE_SHA256_OWN || varve_sha256_isal_built();
+}
+
+const char *varve_sha256_engine_name(enum varve_sha256_engine engine) {
+    return engine == VARVE_SHA256_OWN ? "varve" : "isal-crypto";
+}
+
+static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until, size_t alive) {
+    assert(!ctx->running); /* done() must not settle */
+    ctx->running = true;
+    ctx->given_bytes = 0;
+    if (ctx->engine == VARVE_SHA256_OWN) {
+        varve_sha256_lanes_run(ctx, until, alive);
+    } else {
+        varve_sha256_isal_run(ctx);
+    }
+    ctx->running = false;
 }
 
 static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream, uint8_t phase) {
     stream->phase = phase;
-    stream->next = NULL;
-    if (ctx->first) {
-        ctx->last->next = stream;
-    } else {
-        ctx->first = stream;
+    varve_sha256_push(ctx, stream);
+    ctx->given_bytes += stream->bytes;
+    if ((ctx->given_bytes >= RUN_AT_BYTES || ctx->queued >= RUN_AT_STREAMS) &&
+        ctx->queued >= ctx->full && !ctx->running) {
+        run(ctx, NULL, ctx->full);
     }
-    ctx->last = stream;
-}
-
-/* Runs until the queue is empty or, if given, `until` has nothing pending. */
-static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until) {
-    assert(!ctx->running); /* done() must not settle */
-    ctx->running = true;
-    while (ctx->first && !(until && !varve_sha256_busy(until))) {
-        struct varve_sha256_stream *stream = ctx->first;
-        ctx->first = stream->next;
-        run_alone(ctx, stream);
-    }
-    ctx->running = false;
 }
 
 void varve_sha256_init(struct varve_sha256_stream *stream) {
     memcpy(stream->state, initial_state, sizeof stream->state);
     stream->total_bytes = 0;
+    stream->run_blocks = 0;
     stream->data = NULL;
     stream->bytes = 0;
     stream->tail_bytes = 0;
@@ -175,14 +226,13 @@ void varve_sha256_update(struct varve_sha256 *ctx, struct varve_sha256_stream *s
     }
     varve_sha256_settle(ctx, stream);
     stream->total_bytes += bytes;
-    if (stream->tail_bytes + bytes < VARVE_SHA256_BLOCK_BYTES) {
-        memcpy(stream->tail + stream->tail_bytes, data, bytes);
-        stream->tail_bytes = (uint8_t)(stream->tail_bytes + bytes);
-        return;
-    }
     stream->data = data;
     stream->bytes = bytes;
-    enqueue(ctx, stream, STREAM_QUEUED);
+    if (stream->tail_bytes + bytes < VARVE_SHA256_BLOCK_BYTES) {
+        fill_tail(stream);
+    } else {
+        enqueue(ctx, stream, STREAM_QUEUED);
+    }
 }
 
 void varve_sha256_final(struct varve_sha256 *ctx, struct varve_sha256_stream *stream,
@@ -218,12 +268,15 @@ void varve_sha256_fork(struct varve_sha256 *ctx, struct varve_sha256_stream *to,
 
 void varve_sha256_settle(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     if (varve_sha256_busy(stream)) {
-        run(ctx, stream);
+        assert(!ctx->running);
+        take_out(ctx, stream);
+        push_into(ctx, stream, QUEUE_URGENT);
+        run(ctx, stream, 1);
     }
 }
 
 void varve_sha256_flush(struct varve_sha256 *ctx) {
-    run(ctx, NULL);
+    run(ctx, NULL, 1);
 }
 
 bool varve_sha256_busy(const struct varve_sha256_stream *stream) {
@@ -238,14 +291,8 @@ void varve_sha256_once(struct varve_sha256 *ctx, uint8_t digest[VARVE_SHA256_BYT
     stream.data = data;
     stream.bytes = bytes;
     stream.phase = STREAM_ENDING;
-    const uint8_t *at = NULL;
-    for (size_t blocks; (blocks = next_run(&stream, &at)) > 0;) {
-        ctx->alone->compress(stream.state, &at, blocks);
-        ctx->blocks[ctx->alone - varve_sha256_rows] += blocks;
-    }
-    for (int w = 0; w < 8; w++) {
-        store_be32(digest + 4 * w, stream.state[w]);
-    }
+    varve_sha256_alone(ctx, &stream);
+    store_digest(digest, &stream);
 }
 
 bool varve_sha256_use_at(const struct varve_sha256 *ctx, struct varve_sha256_use *use,

@@ -12,7 +12,7 @@ import unittest
 SKIPPED = 77
 SOURCE = pathlib.Path(os.environ.get("VARVE_SOURCE_DIR", pathlib.Path(__file__).parent.parent))
 BUILD = pathlib.Path(os.environ.get("VARVE_BUILD_DIR", SOURCE / "build" / "release"))
-VARVE = os.environ.get("VARVE", str(BUILD / "src" / "cli" / "varve"))
+VARVE = os.path.abspath(os.environ.get("VARVE", BUILD / "src" / "cli" / "varve"))
 CC = os.environ.get("VARVE_CC", "cc")
 
 sys.path.insert(0, str(SOURCE / "corpora"))

@@ -91,7 +91,7 @@ VARVE_API struct varve_fault varve_decoder_fault(const struct varve_decoder *dec
 /* What is known of the blob; whole after END, as far as it goes before. */
 struct varve_decode_info {
     enum varve_compression compression;
-    uint64_t stored_bytes;    /* used */
+    uint64_t stored_bytes;    /* used; after FAULT the stored offset of the fault, where known */
     uint64_t decoded_bytes;   /* made */
     uint64_t member_count;    /* gzip members or zstd frames with content, empty ones included */
     uint64_t skippable_count; /* zstd skippable frames */

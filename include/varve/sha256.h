@@ -49,7 +49,9 @@ typedef void varve_sha256_done_fn(void *cookie, const uint8_t digest[VARVE_SHA25
 struct varve_sha256_stream {
     uint32_t state[8];
     uint64_t total_bytes;                     /* given so far, pending ones included */
-    const uint8_t *data;                      /* the pending piece, as far as not yet taken up */
+    const uint8_t *run;                       /* whole blocks, next to be compressed */
+    size_t run_blocks;                        /* of them */
+    const uint8_t *data;                      /* what follows the run of the pending piece */
     size_t bytes;                             /* of it */
     struct varve_sha256_stream *next, *prior; /* the scheduler's queue */
     varve_sha256_done_fn *done;
@@ -57,7 +59,7 @@ struct varve_sha256_stream {
     uint8_t tail[2 * VARVE_SHA256_BLOCK_BYTES]; /* a block begun, or the padding */
     uint8_t tail_bytes;
     uint8_t phase;
-    uint8_t place;
+    uint8_t place; /* in the queue */
     uint8_t spare[5];
 };
 

@@ -42,7 +42,7 @@ static inline void decode_run_findings(struct decode_run *run,
 }
 
 /* Input is given `in_step` bytes at a time in memory of exactly that size, output has `out_step`
- * bytes of room; 0: all at once, and 1 MiB. The blob's end is told with the last piece. */
+ * bytes of room; 0: all at once, and 128 KiB. The blob's end is told with the last piece. */
 static inline struct decode_run decode_run(struct varve_decoder *decoder, const uint8_t *blob,
                                            size_t blob_bytes, size_t in_step, size_t out_step) {
     struct decode_run run = {.state = VARVE_DECODE_INPUT};
@@ -51,7 +51,7 @@ static inline struct decode_run decode_run(struct varve_decoder *decoder, const 
         abort();
     }
     in_step = in_step ? in_step : blob_bytes;
-    out_step = out_step ? out_step : (size_t)1 << 20;
+    out_step = out_step ? out_step : (size_t)1 << 17;
     uint8_t *out = malloc(out_step);
     uint8_t *piece = malloc(in_step ? in_step : 1);
     if (!out || !piece) {

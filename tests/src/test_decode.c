@@ -28,7 +28,7 @@ static const struct expectation {
     {"z07-gz-trunc-trailer.tar.gz", "gzip.truncated", 3072, ""},
     {"z08-gz-trunc-body.tar.gz", "gzip.truncated", 261, ""},
     {"z09-gz-hdr-only.tar.gz", "gzip.truncated", 0, ""},
-    {"z10-gz-junk-between.tar.gz", NULL, 700, "decode.trailing-garbage x87 @72;"},
+    {"z10-gz-junk-between.tar.gz", NULL, 700, "decode.hidden-member x1 @74;"},
     {"z11-gz-reserved-flag.tar.gz", "gzip.flags", 0, ""},
     {"z12-gz-method.tar.gz", "gzip.method", 0, ""},
     {"z13-gz-fextra.tar.gz", NULL, 3072, ""},

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/sha256_internal.h - what the files of the SHA-256 station share: streams as sequences of runs
+ * of whole blocks, the queue of pending streams, and the two engines that empty it.
+ *
+ * A pending stream is a sequence of runs: the block its earlier tail begins, the whole blocks of
+ * the piece where the caller has them, and at the end the padding. An engine takes a stream from
+ * the queue, compresses its run, asks for the next one, and ends it when there is none.
+ */
+#ifndef VARVE_SHA256_INTERNAL_H
+#define VARVE_SHA256_INTERNAL_H
+
+#include "kernels.h"
+#include "varve/sha256.h"
+
+/* Pending streams by the work they have left: lists of exactly 1..32 blocks, then two for every
+ * doubling, and one that goes before all. Taking the longest first leaves the short ones to fill
+ * the lanes at the end; lists of one length make lanes end together, in one call of a kernel. */
+enum {
+    QUEUE_EXACT = 32,
+    QUEUE_LISTS = 64,
+    QUEUE_URGENT = QUEUE_LISTS - 1,
+    QUEUE_LONGEST = QUEUE_LISTS - 2
+};
+
+/* A run is at most this long, so that lanes count in 32 bits. */
+#define RUN_MAX_BLOCKS ((size_t)1 << 24)
+
+#define SHA256_MAX_ROWS 16
+
+struct varve_sha256 {
+    /* The lanes of `row`; between calls all streams are in the queue. */
+    _Alignas(64) uint32_t state[8 * VARVE_SHA256_MAX_LANES]; /* as the row's kernel wants it */
+    const uint8_t *data[VARVE_SHA256_MAX_LANES];
+    struct varve_sha256_stream *stream[VARVE_SHA256_MAX_LANES]; /* NULL: idle */
+    int32_t left[VARVE_SHA256_MAX_LANES];                       /* blocks of the run */
+    const struct varve_sha256_row *row;
+    uint32_t used; /* lanes not idle */
+    bool running;
+
+    /* The row for each number of streams alive; [0] is unused, the last is for all above. */
+    const struct varve_sha256_row *choice[VARVE_SHA256_MAX_LANES + 1];
+    uint32_t full; /* streams alive from which on more would not be faster */
+
+    struct varve_sha256_stream *queue[QUEUE_LISTS];
+    uint64_t nonempty;    /* bit per list */
+    size_t queued;        /* streams in all lists */
+    uint64_t given_bytes; /* by the caller since the engine last ran */
+
+    enum varve_sha256_engine engine;
+    struct isal_engine *isal;
+    uint64_t blocks[SHA256_MAX_ROWS], empty_lane_blocks[SHA256_MAX_ROWS];
+};
+
+/* Moves the stream on to its next run, which run_blocks then counts; false when nothing is pending
+ * any more. The run before it must have been compressed. */
+bool varve_sha256_next_run(struct varve_sha256_stream *stream);
+
+/* The stream, in no list, has nothing pending any more: frees it, tells its digest if it is final.
+ */
+void varve_sha256_ended(struct varve_sha256_stream *stream);
+
+/* The queue. push: into the list of its length; pop: from the urgent or longest list (not when
+ * empty). */
+void varve_sha256_push(struct varve_sha256 *ctx, struct varve_sha256_stream *stream);
+struct varve_sha256_stream *varve_sha256_pop(struct varve_sha256 *ctx);
+
+/* varve's engine. open: chooses the rows the CPU bits allow. run: while at least `alive` (> 0)
+ * streams are pending and, if given, `until` is busy. */
+void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits);
+void varve_sha256_lanes_run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until,
+                            size_t alive);
+
+/* Compresses all runs of a stream that is in no list, by the best single-lane row. */
+void varve_sha256_alone(struct varve_sha256 *ctx, struct varve_sha256_stream *stream);
+
+/* isa-l_crypto's. open: false where memory is short; close accepts NULL; run: all that is pending.
+ */
+bool varve_sha256_isal_built(void);
+bool varve_sha256_isal_open(struct varve_sha256 *ctx);
+void varve_sha256_isal_close(struct isal_engine *isal);
+void varve_sha256_isal_run(struct varve_sha256 *ctx);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/sha256_lanes.c - varve's own engine: streams in the lanes of the kernel that pays.
+ *
+ * Which kernel pays depends on the number of streams alive, n: it is the row that compresses most
+ * blocks per cycle, min(n, lanes) / cost. With the costs of the registry that is, on AVX-512, one
+ * stream at a time for n = 1, two interleaved for 2..5, eight lanes for 6..11 and sixteen from 12
+ * on; with SHA-NI and AVX2 only, one and two (its eight lanes are slower than two); with AVX2 and
+ * no SHA-NI, eight lanes from 2 on. As every choice is at least as good as the single-lane row, no
+ * number of lanes is slower than hashing one after the other.
+ *
+ * Where more streams are alive than the chosen row has lanes, though too few for a wider one, the
+ * longest take turns in slices: nine equal streams end together after nine eighths of the time, and
+ * none is left to run alone.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "sha256_internal.h"
+
+/* Moving a stream in and out of a lane costs about as much as a block of it (60 cycles); slices of
+ * 64 blocks keep that below 2 %. */
+#define SLICE_BLOCKS 64
+
+static bool better(const struct varve_sha256_row *row, const struct varve_sha256_row *than,
+                   uint64_t alive) {
+    uint64_t used = alive < row->lanes ? alive : row->lanes;
+    uint64_t than_used = alive < than->lanes ? alive : than->lanes;
+    return used * than->cost > than_used * row->cost;
+}
+
+void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits) {
+    assert(varve_sha256_row_count <= SHA256_MAX_ROWS);
+    for (uint32_t alive = 1; alive <= VARVE_SHA256_MAX_LANES; alive++) {
+        const struct varve_sha256_row *best = &varve_sha256_rows[varve_sha256_row_count - 1];
+        for (size_t i = varve_sha256_row_count - 1; i-- > 0;) {
+            const struct varve_sha256_row *row = &varve_sha256_rows[i];
+            if ((row->needs & cpu_bits) == row->needs && better(row, best, alive)) {
+                best = row;
+            }
+        }
+        ctx->choice[alive] = best;
+    }
+    ctx->full = ctx->choice[VARVE_SHA256_MAX_LANES]->lanes;
+}
+
+static void count(struct varve_sha256 *ctx, const struct varve_sha256_row *row, uint32_t used,
+                  uint64_t blocks) {
+    size_t index = (size_t)(row - varve_sha256_rows);
+    ctx->blocks[index] += used * blocks;
+    ctx->empty_lane_blocks[index] += (row->lanes - used) * blocks;
+}
+
+void varve_sha256_alone(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
+    const struct varve_sha256_row *row = ctx->choice[1];
+    /* A single-lane kernel wants its state as the stream has it, but aligned. */
+    _Alignas(64) uint32_t state[8];
+    memcpy(state, stream->state, sizeof state);
+    while (stream->run_blocks > 0 || varve_sha256_next_run(stream)) {
+        row->compress(state, &stream->run, stream->run_blocks);
+        count(ctx, row, 1, stream->run_blocks);
+        stream->run_blocks = 0;
+    }
+    memcpy(stream->state, state, sizeof state);
+}
+
+static void enter(struct varve_sha256 *ctx, struct varve_sha256_stream *stream, uint32_t lane) {
+    const uint32_t lanes = ctx->row->lanes;
+    for (uint32_t w = 0; w < 8; w++) {
+        ctx->state[w * lanes + lane] = stream->state[w];
+    }
+    ctx->stream[lane] = stream;
+    ctx->data[lane] = stream->run;
+    ctx->left[lane] = (int32_t)stream->run_blocks;
+    ctx->used++;
+}
+
+static struct varve_sha256_stream *leave(struct varve_sha256 *ctx, uint32_t lane) {
+    const uint32_t lanes = ctx->row->lanes;
+    struct varve_sha256_stream *stream = ctx->stream[lane];
+    for (uint32_t w = 0; w < 8; w++) {
+        stream->state[w] = ctx->state[w * lanes + lane];
+    }
+    ctx->stream[lane] = NULL;
+    ctx->used--;
+    return stream;
+}
+
+/* Puts the streams in the lanes back into the queue. */
+static void empty_lanes(struct varve_sha256 *ctx) {
+    for (uint32_t lane = 0; ctx->used > 0; lane++) {
+        if (ctx->stream[lane]) {
+            struct varve_sha256_stream *stream = leave(ctx, lane);
+            stream->run = ctx->data[lane];
+            stream->run_blocks = (size_t)ctx->left[lane];
+            varve_sha256_push(ctx, stream);
+        }
+    }
+}
+
+/* Fills idle lanes from the queue; those that stay idle look at another's data. */
+static void fill_lanes(struct varve_sha256 *ctx) {
+    const uint32_t lanes = ctx->row->lanes;
+    uint32_t busy = 0;
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        while (!ctx->stream[lane] && ctx->queued > 0) {
+            struct varve_sha256_stream *stream = varve_sha256_pop(ctx);
+            if (stream->run_blocks > 0 || varve_sha256_next_run(stream)) {
+                enter(ctx, stream, lane);
+            } else {
+                varve_sha256_ended(stream);
+            }
+        }
+        busy = ctx->stream[lane] ? lane : busy;
+    }
+    for (uint32_t lane = 0; lane < lanes && ctx->used < lanes; lane++) {
+        if (!ctx->stream[lane]) {
+            ctx->data[lane] = ctx->data[busy];
+            ctx->left[lane] = INT32_MAX;
+        }
+    }
+}
+
+/* The lanes' runs are `blocks` shorter; those at their end go on to the next run, or leave. */
+static void advance_lanes(struct varve_sha256 *ctx, int32_t blocks) {
+    const uint32_t lanes = ctx->row->lanes;
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        ctx->data[lane] += (size_t)blocks * VARVE_SHA256_BLOCK_BYTES;
+        ctx->left[lane] -= blocks;
+    }
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        if (ctx->left[lane] == 0) {
+            struct varve_sha256_stream *stream = ctx->stream[lane];
+            if (varve_sha256_next_run(stream)) {
+                ctx->data[lane] = stream->run;
+                ctx->left[lane] = (int32_t)stream->run_blocks;
+            } else {
+                varve_sha256_ended(leave(ctx, lane));
+            }
+        }
+    }
+}
+
+/* One call of the kernel that pays for so many streams alive. */
+static void step(struct varve_sha256 *ctx) {
+    size_t alive = ctx->used + ctx->queued;
+    const struct varve_sha256_row *row =
+        ctx->choice[alive < VARVE_SHA256_MAX_LANES ? alive : VARVE_SHA256_MAX_LANES];
+    if (row != ctx->row) {
+        empty_lanes(ctx);
+        ctx->row = row;
+    }
+    if (row->lanes == 1) {
+        struct varve_sha256_stream *stream = varve_sha256_pop(ctx);
+        varve_sha256_alone(ctx, stream);
+        varve_sha256_ended(stream);
+        return;
+    }
+    fill_lanes(ctx);
+    if (ctx->used == 0) {
+        return;
+    }
+    bool in_turns = ctx->queued > 0 && row->lanes < ctx->full;
+    int32_t blocks = in_turns ? SLICE_BLOCKS : INT32_MAX;
+    for (uint32_t lane = 0; lane < row->lanes; lane++) {
+        blocks = ctx->left[lane] < blocks ? ctx->left[lane] : blocks;
+    }
+    row->compress(ctx->state, ctx->data, (size_t)blocks);
+    count(ctx, row, ctx->used, (uint64_t)blocks);
+    advance_lanes(ctx, blocks);
+    if (in_turns) {
+        empty_lanes(ctx);
+    }
+}
+
+void varve_sha256_lanes_run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until,
+                            size_t alive) {
+    while (ctx->used + ctx->queued >= alive && !(until && !varve_sha256_busy(until))) {
+        step(ctx);
+    }
+    empty_lanes(ctx);
+}

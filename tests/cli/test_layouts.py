@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layouts that lie, loop, or lead astray: each is told by its code, nothing else suffers, nothing hangs."""
+
+import base64
+import gzip
+import io
+import json
+import os
+import sys
+import tarfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness  # noqa: E402
+import oci  # noqa: E402
+
+GZIP = oci.LAYER + "+gzip"
+
+
+def tar_of(name, content):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+GOOD_TAR = tar_of("good", b"good\n")
+OTHER_TAR = tar_of("other", b"other\n" * 1000)
+
+
+class Layouts(harness.Case):
+    def setUp(self):
+        self.folder = self.work / self.id().rpartition(".")[2]
+        self.layout = oci.Layout(self.folder)
+
+    def layer(self, tar, **options):
+        return self.layout.put(gzip.compress(tar, mtime=0), GZIP, **options), oci.digest_of(tar)
+
+    def tag_image(self, *layers, name="tag"):
+        self.layout.tag(name, self.layout.image(list(layers)))
+
+    def scan(self, expect):
+        lines = harness.run(harness.VARVE, "scan", "--json", f"oci:{self.folder}", expect=expect,
+                            timeout=60).decode().splitlines()
+        objects = [json.loads(line) for line in lines]
+        self.assertEqual(objects[0]["type"], "scan")
+        self.assertEqual(objects[-1]["type"], "summary")
+        self.assertEqual(objects[-1]["exit_code"], expect)
+        by_type = {"layer": {}, "image": [], "error": []}
+        for found in objects[1:-1]:
+            if found["type"] == "layer":
+                by_type["layer"][found["name"]] = found
+            else:
+                by_type[found["type"]].append(found)
+        return by_type
+
+    def one_bad_one_good(self, spoil, expect, code, status):
+        """Two layers; `spoil` does something to the first one's file. The second stays well."""
+        bad, good = self.layer(OTHER_TAR), self.layer(GOOD_TAR)
+        self.tag_image(bad, good)
+        spoil(self.layout.path(bad[0]["digest"]))
+        found = self.scan(expect)
+        layer = found["layer"][bad[0]["digest"]]
+        self.assertEqual((layer["status"], layer["error"]["code"]), (status, code))
+        self.assertEqual(found["layer"][good[0]["digest"]]["status"], "ok")
+        self.assertEqual(found["layer"][good[0]["digest"]]["rungs"]["diffid"], good[1])
+        self.assertEqual(found["image"][0]["status"], status)
+        return layer
+
+    def test_blob_under_a_wrong_name(self):
+        layer = self.one_bad_one_good(
+            lambda path: path.write_bytes(gzip.compress(GOOD_TAR + b"\0" * 512, mtime=0)), 1,
+            "claim.name", "mismatch")
+        self.assertEqual(layer["checks"]["name"], "mismatch")
+        self.assertEqual(layer["checks"]["size"], "mismatch")
+        self.assertEqual(layer["checks"]["diffid"], "mismatch")
+
+    def test_missing_blob(self):
+        layer = self.one_bad_one_good(os.unlink, 3, "io.missing", "error")
+        self.assertNotIn("rungs", layer)
+
+    def test_empty_blob_in_place_of_a_layer(self):
+        layer = self.one_bad_one_good(lambda path: path.write_bytes(b""), 1, "claim.name",
+                                      "mismatch")
+        self.assertEqual(layer["format"], "empty")
+        self.assertIn("layer.empty", [finding["code"] for finding in layer["findings"]])
+
+    def test_pipe_never_blocks(self):
+        def spoil(path):
+            os.unlink(path)
+            os.mkfifo(path)
+        self.one_bad_one_good(spoil, 3, "io.not-regular", "error")
+
+    def test_directory_in_place_of_a_blob(self):
+        def spoil(path):
+            os.unlink(path)
+            os.mkdir(path)
+        self.one_bad_one_good(spoil, 3, "io.not-regular", "error")
+
+    def test_link_is_not_followed(self):
+        def spoil(path):
+            os.rename(path, self.work / "outside")
+            os.symlink(self.work / "outside", path)
+        self.one_bad_one_good(spoil, 3, "io.not-regular", "error")
+
+    def test_link_in_the_middle_is_not_followed(self):
+        self.tag_image(self.layer(GOOD_TAR))
+        os.rename(self.folder / "blobs" / "sha256", self.work / "elsewhere")
+        os.symlink(self.work / "elsewhere", self.folder / "blobs" / "sha256")
+        found = self.scan(3)
+        self.assertEqual(found["image"][0]["error"]["code"], "io.not-regular")
+
+    def test_truncated_layer(self):
+        layer = self.one_bad_one_good(lambda path: os.truncate(path, 40), 1, "gzip.truncated",
+                                      "malformed")
+        self.assertEqual(layer["checks"]["name"], "mismatch")
+        self.assertEqual(list(layer["rungs"]), ["blob"])
+
+    def test_claims_of_two_images_are_held_apart(self):
+        layer, diffid = self.layer(GOOD_TAR)
+        self.tag_image((layer, diffid), name="right")
+        self.tag_image((layer, oci.digest_of(b"something else")), name="wrong")
+        found = self.scan(1)
+        self.assertEqual({image["ref"]: image["status"] for image in found["image"]},
+                         {"right": "ok", "wrong": "mismatch"})
+        self.assertEqual(found["layer"][layer["digest"]]["checks"]["diffid"], "mismatch")
+
+    def test_document_of_two_shapes(self):
+        self.layout.tag("both", self.layout.put_json(
+            {"schemaVersion": 2, "manifests": [], "layers": []}, oci.MANIFEST))
+        found = self.scan(1)
+        self.assertEqual(found["image"][0]["error"]["code"], "oci.ambiguous")
+
+    def test_digest_that_is_a_path(self):
+        layer, diffid = self.layer(GOOD_TAR)
+        self.tag_image(({**layer, "digest": "sha256:../../../../etc/passwd"}, diffid))
+        found = self.scan(1)
+        self.assertEqual(found["image"][0]["error"]["code"], "oci.descriptor")
+        self.assertEqual(found["layer"], {})
+
+    def test_wrong_number_of_diffids(self):
+        layer = self.layer(GOOD_TAR)
+        descriptor = self.layout.image([layer])
+        self.layout.tag("tag", descriptor)
+
+        def change(config):
+            config["rootfs"]["diff_ids"].append(layer[1])
+        manifest = json.loads(self.layout.path(descriptor["digest"]).read_bytes())
+        oci.repoint(self.folder, manifest["config"]["digest"], change)
+        found = self.scan(1)
+        self.assertEqual(found["image"][0]["status"], "mismatch")
+        self.assertEqual(found["image"][0]["error"]["code"], "oci.diffid-count")
+
+    def test_index_that_holds_itself(self):
+        digest = "sha256:" + "1" * 64
+        link = {"mediaType": oci.INDEX, "digest": digest, "size": 0}
+        text = json.dumps({"schemaVersion": 2, "manifests": [link, link]}).encode()
+        self.layout.put(b"", GZIP)
+        self.layout.path(digest).write_bytes(text)
+        self.layout.tag("loop", {**link, "size": len(text)})
+        found = self.scan(1)
+        self.assertEqual(found["error"][0]["code"], "claim.name")
+        self.assertEqual(found["image"], [])
+
+    def test_indexes_nested_deeply(self):
+        descriptor = self.layout.image([self.layer(GOOD_TAR)])
+        for _ in range(1500):
+            descriptor = self.layout.index([descriptor])
+        self.layout.tag("deep", descriptor)
+        found = self.scan(0)
+        self.assertEqual(len(found["image"]), 1)
+
+    def test_indexes_that_double(self):
+        """Thirty levels, each naming the next one twice: 2^30 paths, thirty documents."""
+        descriptor = self.layout.image([self.layer(GOOD_TAR)])
+        for _ in range(30):
+            descriptor = self.layout.index([descriptor, descriptor])
+        self.layout.tag("wide", descriptor)
+        self.assertEqual(len(self.scan(0)["image"]), 1)
+
+    def test_no_oci_layout_file(self):
+        self.tag_image(self.layer(GOOD_TAR))
+        os.unlink(self.folder / "oci-layout")
+        found = self.scan(1)
+        self.assertEqual(found["error"][0]["code"], "oci.layout")
+        self.assertEqual(found["image"][0]["status"], "ok")
+
+    def test_document_beyond_four_mebibytes(self):
+        self.layout.tag("big", self.layout.put(b" " * (4 << 20) + b"{}", oci.MANIFEST))
+        found = self.scan(3)
+        self.assertEqual(found["image"][0]["error"]["code"], "oci.document-size")
+
+    def test_thousands_of_layers_in_one_image(self):
+        layer = self.layer(GOOD_TAR)
+        self.tag_image(*[layer] * 8000)
+        found = self.scan(0)
+        self.assertEqual(len(found["layer"]), 1)
+        self.assertEqual(len(found["image"][0]["layers"]), 8000)
+
+    def test_file_that_grows_while_it_is_read(self):
+        path = self.work / "growing"
+        with open(path, "wb") as out:
+            out.truncate(400 << 20)
+        stop = threading.Event()
+
+        def grow():
+            with open(path, "ab") as out:
+                while not stop.is_set():
+                    out.write(b"x")
+                    out.flush()
+                    time.sleep(0.001)
+        thread = threading.Thread(target=grow)
+        thread.start()
+        try:
+            lines = harness.run(harness.VARVE, "digest", "--json", "--rungs=blob", path, expect=3)
+        finally:
+            stop.set()
+            thread.join()
+        layer = json.loads(lines.splitlines()[1])
+        self.assertEqual((layer["status"], layer["error"]["code"]), ("error", "io.changed"))
+        self.assertNotIn("rungs", layer)
+
+    def test_file_name_that_is_not_utf8(self):
+        name = os.fsencode(self.work) + b"/caf\xe9.tar"
+        with open(name, "wb") as out:
+            out.write(GOOD_TAR)
+        out = harness.run(harness.VARVE, "digest", "--json", os.fsdecode(name))
+        layer = json.loads(out.splitlines()[1].decode("utf-8", "strict"))
+        self.assertTrue(layer["name"].endswith("caf\ufffd.tar"))
+        self.assertEqual(base64.b64decode(layer["name_b64"]), name)
+
+
+if __name__ == "__main__":
+    harness.main()
