@@ -26,6 +26,9 @@ struct varve_fault varve_fault_of(enum varve_code code, uint64_t offset);
 void varve_findings_add(struct varve_findings *findings, enum varve_code code, uint64_t count,
                         uint64_t offset, const void *entry, size_t entry_bytes);
 
+/* Adds what another part of the same layer's way found. */
+void varve_findings_merge(struct varve_findings *findings, const struct varve_findings *more);
+
 /* True when a finding was lost for want of memory: the layer cannot be judged then. */
 bool varve_findings_lost(const struct varve_findings *findings);
 

@@ -121,6 +121,15 @@ void varve_findings_add(struct varve_findings *findings, enum varve_code code, u
     }
 }
 
+void varve_findings_merge(struct varve_findings *findings, const struct varve_findings *more) {
+    for (size_t i = 0; i < more->found; i++) {
+        const struct counter *counter = &more->counters[i];
+        varve_findings_add(findings, counter->code, counter->count, counter->offset, counter->entry,
+                           counter->entry_bytes);
+    }
+    findings->lost |= more->lost;
+}
+
 bool varve_findings_lost(const struct varve_findings *findings) {
     return findings->lost;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/job.c - one layer's way through the pipeline.
  *
- * A step: read a chunk where the last one is used up, decode, hand the decoded bytes to the parser
- * and the ladder, queue all digests; then one flush for all jobs of the thread, after which every
- * buffer may be filled again. */
+ * A step: the intake brings a portion (src/intake.h), its decoded bytes go to the parser and the
+ * ladder, all digests are queued; then one flush for all jobs of the thread, after which every room
+ * may be filled again. */
 #include "varve/job.h"
 
 #include <assert.h>
@@ -11,22 +11,27 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "codes.h"
 #include "digest_name.h"
-#include "file.h"
+#include "intake.h"
 #include "layer.h"
+#include "pipe.h"
 #include "varve/catalog.h"
 #include "varve/tar.h"
 
-#define DEFAULT_CHUNK_BYTES 65536u
+/* Decoded bytes a step. igzip copies its 32 KiB of history at every step, so that small steps cost:
+ * 128 KiB scanned 6 % faster than 64 KiB, 256 KiB no faster. Half of it is read at a time. */
+#define DEFAULT_CHUNK_BYTES 131072u
+
+/* Jobs advanced together; more than sixteen are cut into batches. */
+#define BATCH 16
 
 enum phase {
     DONE,
-    RUNNING, /* reading, and decoding as far as it goes */
-    CLOSING  /* every byte was seen; the last digests are under way */
+    RUNNING, /* portions are coming */
+    CLOSING, /* every byte was seen; the last digests are under way */
+    STARVED  /* wants more of the memory budget than its neighbours leave */
 };
 
 struct varve_job {
@@ -36,21 +41,20 @@ struct varve_job {
     struct varve_tar *tar;
     struct varve_ladder *ladder;
     struct varve_findings *findings;
-    EVP_MD_CTX *sha512; /* for blobs named by sha512; made when first needed */
+    struct varve_findings *decode_findings; /* the decoder's, which may run on another thread */
+    EVP_MD_CTX *sha512;                     /* for blobs named by sha512; made when first needed */
 
-    uint8_t *stored;  /* chunk_bytes: what was read */
-    uint8_t *decoded; /* chunk_bytes: what the decoder made */
-    size_t stored_at, stored_end;
-    bool last; /* the file ended with what is in `stored` */
-
+    struct varve_intake intake;
+    struct varve_portion portion; /* of this thread's own steps */
+    struct varve_pipe *pipe;      /* or another thread brings them */
     int fd;
-    bool seekable;
-    struct stat before;
-    uint64_t read_bytes;
+    uint64_t digested_bytes; /* stored ones */
 
     enum phase phase;
-    bool decoding, parsing, climbing; /* which stations still take part */
-    bool decoded_whole, tar_whole, ladder_whole;
+    bool alone;             /* nobody else holds anything of the budget: no more waiting for it */
+    bool released;          /* the entries are gone */
+    bool parsing, climbing; /* which stations still take part */
+    bool decoded_whole, tar_whole;
     bool archive_forked;
     bool named, wants_sha512;
     struct varve_digest_name claimed;
@@ -82,17 +86,21 @@ enum varve_status varve_job_open(struct varve_job **out, struct varve_sha256 *sh
         job->options.chunk_bytes = DEFAULT_CHUNK_BYTES;
     }
     job->sha256 = sha256;
-    job->stored = malloc(job->options.chunk_bytes);
-    job->decoded = malloc(job->options.chunk_bytes);
+    job->intake.decoded_room_bytes = job->options.chunk_bytes;
+    job->intake.stored_room_bytes = (job->options.chunk_bytes + 1) / 2;
+    job->portion.stored_room = malloc(job->intake.stored_room_bytes);
+    job->portion.decoded_room = malloc(job->intake.decoded_room_bytes);
     struct varve_budget *budget = job->options.budget;
     struct varve_decode_options decode = {budget, job->options.max_decoded_bytes};
     struct varve_tar_options tar = {budget, job->options.tier};
     struct varve_ladder_options ladder = {budget, job->options.tier};
-    if (job->stored && job->decoded) {
-        status = varve_findings_open(&job->findings);
+    if (job->portion.stored_room && job->portion.decoded_room &&
+        varve_findings_open(&job->findings) == VARVE_OK) {
+        status = varve_findings_open(&job->decode_findings);
     }
     if (status == VARVE_OK && job->options.deepest_rung >= VARVE_RUNG_DIFFID) {
         status = varve_decoder_open(&job->decoder, &decode);
+        job->intake.decoder = job->decoder;
     }
     if (status == VARVE_OK && job->options.deepest_rung >= VARVE_RUNG_ARCHIVE) {
         status = varve_tar_open(&job->tar, &tar);
@@ -112,13 +120,17 @@ void varve_job_close(struct varve_job *job) {
     if (!job) {
         return;
     }
+    if (job->pipe) {
+        varve_pipe_close(job->pipe);
+    }
     varve_ladder_close(job->ladder);
     varve_tar_close(job->tar);
     varve_decoder_close(job->decoder);
     varve_findings_close(job->findings);
+    varve_findings_close(job->decode_findings);
     EVP_MD_CTX_free(job->sha512);
-    free(job->stored);
-    free(job->decoded);
+    free(job->portion.stored_room);
+    free(job->portion.decoded_room);
     free(job);
 }
 
@@ -148,13 +160,13 @@ void varve_job_refuse(struct varve_job *job, const struct varve_fault *fault, co
                                       .own_status = fault->status,
                                       .status = fault->status,
                                       .fault = *fault};
-    job->read_bytes = 0;
+    job->digested_bytes = 0;
     job->phase = DONE;
 }
 
 /* Nothing of a layer stands that could not be read. */
 static void give_up(struct varve_job *job, enum varve_code code, int os_errno) {
-    struct varve_fault fault = varve_fault_of(code, job->read_bytes);
+    struct varve_fault fault = varve_fault_of(code, job->digested_bytes);
     fault.os_errno = os_errno;
     varve_job_refuse(job, &fault, job->layer.name, job->layer.source);
 }
@@ -172,34 +184,10 @@ bool varve_job_take_layer(struct varve_job *job, struct varve_layer *layer,
     return true;
 }
 
-void varve_job_begin(struct varve_job *job, int fd, const char *name, const char *source) {
-    assert(job->phase == DONE);
-    varve_findings_reset(job->findings);
-    job->layer = (struct varve_layer){.name = name, .source = source, .findings = job->findings};
-    job->fd = fd;
-    job->stored_at = job->stored_end = 0;
-    job->read_bytes = 0;
-    job->last = job->archive_forked = false;
-    job->decoded_whole = job->tar_whole = job->ladder_whole = false;
-    job->decoding = job->decoder != NULL;
-    job->parsing = job->climbing = job->tar != NULL;
-    job->named = varve_digest_name_parse(&job->claimed, name, strlen(name));
-    job->wants_sha512 = job->named && job->claimed.algorithm == VARVE_ALGORITHM_SHA512;
-    job->phase = RUNNING;
-    if (fstat(fd, &job->before) != 0) {
-        give_up(job, VARVE_CODE_IO_READ, errno);
-        return;
-    }
-    job->seekable = S_ISREG(job->before.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
-    if (job->wants_sha512 && ((!job->sha512 && !(job->sha512 = EVP_MD_CTX_new())) ||
-                              EVP_DigestInit_ex(job->sha512, EVP_sha512(), NULL) != 1)) {
-        give_up(job, VARVE_CODE_NO_MEMORY, 0);
-        return;
-    }
-    varve_sha256_init(&job->blob_stream);
-    varve_sha256_init(&job->diffid_stream);
+/* The stations to their beginning: what they took for a layer goes back to the budget. */
+static void reset_stations(struct varve_job *job) {
     if (job->decoder) {
-        varve_decoder_reset(job->decoder, job->findings);
+        varve_decoder_reset(job->decoder, job->decode_findings);
     }
     if (job->tar) {
         varve_tar_reset(job->tar, job->findings);
@@ -207,25 +195,50 @@ void varve_job_begin(struct varve_job *job, int fd, const char *name, const char
     }
 }
 
-/* Reads the next chunk when the last one is used up, and queues its digest. */
-static void refill(struct varve_job *job) {
-    if (job->stored_at < job->stored_end || job->last) {
-        return;
-    }
-    int64_t n = varve_file_fill(job->fd, job->seekable, job->stored, job->options.chunk_bytes,
-                                job->read_bytes);
-    if (n < 0) {
+void varve_job_begin(struct varve_job *job, int fd, const char *name, const char *source) {
+    assert(job->phase == DONE || job->phase == STARVED);
+    varve_findings_reset(job->findings);
+    varve_findings_reset(job->decode_findings);
+    reset_stations(job);
+    job->layer = (struct varve_layer){.name = name, .source = source, .findings = job->findings};
+    job->fd = fd;
+    job->digested_bytes = 0;
+    job->released = job->archive_forked = job->decoded_whole = job->tar_whole = false;
+    job->parsing = job->climbing = job->tar != NULL;
+    job->named = varve_digest_name_parse(&job->claimed, name, strlen(name));
+    job->wants_sha512 = job->named && job->claimed.algorithm == VARVE_ALGORITHM_SHA512;
+    job->phase = RUNNING;
+    varve_sha256_init(&job->blob_stream);
+    varve_sha256_init(&job->diffid_stream);
+    if (!varve_intake_begin(&job->intake, fd)) {
         give_up(job, VARVE_CODE_IO_READ, errno);
-        return;
-    }
-    job->stored_at = 0;
-    job->stored_end = (size_t)n;
-    job->last = job->stored_end < job->options.chunk_bytes;
-    job->read_bytes += job->stored_end;
-    varve_sha256_update(job->sha256, &job->blob_stream, job->stored, job->stored_end);
-    if (job->wants_sha512 && EVP_DigestUpdate(job->sha512, job->stored, job->stored_end) != 1) {
+    } else if (job->wants_sha512 && ((!job->sha512 && !(job->sha512 = EVP_MD_CTX_new())) ||
+                                     EVP_DigestInit_ex(job->sha512, EVP_sha512(), NULL) != 1)) {
         give_up(job, VARVE_CODE_NO_MEMORY, 0);
     }
+    /* What cannot be read a second time cannot step back for its neighbours. */
+    job->alone = !job->intake.reader.seekable;
+}
+
+bool varve_job_starved(const struct varve_job *job) {
+    return job->phase == STARVED;
+}
+
+void varve_job_restart_alone(struct varve_job *job) {
+    assert(job->phase == STARVED);
+    varve_job_begin(job, job->fd, job->layer.name, job->layer.source);
+    job->alone = true;
+}
+
+void varve_job_release(struct varve_job *job) {
+    assert(job->phase == DONE);
+    reset_stations(job);
+    job->released = true;
+}
+
+void varve_job_starve(struct varve_job *job) {
+    reset_stations(job);
+    job->phase = STARVED;
 }
 
 /* Feeds decoded bytes to the parser, and its events to the ladder. */
@@ -270,24 +283,6 @@ static void digest_decoded(struct varve_job *job, const uint8_t *data, size_t by
     varve_sha256_update(job->sha256, &job->diffid_stream, data + before, bytes - before);
 }
 
-/* What a decoder's turn brought. */
-static void take_turn(struct varve_job *job, const struct varve_decode_turn *turn) {
-    bool ended = turn->state == VARVE_DECODE_END;
-    bool parsed = job->parsing;
-    job->stored_at += turn->used_bytes;
-    if (parsed && (turn->made_bytes > 0 || ended)) {
-        parse(job, turn->made, turn->made_bytes, ended);
-    }
-    if (turn->made_bytes > 0 || (ended && parsed)) {
-        digest_decoded(job, turn->made, turn->made_bytes, job->layer.bytes_decoded);
-        job->layer.bytes_decoded += turn->made_bytes;
-    }
-    if (ended || turn->state == VARVE_DECODE_FAULT) {
-        job->decoding = false;
-        job->decoded_whole = ended;
-    }
-}
-
 static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) {
     memcpy(cookie, digest, VARVE_SHA256_BYTES);
 }
@@ -307,15 +302,44 @@ static void begin_closing(struct varve_job *job) {
     job->phase = CLOSING;
 }
 
-/* True where the file is no longer what it was when it was opened. */
-static bool has_changed(const struct varve_job *job) {
-    struct stat now;
-    if (!job->seekable) {
-        return false;
+/* What a decoder's turn brought. */
+static void take_decoded(struct varve_job *job, const struct varve_portion *portion) {
+    bool ended = portion->state == VARVE_DECODE_END;
+    bool parsed = job->parsing;
+    if (parsed && (portion->made_bytes > 0 || ended)) {
+        parse(job, portion->made, portion->made_bytes, ended);
     }
-    return fstat(job->fd, &now) != 0 || (uint64_t)now.st_size != job->read_bytes ||
-           now.st_mtim.tv_sec != job->before.st_mtim.tv_sec ||
-           now.st_mtim.tv_nsec != job->before.st_mtim.tv_nsec;
+    if (portion->made_bytes > 0 || (ended && parsed)) {
+        digest_decoded(job, portion->made, portion->made_bytes, job->layer.bytes_decoded);
+        job->layer.bytes_decoded += portion->made_bytes;
+    }
+    job->decoded_whole |= ended;
+    if (portion->state == VARVE_DECODE_WAIT && !job->alone) {
+        job->phase = STARVED;
+    }
+}
+
+/* A portion's way: digests, parser, ladder. */
+static void take_portion(struct varve_job *job, const struct varve_portion *portion) {
+    if (portion->read_error) {
+        give_up(job, VARVE_CODE_IO_READ, portion->read_error);
+        return;
+    }
+    if (portion->stored_bytes > 0) {
+        varve_sha256_update(job->sha256, &job->blob_stream, portion->stored, portion->stored_bytes);
+        job->digested_bytes += portion->stored_bytes;
+        if (job->wants_sha512 &&
+            EVP_DigestUpdate(job->sha512, portion->stored, portion->stored_bytes) != 1) {
+            give_up(job, VARVE_CODE_NO_MEMORY, 0);
+            return;
+        }
+    }
+    if (portion->turned) {
+        take_decoded(job, portion);
+    }
+    if (portion->final && job->phase == RUNNING) {
+        begin_closing(job);
+    }
 }
 
 /* Tar status, entries and the rungs above diffid. */
@@ -388,18 +412,24 @@ static void judge_name(struct varve_job *job) {
 static void close_job(struct varve_job *job) {
     struct varve_layer *layer = &job->layer;
     struct varve_fault contradiction;
-    if (has_changed(job)) {
+    if (!varve_reader_unchanged(&job->intake.reader)) {
         give_up(job, VARVE_CODE_IO_CHANGED, 0);
         return;
     }
+    varve_findings_merge(job->findings, job->decode_findings);
     layer->complete = true;
-    layer->bytes_stored = job->read_bytes;
+    layer->bytes_stored = job->digested_bytes;
     if (job->decoder) {
         judge_decoding(job);
     }
     judge_name(job);
     if (varve_findings_contradict(job->findings, &contradiction)) {
         blame(layer, contradiction);
+    }
+    bool memory = layer->fault.code == varve_code_at(VARVE_CODE_MEMORY_BUDGET)->code;
+    if (layer->status == VARVE_LIMIT && memory && !job->alone) {
+        varve_job_starve(job);
+        return;
     }
     if (layer->status == VARVE_ERROR || varve_findings_lost(job->findings)) {
         give_up(job, VARVE_CODE_NO_MEMORY, 0);
@@ -408,56 +438,95 @@ static void close_job(struct varve_job *job) {
     job->phase = DONE;
 }
 
-void varve_jobs_advance(struct varve_job *const *jobs, size_t count) {
-    enum { BATCH = 16 };
-    struct varve_decoder *decoders[BATCH];
-    struct varve_decode_turn turns[BATCH];
-    struct varve_job *turning[BATCH];
-    struct varve_sha256 *sha256 = NULL;
+/* The portion that this step brings: from another thread's pipe, or by a step of this thread's own,
+ * for which a decoder's turn may be due first. NULL: none yet. */
+static struct varve_portion *begin_step(struct varve_job *job, struct varve_decode_turn *turn,
+                                        bool *due, bool wait) {
+    *due = false;
+    if (job->pipe) {
+        return varve_pipe_next(job->pipe, wait);
+    }
+    *due = varve_intake_prepare(&job->intake, &job->portion, turn);
+    return &job->portion;
+}
 
-    for (size_t i = 0; i < count;) {
-        size_t n = 0;
-        for (; i < count && n < BATCH; i++) {
-            struct varve_job *job = jobs[i];
-            if (job->phase != RUNNING) {
-                continue;
-            }
-            sha256 = job->sha256;
-            refill(job);
-            if (job->phase == RUNNING && job->decoding) {
-                turns[n] = (struct varve_decode_turn){
-                    .in = job->stored + job->stored_at,
-                    .in_bytes = job->stored_end - job->stored_at,
-                    .in_last = job->last,
-                    .out = job->decoded,
-                    .out_bytes = job->options.chunk_bytes,
-                };
-                decoders[n] = job->decoder;
-                turning[n++] = job;
-            }
+/* After the flush nothing refers to the portion any more. */
+static void end_step(struct varve_job *job) {
+    if (job->pipe) {
+        varve_pipe_release(job->pipe);
+        if (job->phase != RUNNING) {
+            varve_pipe_close(job->pipe);
+            job->pipe = NULL;
         }
-        varve_decode(decoders, turns, n);
-        for (size_t j = 0; j < n; j++) {
-            take_turn(turning[j], &turns[j]);
+    }
+    if (job->phase == CLOSING) {
+        close_job(job);
+    } else if (job->phase == STARVED) {
+        varve_job_starve(job);
+    }
+}
+
+static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait) {
+    struct varve_decoder *decoders[BATCH] = {NULL};
+    struct varve_decode_turn turns[BATCH];
+    struct varve_portion *portions[BATCH];
+    size_t turn_of[BATCH];
+    size_t turn_count = 0;
+    struct varve_sha256 *sha256 = jobs[0]->sha256;
+    for (size_t i = 0; i < count; i++) {
+        bool due = false;
+        assert(jobs[i]->sha256 == sha256);
+        portions[i] = begin_step(jobs[i], &turns[turn_count], &due, wait);
+        turn_of[i] = due ? turn_count : SIZE_MAX;
+        if (due) {
+            decoders[turn_count++] = jobs[i]->decoder;
         }
+    }
+    if (turn_count > 0) {
+        varve_decode(decoders, turns, turn_count);
     }
     for (size_t i = 0; i < count; i++) {
-        struct varve_job *job = jobs[i];
-        if (job->phase == RUNNING && !job->decoding) {
-            job->stored_at = job->stored_end;
-            if (job->last) {
-                begin_closing(job);
-            }
+        if (turn_of[i] != SIZE_MAX) {
+            varve_intake_complete(&jobs[i]->intake, portions[i], &turns[turn_of[i]]);
+        }
+        if (portions[i]) {
+            take_portion(jobs[i], portions[i]);
         }
     }
-    if (sha256) {
-        varve_sha256_flush(sha256);
-    }
+    varve_sha256_flush(sha256);
     for (size_t i = 0; i < count; i++) {
-        if (jobs[i]->phase == CLOSING) {
-            close_job(jobs[i]);
+        if (portions[i]) {
+            end_step(jobs[i]);
         }
     }
+}
+
+void varve_jobs_advance(struct varve_job *const *jobs, size_t count) {
+    struct varve_job *running[BATCH];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i]->phase == RUNNING) {
+            running[n++] = jobs[i];
+        }
+        if (n == BATCH || (n > 0 && i + 1 == count)) {
+            advance_batch(running, n, count == 1);
+            n = 0;
+        }
+    }
+}
+
+struct varve_pipe *varve_job_lend_intake(struct varve_job *job) {
+    if (job->phase == RUNNING && !job->pipe) {
+        job->pipe = varve_pipe_open(&job->intake);
+        return job->pipe;
+    }
+    return NULL;
+}
+
+uint64_t varve_job_bytes_left(const struct varve_job *job) {
+    uint64_t size = (uint64_t)job->intake.reader.before.st_size;
+    bool known = job->phase == RUNNING && job->intake.reader.seekable && !job->pipe;
+    return known && size > job->digested_bytes ? size - job->digested_bytes : 0;
 }
 
 bool varve_job_done(const struct varve_job *job) {
@@ -465,7 +534,7 @@ bool varve_job_done(const struct varve_job *job) {
 }
 
 uint64_t varve_job_bytes(const struct varve_job *job) {
-    return job->read_bytes;
+    return job->digested_bytes;
 }
 
 static void merge_check(enum varve_check *check, bool holds) {
@@ -519,7 +588,7 @@ const struct varve_layer *varve_job_layer(const struct varve_job *job) {
 void varve_job_each_entry(const struct varve_job *job,
                           void (*each)(void *cookie, const struct varve_ladder_entry *entry),
                           void *cookie) {
-    if (job->ladder && job->layer.complete && job->layer.has_entries) {
+    if (job->ladder && job->layer.complete && job->layer.has_entries && !job->released) {
         varve_ladder_each(job->ladder, each, cookie);
     }
 }

@@ -5,6 +5,8 @@
 
 #include "varve/job.h"
 
+struct varve_pipe;
+
 /* What varve_job_check does, on a result that stands by itself: merges the claim's checks into the
  * layer's and turns its status where a claim does not hold. Only `complete`, `bytes_stored`,
  * `bytes_decoded`, `format`, `compression`, rung diffid and the status are looked at. */
@@ -14,6 +16,23 @@ void varve_layer_hold(struct varve_layer *layer, uint64_t size, const char *medi
 /* Makes `job` a finished one whose blob could not be opened. */
 void varve_job_refuse(struct varve_job *job, const struct varve_fault *fault, const char *name,
                       const char *source);
+
+/* A job that cannot have the memory it wants beside its neighbours steps back: it is starved, holds
+ * nothing, and must be begun anew when no other job holds any of the budget. What it comes to then
+ * depends on the budget alone. */
+bool varve_job_starved(const struct varve_job *job);
+void varve_job_starve(struct varve_job *job);
+void varve_job_restart_alone(struct varve_job *job);
+
+/* Gives back what a finished job holds of the budget; its entries are gone with it. */
+void varve_job_release(struct varve_job *job);
+
+/* Hands the reading and decoding of a running job to another thread, which must then call
+ * varve_pipe_fill. NULL: not now. The job's own thread goes on advancing it. */
+struct varve_pipe *varve_job_lend_intake(struct varve_job *job);
+
+/* Stored bytes that a running job, not lent yet, still has to read; 0 where that is not known. */
+uint64_t varve_job_bytes_left(const struct varve_job *job);
 
 /* Moves a finished job's result out, its findings with it, so that the job can begin another layer.
  * False, nothing moved, where memory was refused. */

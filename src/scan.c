@@ -5,11 +5,18 @@
  * reported at once when it is its turn, else it is parked in a window; where the window is full (or
  * the job's entries are wanted, which stay with the job) the job keeps its slot until its turn
  * comes. The job whose turn it is, is always in flight on some thread that advances it, so the team
- * cannot stand still. */
+ * cannot stand still.
+ *
+ * A thread that finds no more jobs takes over the reading and decoding of another thread's longest
+ * one.
+ *
+ * A job that starves beside its neighbours waits until no job holds memory, then runs alone:
+ * whether a layer ends as `limit` depends on the budget, not on what happened to run beside it. */
 #include "varve/scan.h"
 
 #include <assert.h>
 #include <omp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,6 +27,7 @@
 
 #include "codes.h"
 #include "layer.h"
+#include "pipe.h"
 
 /* Layers in flight per thread: sixteen lanes want twelve to sixteen streams of each kind (DESIGN).
  */
@@ -28,6 +36,11 @@
 #define WINDOW 16384u
 #define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
 #define PROGRESS_SECONDS 0.1
+/* Memory of a slot beside the budget: rooms, igzip's state, what parser and ladder keep. Slots
+ * together take at most a quarter of the budget. */
+#define SLOT_BYTES (UINT64_C(512) << 10)
+/* A layer is worth a second thread while so many stored bytes of it are unread. */
+#define LENDABLE_BYTES (UINT64_C(1) << 20)
 
 /* What images need to know of a layer after it was reported. */
 struct outcome {
@@ -52,12 +65,19 @@ struct varve_scan {
     struct outcome *outcomes; /* by blob */
     _Atomic bool cancelled;
 
-    /* The team. */
-    _Atomic size_t next; /* place in `order` that is taken next */
     _Atomic uint64_t bytes_done;
-    omp_lock_t lock;        /* guards all below and the report */
-    struct parked **window; /* by place % WINDOW */
-    size_t turn;            /* place that is reported next */
+    _Atomic size_t next;   /* place in `order` that is taken next; moved under the mutex */
+    _Atomic unsigned idle; /* threads that wait for an intake to take over */
+
+    pthread_mutex_t mutex;    /* guards all below and the report */
+    pthread_cond_t changed;   /* an offer was made, or the team is done */
+    size_t active;            /* jobs that may hold some of the budget */
+    size_t starving;          /* jobs that wait to run alone */
+    size_t least_starving;    /* the first place among them; SIZE_MAX: not known */
+    size_t working;           /* threads that have jobs */
+    struct varve_pipe *offer; /* an intake for an idle thread */
+    struct parked **window;   /* by place % WINDOW */
+    size_t turn;              /* place that is reported next */
     const struct varve_report *report;
     void *cookie;
     struct varve_scan_summary *summary;
@@ -140,7 +160,8 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
     if (!scan) {
         return VARVE_ERROR;
     }
-    omp_init_lock(&scan->lock);
+    pthread_mutex_init(&scan->mutex, NULL);
+    pthread_cond_init(&scan->changed, NULL);
     scan->catalog = catalog;
     scan->options =
         options ? *options : (struct varve_scan_options){.deepest_rung = VARVE_RUNG_CONTENT};
@@ -187,7 +208,8 @@ void varve_scan_close(struct varve_scan *scan) {
         free_parked(scan->window[i]);
     }
     varve_budget_close(scan->budget);
-    omp_destroy_lock(&scan->lock);
+    pthread_cond_destroy(&scan->changed);
+    pthread_mutex_destroy(&scan->mutex);
     free(scan->order);
     free(scan->outcomes);
     free(scan->window);
@@ -239,7 +261,7 @@ static void report_parked(struct varve_scan *scan, size_t place) {
  * for its turn as if the window were full. */
 static bool deliver(struct varve_scan *scan, struct varve_job *job, size_t place) {
     bool taken = true;
-    omp_set_lock(&scan->lock);
+    pthread_mutex_lock(&scan->mutex);
     if (place == scan->turn) {
         report_layer(scan, varve_job_layer(job), scan->order[place], job);
         scan->turn++;
@@ -257,20 +279,20 @@ static bool deliver(struct varve_scan *scan, struct varve_job *job, size_t place
     } else {
         taken = false;
     }
-    omp_unset_lock(&scan->lock);
+    pthread_mutex_unlock(&scan->mutex);
     return taken;
 }
 
 static void show_progress(struct varve_scan *scan) {
     double t = now();
-    omp_set_lock(&scan->lock);
+    pthread_mutex_lock(&scan->mutex);
     if (t >= scan->progress_at) {
         struct varve_progress progress = {atomic_load(&scan->bytes_done), scan->bytes_total,
                                           scan->turn, scan->count};
         scan->progress_at = t + PROGRESS_SECONDS;
         scan->report->progress(scan->cookie, &progress);
     }
-    omp_unset_lock(&scan->lock);
+    pthread_mutex_unlock(&scan->mutex);
 }
 
 /* One thread's share. */
@@ -281,19 +303,22 @@ struct worker {
         struct varve_job *job;
         int fd;
         bool taken;
-        bool checked; /* done, and all claims were held against it */
+        bool active;   /* may hold some of the budget */
+        bool starving; /* waits to run alone */
+        bool checked;  /* done, and all claims were held against it */
         size_t place;
         uint64_t counted_bytes;
     } slots[SLOTS];
     size_t slot_count;
+    bool more; /* blobs that nobody took yet */
 };
 
 static void close_worker(struct worker *worker) {
     for (size_t i = 0; i < worker->slot_count; i++) {
+        varve_job_close(worker->slots[i].job);
         if (worker->slots[i].taken && worker->slots[i].fd >= 0) {
             close(worker->slots[i].fd);
         }
-        varve_job_close(worker->slots[i].job);
     }
     varve_sha256_close(worker->sha256);
 }
@@ -307,18 +332,21 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
                                     .deepest_rung = options->deepest_rung,
                                     .max_decoded_bytes = options->max_decoded_bytes,
                                     .chunk_bytes = options->chunk_bytes};
-    size_t wanted = (scan->count + options->threads - 1) / options->threads;
-    *worker = (struct worker){.scan = scan};
+    size_t share = (scan->count + options->threads - 1) / options->threads;
+    size_t room = (size_t)(options->memory_bytes / 4 / SLOT_BYTES / options->threads);
+    size_t wanted = share < SLOTS ? share : SLOTS;
+    wanted = room < wanted ? room : wanted;
+    *worker = (struct worker){.scan = scan, .more = true};
     if (varve_sha256_open(&worker->sha256, &sha256) != VARVE_OK) {
         return false;
     }
-    while (worker->slot_count < SLOTS && worker->slot_count < wanted) {
+    do {
         struct slot *slot = &worker->slots[worker->slot_count];
         if (varve_job_open(&slot->job, worker->sha256, &job) != VARVE_OK) {
             break;
         }
         worker->slot_count++;
-    }
+    } while (worker->slot_count < wanted);
     if (!worker->slot_count) {
         close_worker(worker);
         return false;
@@ -326,19 +354,31 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
     return true;
 }
 
-/* Takes the next blob into an empty slot. False: there is none left. */
+/* The next place that nobody took. While a job starves no other is begun. */
+static bool take_place(struct worker *worker, struct slot *slot) {
+    struct varve_scan *scan = worker->scan;
+    pthread_mutex_lock(&scan->mutex);
+    bool taken = scan->starving == 0 && scan->next < scan->count;
+    if (taken) {
+        slot->place = scan->next++;
+        scan->active++;
+    }
+    worker->more = scan->next < scan->count;
+    pthread_mutex_unlock(&scan->mutex);
+    return taken;
+}
+
+/* Takes the next blob into an empty slot. False: none is to be had now. */
 static bool fill_slot(struct worker *worker, struct slot *slot) {
     struct varve_scan *scan = worker->scan;
-    size_t place = atomic_fetch_add(&scan->next, 1);
-    if (place >= scan->count) {
+    struct varve_fault fault;
+    if (!take_place(worker, slot)) {
         return false;
     }
-    struct varve_fault fault;
-    uint32_t number = scan->order[place];
+    uint32_t number = scan->order[slot->place];
     struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
-    slot->place = place;
-    slot->taken = true;
-    slot->checked = false;
+    slot->taken = slot->active = true;
+    slot->starving = slot->checked = false;
     slot->counted_bytes = 0;
     slot->fd = varve_catalog_open_blob(scan->catalog, &fault, number);
     if (slot->fd < 0) {
@@ -347,6 +387,19 @@ static bool fill_slot(struct worker *worker, struct slot *slot) {
         varve_job_begin(slot->job, slot->fd, blob.name, blob.source);
     }
     return true;
+}
+
+/* Fills empty slots: most of them while many layers are left, one a round towards the end, so that
+ * a few large layers are not all taken by the thread that came first. */
+static void fill_slots(struct worker *worker) {
+    struct varve_scan *scan = worker->scan;
+    size_t left = scan->count - atomic_load_explicit(&scan->next, memory_order_relaxed);
+    size_t most = left / (4 * scan->options.threads) + 1;
+    for (size_t i = 0; i < worker->slot_count && worker->more && most > 0; i++) {
+        if (!worker->slots[i].taken) {
+            most -= fill_slot(worker, &worker->slots[i]) ? 1 : most;
+        }
+    }
 }
 
 /* Holds all claims against a job that has just finished. */
@@ -358,25 +411,113 @@ static void check_claims(struct worker *worker, struct slot *slot) {
         varve_job_check(slot->job, claimed.size, claimed.media_type,
                         claimed.has_diffid ? claimed.diffid : NULL);
     }
+    slot->checked = true;
+}
+
+static void set_active(struct varve_scan *scan, struct slot *slot, bool active) {
+    scan->active += (size_t)active - (size_t)slot->active;
+    slot->active = active;
+}
+
+/* A starved job waits; when nobody holds memory any more the first of those that wait runs alone.
+ * Each time one was let run the first among the others is found anew. */
+static void tend_starving(struct worker *worker, struct slot *slot) {
+    struct varve_scan *scan = worker->scan;
+    pthread_mutex_lock(&scan->mutex);
+    scan->starving += !slot->starving;
+    slot->starving = true;
+    set_active(scan, slot, false);
+    if (slot->place < scan->least_starving) {
+        scan->least_starving = slot->place;
+    }
+    bool go = scan->active == 0 && slot->place == scan->least_starving;
+    if (go) {
+        slot->starving = false;
+        set_active(scan, slot, true);
+        scan->starving--;
+        scan->least_starving = SIZE_MAX;
+    }
+    pthread_mutex_unlock(&scan->mutex);
+    if (go) {
+        varve_job_restart_alone(slot->job);
+    }
+}
+
+/* A finished job: its claims, its result. What it holds goes back at once, or with its entries when
+ * its turn has come; where a job that comes before it starves meanwhile, it starves too and is done
+ * again. */
+static void tend_done(struct worker *worker, struct slot *slot) {
+    struct varve_scan *scan = worker->scan;
+    if (!slot->checked) {
+        check_claims(worker, slot);
+    }
+    if (!scan->options.entries) {
+        varve_job_release(slot->job);
+    }
+    slot->taken = !deliver(scan, slot->job, slot->place);
+    if (!slot->taken) {
+        varve_job_release(slot->job);
+        if (slot->fd >= 0) {
+            close(slot->fd);
+        }
+    }
+    pthread_mutex_lock(&scan->mutex);
+    bool in_the_way = slot->taken && scan->options.entries && scan->starving > 0 && slot->fd >= 0;
+    set_active(scan, slot, slot->taken && scan->options.entries);
+    pthread_mutex_unlock(&scan->mutex);
+    if (in_the_way) {
+        varve_job_starve(slot->job);
+        slot->checked = false;
+    }
+}
+
+/* Offers the intake of the longest job to an idle thread. */
+static void offer_intake(struct worker *worker) {
+    struct varve_scan *scan = worker->scan;
+    struct slot *longest = NULL;
+    uint64_t most = LENDABLE_BYTES;
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        struct slot *slot = &worker->slots[i];
+        uint64_t left = slot->taken ? varve_job_bytes_left(slot->job) : 0;
+        if (left >= most) {
+            most = left;
+            longest = slot;
+        }
+    }
+    if (!longest) {
+        return;
+    }
+    pthread_mutex_lock(&scan->mutex);
+    if (scan->idle > 0 && !scan->offer) {
+        scan->offer = varve_job_lend_intake(longest->job);
+        scan->idle -= scan->offer != NULL;
+        pthread_cond_broadcast(&scan->changed);
+    }
+    pthread_mutex_unlock(&scan->mutex);
 }
 
 /* One round: fills slots, advances what runs, hands on what is done. False: nothing is left to do.
  */
-static bool work_round(struct worker *worker, bool *more) {
+static bool work_round(struct worker *worker) {
     struct varve_scan *scan = worker->scan;
     struct varve_job *running[SLOTS];
     size_t running_count = 0;
-    size_t waiting = 0;
+    size_t taken = 0;
+    fill_slots(worker);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
-        if (!slot->taken && *more) {
-            *more = fill_slot(worker, slot);
-        }
-        if (slot->taken && !varve_job_done(slot->job)) {
+        if (slot->taken && varve_job_starved(slot->job)) {
+            tend_starving(worker, slot);
+        } else if (slot->taken && !varve_job_done(slot->job)) {
             running[running_count++] = slot->job;
         }
     }
-    varve_jobs_advance(running, running_count);
+    if (running_count > 0) {
+        if (atomic_load_explicit(&scan->idle, memory_order_relaxed) > 0) {
+            offer_intake(worker);
+        }
+        varve_jobs_advance(running, running_count);
+    }
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (!slot->taken) {
@@ -385,40 +526,57 @@ static bool work_round(struct worker *worker, bool *more) {
         uint64_t bytes = varve_job_bytes(slot->job);
         atomic_fetch_add(&scan->bytes_done, bytes - slot->counted_bytes);
         slot->counted_bytes = bytes;
-        if (!varve_job_done(slot->job)) {
-            continue;
+        if (varve_job_done(slot->job)) {
+            tend_done(worker, slot);
         }
-        if (slot->fd >= 0) {
-            close(slot->fd);
-            slot->fd = -1;
-        }
-        if (!slot->checked) {
-            check_claims(worker, slot);
-            slot->checked = true;
-        }
-        slot->taken = !deliver(scan, slot->job, slot->place);
-        waiting += slot->taken;
+        taken += slot->taken;
     }
-    if (!running_count && waiting) {
+    if (!running_count && (taken || worker->more)) {
         /* Everything here waits for a layer on another thread. */
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
-    return *more || running_count || waiting;
+    return worker->more || taken;
 }
 
+/* A thread without jobs: reads and decodes for others until all are done. */
+static void lend_hand(struct varve_scan *scan) {
+    pthread_mutex_lock(&scan->mutex);
+    scan->idle++;
+    while (scan->working > 0 || scan->offer) {
+        struct varve_pipe *pipe = scan->offer;
+        if (!pipe) {
+            pthread_cond_wait(&scan->changed, &scan->mutex);
+            continue;
+        }
+        scan->offer = NULL;
+        pthread_mutex_unlock(&scan->mutex);
+        varve_pipe_fill(pipe);
+        pthread_mutex_lock(&scan->mutex);
+        scan->idle++;
+    }
+    pthread_mutex_unlock(&scan->mutex);
+}
+
+/* `working` was counted up for every thread before the team began. */
 static void work(struct varve_scan *scan) {
     struct worker worker;
-    bool more = true;
-    if (!open_worker(&worker, scan)) {
-        return;
-    }
-    while (!atomic_load_explicit(&scan->cancelled, memory_order_relaxed) &&
-           work_round(&worker, &more)) {
+    bool opened = open_worker(&worker, scan);
+    while (opened && !atomic_load_explicit(&scan->cancelled, memory_order_relaxed) &&
+           work_round(&worker)) {
         if (scan->report->progress) {
             show_progress(scan);
         }
     }
-    close_worker(&worker);
+    pthread_mutex_lock(&scan->mutex);
+    scan->working--;
+    pthread_cond_broadcast(&scan->changed);
+    pthread_mutex_unlock(&scan->mutex);
+    if (opened) {
+        /* A cancelled worker's pipes need their filling threads, which may be idle ones: they are
+         * let go by close. */
+        close_worker(&worker);
+    }
+    lend_hand(scan);
 }
 
 /* After a cancelled run: what is done behind layers that are not. */
@@ -501,8 +659,13 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     summary->errors = varve_catalog_error_count(scan->catalog);
     summary->threads = scan->options.threads;
 
+    scan->least_starving = SIZE_MAX;
 #pragma omp parallel num_threads(scan->options.threads)
-    work(scan);
+    {
+#pragma omp single
+        scan->working = (size_t)omp_get_num_threads();
+        work(scan);
+    }
 
     report_leftovers(scan);
     bool whole = scan->turn == scan->count;

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/intake.c - reading stored bytes and decoding them. */
+#include "intake.h"
+
+#include <errno.h>
+
+bool varve_intake_begin(struct varve_intake *intake, int fd) {
+    intake->stored_bytes = 0;
+    intake->decoding = intake->decoder != NULL;
+    return varve_reader_begin(&intake->reader, fd);
+}
+
+/* After the decoder is done the rest of the blob is only read, for rung `blob`. */
+static void skip_rest(struct varve_intake *intake, struct varve_portion *portion) {
+    intake->stored_bytes = 0;
+    portion->final = intake->reader.ended;
+}
+
+bool varve_intake_prepare(struct varve_intake *intake, struct varve_portion *portion,
+                          struct varve_decode_turn *turn) {
+    portion->stored_bytes = portion->made_bytes = 0;
+    portion->turned = portion->final = false;
+    portion->read_error = 0;
+    if (!intake->stored_bytes && !intake->reader.ended) {
+        int64_t n =
+            varve_reader_fill(&intake->reader, portion->stored_room, intake->stored_room_bytes);
+        if (n < 0) {
+            portion->read_error = errno ? errno : EIO;
+            portion->final = true;
+            return false;
+        }
+        portion->stored = intake->stored = portion->stored_room;
+        portion->stored_bytes = intake->stored_bytes = (size_t)n;
+    }
+    if (!intake->decoding) {
+        skip_rest(intake, portion);
+        return false;
+    }
+    *turn = (struct varve_decode_turn){
+        .in = intake->stored,
+        .in_bytes = intake->stored_bytes,
+        .in_last = intake->reader.ended,
+        .out = portion->decoded_room,
+        .out_bytes = intake->decoded_room_bytes,
+    };
+    return true;
+}
+
+void varve_intake_complete(struct varve_intake *intake, struct varve_portion *portion,
+                           const struct varve_decode_turn *turn) {
+    intake->stored += turn->used_bytes;
+    intake->stored_bytes -= turn->used_bytes;
+    portion->turned = true;
+    portion->state = turn->state;
+    portion->made = turn->made;
+    portion->made_bytes = turn->made_bytes;
+    if (turn->state == VARVE_DECODE_END || turn->state == VARVE_DECODE_FAULT) {
+        intake->decoding = false;
+        skip_rest(intake, portion);
+    }
+}
