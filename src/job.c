@@ -49,7 +49,7 @@ struct varve_job {
     uint64_t read_bytes;
 
     enum phase phase;
-    bool decoding, parsing, climbing; /* which stations still take part */
+    bool decoding, parsing; /* which stations still take part */
     bool decoded_whole, tar_whole, ladder_whole;
     bool archive_forked;
     bool named, wants_sha512;
@@ -182,7 +182,7 @@ void varve_job_begin(struct varve_job *job, int fd, const char *name, const char
     job->last = job->archive_forked = false;
     job->decoded_whole = job->tar_whole = job->ladder_whole = false;
     job->decoding = job->decoder != NULL;
-    job->parsing = job->climbing = job->tar != NULL;
+    job->parsing = job->tar != NULL;
     job->named = varve_digest_name_parse(&job->claimed, name, strlen(name));
     job->wants_sha512 = job->named && job->claimed.algorithm == VARVE_ALGORITHM_SHA512;
     job->phase = RUNNING;
@@ -242,12 +242,11 @@ static void parse(struct varve_job *job, const uint8_t *data, size_t bytes, bool
             job->parsing = false;
             return;
         case VARVE_TAR_FAULT:
-            job->parsing = job->climbing = false;
+            job->parsing = false;
             return;
         default:
-            if (job->climbing && varve_ladder_take(job->ladder, event, &item) != VARVE_OK) {
-                job->climbing = false;
-            }
+            /* Also after a fault of the ladder: rung archive wants the trailer. */
+            varve_ladder_take(job->ladder, event, &item);
         }
     }
 }
