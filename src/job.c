@@ -51,9 +51,9 @@ struct varve_job {
     uint64_t digested_bytes; /* stored ones */
 
     enum phase phase;
-    bool alone;             /* nobody else holds anything of the budget: no more waiting for it */
-    bool released;          /* the entries are gone */
-    bool parsing, climbing; /* which stations still take part */
+    bool alone;    /* nobody else holds anything of the budget: no more waiting for it */
+    bool released; /* the entries are gone */
+    bool parsing;  /* the parser still takes part */
     bool decoded_whole, tar_whole;
     bool archive_forked;
     bool named, wants_sha512;
@@ -204,7 +204,7 @@ void varve_job_begin(struct varve_job *job, int fd, const char *name, const char
     job->fd = fd;
     job->digested_bytes = 0;
     job->released = job->archive_forked = job->decoded_whole = job->tar_whole = false;
-    job->parsing = job->climbing = job->tar != NULL;
+    job->parsing = job->tar != NULL;
     job->named = varve_digest_name_parse(&job->claimed, name, strlen(name));
     job->wants_sha512 = job->named && job->claimed.algorithm == VARVE_ALGORITHM_SHA512;
     job->phase = RUNNING;
@@ -255,12 +255,11 @@ static void parse(struct varve_job *job, const uint8_t *data, size_t bytes, bool
             job->parsing = false;
             return;
         case VARVE_TAR_FAULT:
-            job->parsing = job->climbing = false;
+            job->parsing = false;
             return;
         default:
-            if (job->climbing && varve_ladder_take(job->ladder, event, &item) != VARVE_OK) {
-                job->climbing = false;
-            }
+            /* Also after a fault of the ladder: rung archive wants the trailer. */
+            varve_ladder_take(job->ladder, event, &item);
         }
     }
 }
@@ -354,6 +353,7 @@ static void judge_tar(struct varve_job *job) {
     }
     layer->has_entries = true;
     layer->entry_count = varve_ladder_entry_count(job->ladder);
+    layer->writer = varve_tar_writer(job->tar, &layer->writer_evidence);
     if (!job->tar_whole) {
         blame(layer, fault);
         return;

@@ -61,4 +61,11 @@
 /* Entries of one layer. The largest public layers have about a million. */
 #define VARVE_LIMIT_ENTRIES 10000000
 
+/* --- the ladder --- */
+
+/* Holes of sparse files, hashed as zeros, of one layer in total (docs/ladder.md, section 8). A few
+ * hundred stored bytes can claim 8 EiB; this many cost some ten seconds. Disk images in layers are
+ * smaller. */
+#define VARVE_LIMIT_HOLE_BYTES (UINT64_C(16) << 30)
+
 #endif

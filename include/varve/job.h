@@ -71,6 +71,7 @@ struct varve_layer {
     const struct varve_findings *findings;
     const char *encoder; /* guesses: see varve_decoder_info and varve_tar_writer; NULL: not made */
     const char *writer;
+    const char *writer_evidence;
 };
 
 struct varve_job_options {

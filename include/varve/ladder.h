@@ -78,12 +78,15 @@ VARVE_API enum varve_status varve_ladder_open(struct varve_ladder **ladder,
                                               const struct varve_ladder_options *options);
 VARVE_API void varve_ladder_close(struct varve_ladder *ladder);
 
-/* Begins a new layer; keeps some memory. `findings` may be NULL. */
+/* Begins a new layer; keeps some memory. `findings` may be NULL. Flushes the SHA-256 context where
+ * something of the last layer is still under way (as close does): its spans must be there yet. */
 VARVE_API void varve_ladder_reset(struct varve_ladder *ladder, struct varve_findings *findings);
 
 /* Takes one event of the parser (ENTRY, DATA, HOLE, ENTRY_END, GLOBAL, TRAILER; others are
- * ignored). Spans given with DATA and TRAILER must stay until the SHA-256 context is flushed.
- * VARVE_OK; VARVE_LIMIT (budget, holes beyond 16 GiB: see varve_ladder_fault); VARVE_ERROR. */
+ * ignored). Spans given with DATA and TRAILER must stay until the SHA-256 context is flushed, which
+ * may happen within. VARVE_OK; VARVE_LIMIT (budget, holes beyond 16 GiB: see varve_ladder_fault);
+ * VARVE_ERROR. After a fault, rungs from ENCODING on are lost; go on giving events all the same,
+ * for rung ARCHIVE wants the trailer. */
 VARVE_API enum varve_status varve_ladder_take(struct varve_ladder *ladder,
                                               enum varve_tar_event event,
                                               const struct varve_tar_item *item);
@@ -94,36 +97,33 @@ VARVE_API struct varve_fault varve_ladder_fault(const struct varve_ladder *ladde
 /* After the parser's END: computes rungs ENCODING to CONTENT and the facets (sets their bits,
  * leaves the others), and makes of `archive` - a fork of the diffid stream at varve_tar_archive_end
  * - rung ARCHIVE by adding the trailer record. Flushes the SHA-256 context. `archive` NULL: rung
- * left out. */
+ * left out. VARVE_OK; VARVE_LIMIT or VARVE_ERROR (see varve_ladder_fault): ARCHIVE alone was set.
+ */
 VARVE_API enum varve_status varve_ladder_finish(struct varve_ladder *ladder,
                                                 struct varve_rungs *rungs,
                                                 struct varve_facets *facets,
                                                 struct varve_sha256_stream *archive);
 
-/* Entries read so far. */
+/* Entries read so far, the one at hand included. */
 VARVE_API uint64_t varve_ladder_entry_count(const struct varve_ladder *ladder);
 
-/* One entry as the ladder keeps it: path cleaned as on rung `encoding`. */
+/* One entry as the ladder keeps it: path and link as on rung `encoding`. */
 struct varve_ladder_entry {
     struct varve_bytes path, link, uname, gname;
     uint8_t typeflag;
-    uint32_t mode; /* 07777 and what was kept of the type bits */
+    uint64_t mode; /* without the type bits that repeat the typeflag; two's complement */
     int64_t uid, gid;
     uint64_t size;
     struct varve_tar_time mtime;
-    bool has_sha256; /* regular files */
+    bool has_sha256; /* types that carry data */
     uint8_t sha256[VARVE_SHA256_BYTES];
 };
 
-/* Calls `each` for every complete entry in archive order, after finish or a fault. Pointers are
- * valid during the call. */
-VARVE_API void varve_ladder_each(const struct varve_ladder *ladder,
+/* Calls `each` for every complete entry in archive order, after finish, or, after a fault of the
+ * parser, once the SHA-256 context is flushed. Pointers are valid during the call. */
+VARVE_API void varve_ladder_each(struct varve_ladder *ladder,
                                  void (*each)(void *cookie, const struct varve_ladder_entry *entry),
                                  void *cookie);
-
-/* A guess at the program that wrote the archive, or "unknown", and what it rests on. Valid until
- * reset. */
-VARVE_API const char *varve_ladder_writer(const struct varve_ladder *ladder, const char **evidence);
 
 #ifdef __cplusplus
 }

@@ -162,7 +162,7 @@ int options_read(struct settings *settings, const struct command *command, int a
     struct option longs[ROW_COUNT + 1];
     char letters[2 * ROW_COUNT + 2] = "";
     size_t count = 0;
-    *settings = (struct settings){.scan.deepest_rung = VARVE_RUNG_DIFFID};
+    *settings = (struct settings){.scan.deepest_rung = VARVE_RUNG_CONTENT};
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const struct option_row *row = &table[i];
         if (!takes(command, row)) {

@@ -471,7 +471,7 @@ class Tar:
             return size, size
         numbers = [decimal(value) for value in numbers]
         entry.segments = list(zip(numbers[0::2], numbers[1::2]))
-        if sparse.get(b"name") and not self.path:
+        if sparse.get(b"name"):
             entry.path = sparse[b"name"]
         real = sparse.get(b"size") or sparse.get(b"realsize")
         return decimal(real) if real else size, stored

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/ladder_facets.c - the facets (docs/ladder.md, section 6): seven streams written and hashed
+ * side by side, and what is left of rung `encoding` beside them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ladder_internal.h"
+#include "path.h"
+
+/* What one facet has to be hashed next. A round hashes all seven. */
+enum { FACET_BUFFER_BYTES = 8192 };
+struct facet_stream {
+    struct varve_sha256_stream stream;
+    size_t used;
+    uint8_t buffer[FACET_BUFFER_BYTES];
+};
+
+struct facet_writer {
+    struct varve_ladder *ladder;
+    const struct ladder_order *order;
+    struct ladder_tally meta; /* links that disagree with their files */
+    struct facet_stream streams[VARVE_FACET_COUNT];
+};
+
+/* An entry: its own record, and that of the file whose attributes it has. */
+struct attributed {
+    size_t index;
+    struct varve_record own;
+    struct varve_record file;
+    bool link; /* the two are different entries */
+};
+
+static void hash_round(struct facet_writer *writer) {
+    struct varve_sha256 *sha256 = writer->ladder->sha256;
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        struct facet_stream *stream = &writer->streams[i];
+        varve_sha256_update(sha256, &stream->stream, stream->buffer, stream->used);
+    }
+    varve_ladder_encode_next(writer->ladder);
+    varve_sha256_flush(sha256);
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        writer->streams[i].used = 0;
+    }
+}
+
+static void put(struct facet_writer *writer, enum varve_facet facet, const void *bytes,
+                size_t count) {
+    struct facet_stream *stream = &writer->streams[facet];
+    const uint8_t *from = bytes;
+    while (count > FACET_BUFFER_BYTES - stream->used) {
+        size_t room = FACET_BUFFER_BYTES - stream->used;
+        memcpy(stream->buffer + stream->used, from, room);
+        stream->used += room;
+        from += room;
+        count -= room;
+        hash_round(writer);
+    }
+    if (count) {
+        memcpy(stream->buffer + stream->used, from, count);
+        stream->used += count;
+    }
+}
+
+static void put_u32(struct facet_writer *writer, enum varve_facet facet, size_t value) {
+    uint8_t bytes[4];
+    varve_store_u32(bytes, (uint32_t)value);
+    put(writer, facet, bytes, sizeof bytes);
+}
+
+static void put_string(struct facet_writer *writer, enum varve_facet facet,
+                       struct varve_bytes text) {
+    put_u32(writer, facet, text.count);
+    put(writer, facet, text.bytes, text.count);
+}
+
+static const struct varve_bytes nothing = {NULL, 0};
+
+static bool equal(struct varve_bytes a, struct varve_bytes b) {
+    return a.count == b.count && (a.count == 0 || memcmp(a.bytes, b.bytes, a.count) == 0);
+}
+
+/* What a link says and its file does not; nothing where it agrees. */
+static struct varve_bytes unless_equal(struct varve_bytes own, struct varve_bytes file) {
+    return equal(own, file) ? nothing : own;
+}
+
+static void put_numbers(struct facet_writer *writer, enum varve_facet facet, char tag,
+                        const struct varve_record *record, size_t at, size_t bytes) {
+    put(writer, facet, &tag, 1);
+    put(writer, facet, record->bytes + at, bytes);
+}
+
+/* Facets mode and owner. Returns whether the link disagrees. */
+static bool put_fixed(struct facet_writer *writer, enum varve_facet facet,
+                      const struct attributed *entry, size_t at, size_t bytes) {
+    put_numbers(writer, facet, 'e', &entry->file, at, bytes);
+    put_string(writer, facet, entry->own.path);
+    if (!entry->link || memcmp(entry->own.bytes + at, entry->file.bytes + at, bytes) == 0) {
+        return false;
+    }
+    put_numbers(writer, facet, 'l', &entry->own, at, bytes);
+    put_string(writer, facet, entry->own.path);
+    return true;
+}
+
+static bool put_names_part(struct facet_writer *writer, char tag, struct varve_bytes path,
+                           struct varve_bytes uname, struct varve_bytes gname) {
+    if (!uname.count && !gname.count) {
+        return false;
+    }
+    put(writer, VARVE_FACET_NAMES, &tag, 1);
+    put_string(writer, VARVE_FACET_NAMES, path);
+    put_string(writer, VARVE_FACET_NAMES, uname);
+    put_string(writer, VARVE_FACET_NAMES, gname);
+    return true;
+}
+
+static bool put_names(struct facet_writer *writer, const struct attributed *entry) {
+    const struct varve_record *own = &entry->own;
+    const struct varve_record *file = &entry->file;
+    put_names_part(writer, 'e', own->path, file->uname, file->gname);
+    return entry->link &&
+           put_names_part(writer, 'l', own->path, unless_equal(own->uname, file->uname),
+                          unless_equal(own->gname, file->gname));
+}
+
+static void put_times_part(struct facet_writer *writer, char tag, struct varve_bytes path,
+                           const struct varve_record *record) {
+    put_numbers(writer, VARVE_FACET_TIMES, tag, record, VARVE_RECORD_MTIME, 12);
+    put(writer, VARVE_FACET_TIMES, record->nanoseconds, 4);
+    put_string(writer, VARVE_FACET_TIMES, path);
+    put_string(writer, VARVE_FACET_TIMES, record->atime);
+    put_string(writer, VARVE_FACET_TIMES, record->ctime);
+    put_string(writer, VARVE_FACET_TIMES, record->creation);
+}
+
+static bool put_times(struct facet_writer *writer, const struct attributed *entry) {
+    put_times_part(writer, 'e', entry->own.path, &entry->file);
+    if (!entry->link) {
+        return false;
+    }
+    struct varve_record own = entry->own;
+    const struct varve_record *file = &entry->file;
+    own.atime = unless_equal(own.atime, file->atime);
+    own.ctime = unless_equal(own.ctime, file->ctime);
+    own.creation = unless_equal(own.creation, file->creation);
+    bool mtime = memcmp(own.bytes + VARVE_RECORD_MTIME, file->bytes + VARVE_RECORD_MTIME, 12) ||
+                 memcmp(own.nanoseconds, file->nanoseconds, 4);
+    if (!mtime && !own.atime.count && !own.ctime.count && !own.creation.count) {
+        return false;
+    }
+    put_times_part(writer, 'l', own.path, &own);
+    return true;
+}
+
+static int compare_keys(struct varve_bytes a, struct varve_bytes b) {
+    size_t shorter = a.count < b.count ? a.count : b.count;
+    int order = shorter ? memcmp(a.bytes, b.bytes, shorter) : 0;
+    return order ? order : (a.count > b.count) - (a.count < b.count);
+}
+
+/* The pairs of `own` that `file` has not, or has with another value; written where `facet` is one.
+ * Returns how many. Both lists are sorted. */
+static uint32_t put_differing(struct facet_writer *writer, enum varve_facet facet,
+                              struct varve_bytes own, struct varve_bytes file) {
+    const uint8_t *at = own.bytes + 4;
+    const uint8_t *other = file.bytes + 4;
+    uint32_t own_left = varve_load_u32(own.bytes);
+    uint32_t file_left = varve_load_u32(file.bytes);
+    struct varve_tar_pair pair = {nothing, nothing};
+    bool have = false;
+    uint32_t differing = 0;
+    for (; own_left; own_left--) {
+        struct varve_tar_pair mine = varve_record_next_pair(&at);
+        while ((have || file_left) && (!have || compare_keys(pair.key, mine.key) < 0)) {
+            have = file_left > 0;
+            if (have) {
+                pair = varve_record_next_pair(&other);
+                file_left--;
+            }
+        }
+        if (!have || !equal(pair.key, mine.key) || !equal(pair.value, mine.value)) {
+            differing++;
+            if (facet != VARVE_FACET_COUNT) {
+                put_string(writer, facet, mine.key);
+                put_string(writer, facet, mine.value);
+            }
+        }
+    }
+    return differing;
+}
+
+/* Facets xattrs and other. */
+static bool put_list(struct facet_writer *writer, enum varve_facet facet,
+                     const struct attributed *entry) {
+    bool xattrs = facet == VARVE_FACET_XATTRS;
+    struct varve_bytes own = xattrs ? entry->own.xattrs : entry->own.records;
+    struct varve_bytes file = xattrs ? entry->file.xattrs : entry->file.records;
+    if (varve_load_u32(file.bytes)) {
+        put(writer, facet, "e", 1);
+        put_string(writer, facet, entry->own.path);
+        put(writer, facet, file.bytes, file.count);
+    }
+    uint32_t differing = entry->link ? put_differing(writer, VARVE_FACET_COUNT, own, file) : 0;
+    if (differing) {
+        put(writer, facet, "l", 1);
+        put_string(writer, facet, entry->own.path);
+        put_u32(writer, facet, differing);
+        put_differing(writer, facet, own, file);
+    }
+    return differing > 0;
+}
+
+/* Facet content: what the entry is once the file of its group is elected. */
+static void put_content(struct facet_writer *writer, const struct attributed *entry) {
+    static const enum varve_facet facet = VARVE_FACET_CONTENT;
+    static const uint8_t zeros[28] = "0000000\0"
+                                     "0000000\0"
+                                     "00000000000";
+    const struct varve_ladder *ladder = writer->ladder;
+    const struct ladder_order *order = writer->order;
+    const struct varve_record *own = &entry->own;
+    if (own->type == '5' && (own->path.count == 0 || order->flags[entry->index] & LADDER_HOLDER)) {
+        return;
+    }
+    const struct varve_record *is = own; /* whose type, device, size and content it has */
+    struct varve_bytes link = own->link;
+    bool linked = false; /* a link to another entry of its group */
+    uint32_t root = order->root && !order->significant ? order->root[entry->index] : LADDER_NONE;
+    if (root != LADDER_NONE && varve_ladder_type(ladder, root) == '1') {
+        struct varve_record last;
+        varve_record_read(&last, ladder->entries[root].record);
+        link = last.link;
+    } else if (root != LADDER_NONE) {
+        linked = order->elected[root] != entry->index;
+        is = &entry->file;
+        link = linked ? varve_ladder_path(ladder, order->elected[root]) : is->link;
+    }
+    uint8_t type = linked ? '1' : is->type;
+    put(writer, facet, "e", 1);
+    put(writer, facet, &type, 1);
+    if (linked) {
+        put(writer, facet, zeros, sizeof zeros);
+    } else {
+        put(writer, facet, is->bytes + VARVE_RECORD_DEVMAJOR, 16);
+        put(writer, facet, is->bytes + VARVE_RECORD_SIZE, 12);
+    }
+    put_string(writer, facet, own->path);
+    put_string(writer, facet, link);
+    put_string(writer, facet, linked ? nothing : is->digest);
+}
+
+static void put_entry(struct facet_writer *writer, size_t index) {
+    const struct varve_ladder *ladder = writer->ladder;
+    const struct ladder_order *order = writer->order;
+    struct attributed entry = {.index = index};
+    varve_record_read(&entry.own, ladder->entries[index].record);
+    entry.file = entry.own;
+    if (order->root && !order->significant && entry.own.type == '1') {
+        uint32_t root = order->root[index];
+        if (varve_ladder_type(ladder, root) != '1') {
+            varve_record_read(&entry.file, ladder->entries[root].record);
+            entry.link = true;
+        }
+    }
+    put_content(writer, &entry);
+    bool disagrees = put_fixed(writer, VARVE_FACET_MODE, &entry, VARVE_RECORD_MODE, 8);
+    disagrees |= put_fixed(writer, VARVE_FACET_OWNER, &entry, VARVE_RECORD_UID, 16);
+    disagrees |= put_names(writer, &entry);
+    disagrees |= put_times(writer, &entry);
+    disagrees |= put_list(writer, VARVE_FACET_XATTRS, &entry);
+    disagrees |= put_list(writer, VARVE_FACET_OTHER, &entry);
+    if (disagrees) {
+        varve_ladder_tally(&writer->meta, index);
+    }
+}
+
+static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) {
+    memcpy(cookie, digest, VARVE_SHA256_BYTES);
+}
+
+static void write_facets(struct facet_writer *writer, struct varve_facets *facets) {
+    struct varve_ladder *ladder = writer->ladder;
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        static const char prefix[] = "varve1.facet.";
+        const char *name = varve_facet_name((enum varve_facet)i);
+        varve_sha256_init(&writer->streams[i].stream);
+        put(writer, (enum varve_facet)i, prefix, strlen(prefix));
+        put(writer, (enum varve_facet)i, name, strlen(name) + 1);
+    }
+    for (size_t i = 0; i < ladder->global_count; i++) {
+        put(writer, VARVE_FACET_OTHER, ladder->globals[i].bytes, ladder->globals[i].count);
+    }
+    for (size_t i = 0; i < writer->order->count; i++) {
+        put_entry(writer, writer->order->sorted[i]);
+    }
+    if (ladder->trailer) {
+        put(writer, VARVE_FACET_OTHER, ladder->trailer_record, VARVE_TRAILER_RECORD_BYTES);
+    }
+    hash_round(writer);
+    while (varve_ladder_encode_next(ladder)) {
+    }
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        varve_sha256_final(ladder->sha256, &writer->streams[i].stream, keep_digest,
+                           facets->digest[i]);
+        facets->present |= 1u << i;
+    }
+    varve_sha256_flush(ladder->sha256);
+    varve_ladder_report(ladder, VARVE_CODE_HARDLINK_META, &writer->meta);
+}
+
+bool varve_ladder_facets(struct varve_ladder *ladder, struct varve_facets *facets,
+                         const struct ladder_order *order) {
+    uint64_t taken = 0;
+    struct facet_writer *writer = varve_ladder_allocate(ladder, &taken, 1, sizeof *writer);
+    if (!writer) {
+        return false;
+    }
+    writer->ladder = ladder;
+    writer->order = order;
+    write_facets(writer, facets);
+    free(writer);
+    varve_budget_give(ladder->budget, taken);
+    return true;
+}
