@@ -27,7 +27,7 @@ uint32_t varve_cpu_bits_of(enum varve_tier tier);
 
 /* SHA-256 block compression (FIPS 180-4, 6.2.2), `lanes` streams side by side.
  *   state        [8][lanes], word-major (word w of lane l at state[w * lanes + l]), updated in
- *                place; aligned to 64 bytes
+ *                place; aligned to 64 bytes, with one lane to 4
  *   blocks       one pointer per lane to `block_count` * 64 bytes, any alignment, none NULL (an
  *                idle lane points at another's data); no byte beyond them is touched
  *   block_count  >= 1

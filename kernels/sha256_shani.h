@@ -18,7 +18,7 @@
 static inline void load_words(__m128i words[SHA256_LANES], const uint32_t *state, int first) {
     const __m128i *from = (const __m128i *)(state + first * SHA256_LANES);
 #if SHA256_LANES == 1
-    words[0] = _mm_load_si128(from);
+    words[0] = _mm_loadu_si128(from);
 #else
     __m128 low = _mm_castsi128_ps(_mm_load_si128(from));
     __m128 high = _mm_castsi128_ps(_mm_load_si128(from + 1));
@@ -30,7 +30,7 @@ static inline void load_words(__m128i words[SHA256_LANES], const uint32_t *state
 static inline void store_words(uint32_t *state, int first, const __m128i words[SHA256_LANES]) {
     __m128i *to = (__m128i *)(state + first * SHA256_LANES);
 #if SHA256_LANES == 1
-    _mm_store_si128(to, words[0]);
+    _mm_storeu_si128(to, words[0]);
 #else
     _mm_store_si128(to, _mm_unpacklo_epi32(words[0], words[1]));
     _mm_store_si128(to + 1, _mm_unpackhi_epi32(words[0], words[1]));

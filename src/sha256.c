@@ -8,15 +8,6 @@
 
 #include "sha256_internal.h"
 
-/* What a stream is at. */
-enum {
-    STREAM_OPEN,   /* takes data; nothing pending */
-    STREAM_QUEUED, /* a piece is pending */
-    STREAM_ENDING, /* finalised: a piece or the padding is pending */
-    STREAM_PADDED, /* finalised: the padding stands in the tail */
-    STREAM_ENDED   /* its digest has been told */
-};
-
 /* An engine that always waited for flush would find the first pieces gone from the cache; one that
  * ran at every chance could not put the longest first. It runs when what was given would fill half
  * of the smallest second-level cache that comes with AVX-512 (1 MiB), or when this many streams
@@ -29,15 +20,34 @@ static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0x
 
 /* ---- Streams ---- */
 
-/* The padding of FIPS 180-4, 5.1.1 behind the bytes in the tail. Returns the blocks it makes. */
-static size_t pad(struct varve_sha256_stream *stream) {
-    size_t blocks = stream->tail_bytes < VARVE_SHA256_BLOCK_BYTES - 8 ? 1 : 2;
-    size_t end = blocks * VARVE_SHA256_BLOCK_BYTES;
+/* The padding of FIPS 180-4, 5.1.1 behind the bytes in the tail, all behind them being zero. */
+static void put_padding(struct varve_sha256_stream *stream) {
+    bool one_block = stream->tail_bytes < VARVE_SHA256_BLOCK_BYTES - 8;
+    stream->pad_blocks = one_block ? 1 : 2;
     stream->tail[stream->tail_bytes] = 0x80;
-    memset(stream->tail + stream->tail_bytes + 1, 0, end - 9 - stream->tail_bytes);
     uint64_t bits = __builtin_bswap64(stream->total_bytes * 8);
-    memcpy(stream->tail + end - 8, &bits, 8);
-    return blocks;
+    memcpy(stream->tail + stream->pad_blocks * VARVE_SHA256_BLOCK_BYTES - 8, &bits, 8);
+    stream->phase = STREAM_PADDED;
+}
+
+static void pad(struct varve_sha256_stream *stream) {
+    memset(stream->tail + stream->tail_bytes, 0, sizeof stream->tail - stream->tail_bytes);
+    put_padding(stream);
+}
+
+/* The last piece of a stream that has no block begun: its end goes into the tail and is padded now,
+ * long before the kernel reads it. Stores that were still on their way then would hold it up.
+ * (Copying messages of up to 119 bytes here whole, to save their first run, was a loss of a
+ * quarter: their first block then waits for the stores.) */
+static void pad_early(struct varve_sha256_stream *stream) {
+    size_t rest = stream->bytes % VARVE_SHA256_BLOCK_BYTES;
+    stream->bytes -= rest;
+    stream->tail_bytes = (uint8_t)rest;
+    memset(stream->tail, 0, sizeof stream->tail);
+    if (rest > 0) {
+        memcpy(stream->tail, stream->data + stream->bytes, rest);
+    }
+    put_padding(stream);
 }
 
 /* Moves bytes of the piece into the tail until it is a block. False where the piece ends first. */
@@ -53,12 +63,9 @@ static bool fill_tail(struct varve_sha256_stream *stream) {
     return taken == room;
 }
 
-bool varve_sha256_next_run(struct varve_sha256_stream *stream) {
-    stream->run_blocks = 0;
-    if (stream->phase == STREAM_PADDED) {
-        return false;
-    }
-    if (stream->tail_bytes == 0 && stream->bytes >= VARVE_SHA256_BLOCK_BYTES) {
+bool varve_sha256_next_run_of_piece(struct varve_sha256_stream *stream) {
+    bool tail_begun = stream->phase != STREAM_PADDED && stream->tail_bytes > 0;
+    if (!tail_begun && stream->bytes >= VARVE_SHA256_BLOCK_BYTES) {
         size_t blocks = stream->bytes / VARVE_SHA256_BLOCK_BYTES;
         stream->run = stream->data;
         stream->run_blocks = blocks < RUN_MAX_BLOCKS ? blocks : RUN_MAX_BLOCKS;
@@ -67,40 +74,22 @@ bool varve_sha256_next_run(struct varve_sha256_stream *stream) {
         return true;
     }
     stream->run = stream->tail;
+    stream->run_blocks = 0;
     if (fill_tail(stream)) {
         stream->run_blocks = 1;
     } else if (stream->phase == STREAM_ENDING) {
-        stream->phase = STREAM_PADDED;
-        stream->run_blocks = pad(stream);
+        pad(stream);
+        stream->run_blocks = stream->pad_blocks;
+        stream->pad_blocks = 0;
     }
     return stream->run_blocks > 0;
-}
-
-static void store_digest(uint8_t digest[VARVE_SHA256_BYTES],
-                         const struct varve_sha256_stream *stream) {
-    for (int w = 0; w < 8; w++) {
-        uint32_t word = __builtin_bswap32(stream->state[w]);
-        memcpy(digest + 4 * w, &word, 4);
-    }
-}
-
-void varve_sha256_ended(struct varve_sha256_stream *stream) {
-    if (stream->phase != STREAM_PADDED) {
-        stream->phase = STREAM_OPEN;
-        return;
-    }
-    uint8_t digest[VARVE_SHA256_BYTES];
-    store_digest(digest, stream);
-    stream->phase = STREAM_ENDED;
-    stream->done(stream->cookie, digest);
 }
 
 /* ---- The queue ---- */
 
 static unsigned list_of(const struct varve_sha256_stream *stream) {
-    uint64_t bytes = stream->bytes + stream->tail_bytes + (stream->phase == STREAM_ENDING ? 9 : 0);
-    uint64_t blocks = stream->run_blocks + bytes / VARVE_SHA256_BLOCK_BYTES +
-                      (bytes % VARVE_SHA256_BLOCK_BYTES > 0);
+    size_t blocks = stream->run_blocks + stream->bytes / VARVE_SHA256_BLOCK_BYTES +
+                    (stream->phase == STREAM_PADDED ? stream->pad_blocks : 1);
     if (blocks <= QUEUE_EXACT) {
         return blocks > 0 ? (unsigned)blocks - 1 : 0;
     }
@@ -122,29 +111,8 @@ static void push_into(struct varve_sha256 *ctx, struct varve_sha256_stream *stre
     ctx->queued++;
 }
 
-static void take_out(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
-    if (stream->next) {
-        stream->next->prior = stream->prior;
-    }
-    if (stream->prior) {
-        stream->prior->next = stream->next;
-    } else {
-        ctx->queue[stream->place] = stream->next;
-        if (!stream->next) {
-            ctx->nonempty &= ~(UINT64_C(1) << stream->place);
-        }
-    }
-    ctx->queued--;
-}
-
 void varve_sha256_push(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     push_into(ctx, stream, list_of(stream));
-}
-
-struct varve_sha256_stream *varve_sha256_pop(struct varve_sha256 *ctx) {
-    struct varve_sha256_stream *stream = ctx->queue[63 - __builtin_clzll(ctx->nonempty)];
-    take_out(ctx, stream);
-    return stream;
 }
 
 /* ---- The API ---- */
@@ -198,8 +166,7 @@ static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *unti
     ctx->running = false;
 }
 
-static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream, uint8_t phase) {
-    stream->phase = phase;
+static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     varve_sha256_push(ctx, stream);
     ctx->given_bytes += stream->bytes;
     if ((ctx->given_bytes >= RUN_AT_BYTES || ctx->queued >= RUN_AT_STREAMS) &&
@@ -231,7 +198,8 @@ void varve_sha256_update(struct varve_sha256 *ctx, struct varve_sha256_stream *s
     if (stream->tail_bytes + bytes < VARVE_SHA256_BLOCK_BYTES) {
         fill_tail(stream);
     } else {
-        enqueue(ctx, stream, STREAM_QUEUED);
+        stream->phase = STREAM_QUEUED;
+        enqueue(ctx, stream);
     }
 }
 
@@ -242,9 +210,10 @@ void varve_sha256_final(struct varve_sha256 *ctx, struct varve_sha256_stream *st
     stream->cookie = cookie;
     if (stream->phase == STREAM_QUEUED) {
         stream->phase = STREAM_ENDING;
-    } else {
-        enqueue(ctx, stream, STREAM_ENDING);
+        return;
     }
+    pad(stream);
+    enqueue(ctx, stream);
 }
 
 void varve_sha256_message(struct varve_sha256 *ctx, struct varve_sha256_stream *stream,
@@ -256,7 +225,8 @@ void varve_sha256_message(struct varve_sha256 *ctx, struct varve_sha256_stream *
     stream->bytes = bytes;
     stream->done = done;
     stream->cookie = cookie;
-    enqueue(ctx, stream, STREAM_ENDING);
+    pad_early(stream);
+    enqueue(ctx, stream);
 }
 
 void varve_sha256_fork(struct varve_sha256 *ctx, struct varve_sha256_stream *to,
@@ -269,7 +239,7 @@ void varve_sha256_fork(struct varve_sha256 *ctx, struct varve_sha256_stream *to,
 void varve_sha256_settle(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     if (varve_sha256_busy(stream)) {
         assert(!ctx->running);
-        take_out(ctx, stream);
+        varve_sha256_take_out(ctx, stream);
         push_into(ctx, stream, QUEUE_URGENT);
         run(ctx, stream, 1);
     }
@@ -290,9 +260,8 @@ void varve_sha256_once(struct varve_sha256 *ctx, uint8_t digest[VARVE_SHA256_BYT
     stream.total_bytes = bytes;
     stream.data = data;
     stream.bytes = bytes;
-    stream.phase = STREAM_ENDING;
-    varve_sha256_alone(ctx, &stream);
-    store_digest(digest, &stream);
+    pad_early(&stream);
+    varve_sha256_store(digest, varve_sha256_alone(ctx, &stream), 1);
 }
 
 bool varve_sha256_use_at(const struct varve_sha256 *ctx, struct varve_sha256_use *use,

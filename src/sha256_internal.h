@@ -9,8 +9,19 @@
 #ifndef VARVE_SHA256_INTERNAL_H
 #define VARVE_SHA256_INTERNAL_H
 
+#include <string.h>
+
 #include "kernels.h"
 #include "varve/sha256.h"
+
+/* What a stream is at. */
+enum {
+    STREAM_OPEN,   /* takes data; nothing pending */
+    STREAM_QUEUED, /* a piece is pending */
+    STREAM_ENDING, /* finalised: a piece is pending, then the padding, not yet made */
+    STREAM_PADDED, /* finalised: whole blocks are pending, then the padding in the tail */
+    STREAM_ENDED   /* its digest has been told */
+};
 
 /* Pending streams by the work they have left: lists of exactly 1..32 blocks, then two for every
  * doubling, and one that goes before all. Taking the longest first leaves the short ones to fill
@@ -35,6 +46,7 @@ struct varve_sha256 {
     int32_t left[VARVE_SHA256_MAX_LANES];                       /* blocks of the run */
     const struct varve_sha256_row *row;
     uint32_t used; /* lanes not idle */
+    int32_t turn;  /* blocks until those in the lanes must let others in */
     bool running;
 
     /* The row for each number of streams alive; [0] is unused, the last is for all above. */
@@ -53,16 +65,79 @@ struct varve_sha256 {
 
 /* Moves the stream on to its next run, which run_blocks then counts; false when nothing is pending
  * any more. The run before it must have been compressed. */
-bool varve_sha256_next_run(struct varve_sha256_stream *stream);
+bool varve_sha256_next_run_of_piece(struct varve_sha256_stream *stream);
+
+static inline bool varve_sha256_next_run(struct varve_sha256_stream *stream) {
+    if (stream->phase != STREAM_PADDED || stream->bytes > RUN_MAX_BLOCKS * 64) {
+        return varve_sha256_next_run_of_piece(stream);
+    }
+    if (stream->bytes > 0) {
+        stream->run = stream->data;
+        stream->run_blocks = stream->bytes / VARVE_SHA256_BLOCK_BYTES;
+        stream->bytes = 0;
+    } else {
+        stream->run = stream->tail;
+        stream->run_blocks = stream->pad_blocks;
+        stream->pad_blocks = 0;
+    }
+    return stream->run_blocks > 0;
+}
+
+/* The digest of a state whose words stand `stride` apart. */
+static inline void varve_sha256_store(uint8_t digest[VARVE_SHA256_BYTES], const uint32_t *state,
+                                      size_t stride) {
+    for (size_t w = 0; w < 8; w++) {
+        uint32_t word = __builtin_bswap32(state[w * stride]);
+        memcpy(digest + 4 * w, &word, 4);
+    }
+}
 
 /* The stream, in no list, has nothing pending any more: frees it, tells its digest if it is final.
- */
-void varve_sha256_ended(struct varve_sha256_stream *stream);
+ * Its state is given as in a lane. */
+static inline void varve_sha256_ended(struct varve_sha256_stream *stream, const uint32_t *state,
+                                      size_t stride) {
+    if (stream->phase == STREAM_PADDED) {
+        uint8_t digest[VARVE_SHA256_BYTES];
+        varve_sha256_store(digest, state, stride);
+        stream->phase = STREAM_ENDED;
+        stream->done(stream->cookie, digest);
+        return;
+    }
+    stream->phase = STREAM_OPEN;
+    for (size_t w = 0; w < 8 && state != stream->state; w++) {
+        stream->state[w] = state[w * stride];
+    }
+}
 
 /* The queue. push: into the list of its length; pop: from the urgent or longest list (not when
  * empty). */
 void varve_sha256_push(struct varve_sha256 *ctx, struct varve_sha256_stream *stream);
-struct varve_sha256_stream *varve_sha256_pop(struct varve_sha256 *ctx);
+
+static inline void varve_sha256_take_out(struct varve_sha256 *ctx,
+                                         struct varve_sha256_stream *stream) {
+    if (stream->next) {
+        stream->next->prior = stream->prior;
+    }
+    if (stream->prior) {
+        stream->prior->next = stream->next;
+    } else {
+        ctx->queue[stream->place] = stream->next;
+        if (!stream->next) {
+            ctx->nonempty &= ~(UINT64_C(1) << stream->place);
+        }
+    }
+    ctx->queued--;
+}
+
+static inline unsigned varve_sha256_top_list(const struct varve_sha256 *ctx) {
+    return 63 - (unsigned)__builtin_clzll(ctx->nonempty);
+}
+
+static inline struct varve_sha256_stream *varve_sha256_pop(struct varve_sha256 *ctx) {
+    struct varve_sha256_stream *stream = ctx->queue[varve_sha256_top_list(ctx)];
+    varve_sha256_take_out(ctx, stream);
+    return stream;
+}
 
 /* varve's engine. open: chooses the rows the CPU bits allow. run: while at least `alive` (> 0)
  * streams are pending and, if given, `until` is busy. */
@@ -70,8 +145,9 @@ void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits);
 void varve_sha256_lanes_run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until,
                             size_t alive);
 
-/* Compresses all runs of a stream that is in no list, by the best single-lane row. */
-void varve_sha256_alone(struct varve_sha256 *ctx, struct varve_sha256_stream *stream);
+/* Compresses all runs of a stream that is in no list, by the best single-lane row. Returns its
+ * state. */
+const uint32_t *varve_sha256_alone(struct varve_sha256 *ctx, struct varve_sha256_stream *stream);
 
 /* isa-l_crypto's. open: false where memory is short; close accepts NULL; run: all that is pending.
  */

@@ -58,9 +58,10 @@ struct varve_sha256_stream {
     void *cookie;
     uint8_t tail[2 * VARVE_SHA256_BLOCK_BYTES]; /* a block begun, or the padding */
     uint8_t tail_bytes;
+    uint8_t pad_blocks; /* of padding in the tail, behind all else */
     uint8_t phase;
     uint8_t place; /* in the queue */
-    uint8_t spare[5];
+    uint8_t spare[4];
 };
 
 /* VARVE_OK; VARVE_UNSUPPORTED (this CPU has not the tier, or the engine is not built in);
