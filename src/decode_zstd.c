@@ -46,6 +46,7 @@ struct varve_zstd {
     uint64_t frame_offset; /* stored */
     uint64_t left;         /* of the skippable frame or block */
     bool last_block;
+    bool full; /* libzstd filled all the room it had: it may have more */
     bool with_checksum;
     uint64_t content_bytes; /* the frame's claim, or NO_SIZE */
     uint64_t frame_decoded; /* made of this frame */
@@ -287,6 +288,7 @@ static bool give(struct varve_decoder *decoder, struct varve_cursor *cursor, con
     ZSTD_outBuffer out = {.dst = cursor->out, .size = cursor->out_bytes};
     size_t result = ZSTD_decompressStream(zstd->ctx, &out, &in);
     *bytes = in.pos;
+    zstd->full = out.pos == out.size;
     zstd->frame_decoded += out.pos;
     varve_cursor_made(decoder, cursor, out.pos);
     if (ZSTD_isError(result)) {
@@ -338,7 +340,7 @@ static enum varve_step block(struct varve_decoder *decoder, struct varve_cursor 
     struct varve_zstd *zstd = decoder->zstd;
     if (zstd->state == BLOCK) {
         size_t bytes = cursor->in_bytes < zstd->left ? cursor->in_bytes : (size_t)zstd->left;
-        if (!bytes) {
+        if (!bytes && !zstd->full) {
             return VARVE_STEP_INPUT;
         }
         if (!give(decoder, cursor, cursor->in, &bytes)) {
