@@ -38,6 +38,7 @@ void varve_decoder_close(struct varve_decoder *decoder) {
 
 void varve_decoder_reset(struct varve_decoder *decoder, struct varve_findings *findings) {
     decoder->findings = findings;
+    decoder->toc = NULL;
     decoder->known = false;
     decoder->sniff_bytes = decoder->sniff_given = 0;
     decoder->ended = VARVE_STEP_INPUT;
@@ -46,6 +47,10 @@ void varve_decoder_reset(struct varve_decoder *decoder, struct varve_findings *f
     decoder->info = (struct varve_decode_info){
         .trailing_offset = VARVE_NO_OFFSET, .encoder = "unknown", .encoder_evidence = ""};
     decoder->trailing = (struct varve_trailing){.hidden_offset = VARVE_NO_OFFSET};
+}
+
+void varve_decoder_watch(struct varve_decoder *decoder, struct varve_toc *toc) {
+    decoder->toc = toc;
 }
 
 struct varve_fault varve_decoder_fault(const struct varve_decoder *decoder) {
@@ -267,7 +272,8 @@ static void advance(struct varve_decoder *decoder, struct varve_decode_turn *tur
                                                      VARVE_DECODE_FAULT};
     assert(turn->out_bytes > 0);
     uint64_t room = decoder->max_decoded + 1 - decoder->info.decoded_bytes;
-    struct varve_cursor cursor = {.in = turn->in,
+    static const uint8_t nothing = 0; /* a pointer to no bytes may be NULL; memcpy's must not */
+    struct varve_cursor cursor = {.in = turn->in_bytes ? turn->in : &nothing,
                                   .in_bytes = turn->in_bytes,
                                   .last = turn->in_last,
                                   .out = turn->out,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "decode_inflate.h"
+#include "toc_internal.h"
 
 enum state {
     BETWEEN, /* where a member may begin: 0 to 1 bytes of its magic seen */
@@ -33,6 +34,9 @@ struct varve_gzip {
     bool with_crc;
     uint32_t header_crc;
     uint32_t extra_left;
+    uint32_t extra_bytes;
+    uint8_t extra[VARVE_TOC_EXTRA_BYTES]; /* its beginning */
+    bool footer;                          /* the member is the footer of a table of contents */
     uint64_t member_offset;
     uint64_t member_decoded; /* info.decoded_bytes where the member began */
     uint32_t crc;
@@ -144,7 +148,9 @@ static enum varve_step fixed(struct varve_decoder *decoder, struct varve_cursor 
     }
     gzip->flags = gzip->field[3];
     gzip->with_crc = gzip->flags & FHCRC;
+    gzip->footer = false;
     gzip->header_crc = 0;
+    varve_toc_see_member(decoder->toc, offset, decoder->info.decoded_bytes);
     gzip->member_decoded = decoder->info.decoded_bytes;
     decoder->info.member_count++;
     header_crc(gzip, gzip->field, 10);
@@ -177,15 +183,30 @@ static void extra(struct varve_decoder *decoder, struct varve_cursor *cursor) {
         }
         header_crc(gzip, gzip->field, 2);
         gzip->extra_left = (uint32_t)(gzip->field[0] | gzip->field[1] << 8);
+        gzip->extra_bytes = gzip->extra_left;
         gzip->state = EXTRA;
     }
     size_t n = cursor->in_bytes < gzip->extra_left ? cursor->in_bytes : gzip->extra_left;
+    uint32_t at = gzip->extra_bytes - gzip->extra_left;
+    if (at < sizeof gzip->extra) {
+        size_t room = sizeof gzip->extra - at;
+        memcpy(gzip->extra + at, cursor->in, n < room ? n : room);
+    }
     header_crc(gzip, cursor->in, n);
     varve_cursor_use(decoder, cursor, n);
     gzip->extra_left -= (uint32_t)n;
-    if (!gzip->extra_left) {
-        next_field(gzip);
+    if (gzip->extra_left) {
+        return;
     }
+    struct varve_toc_footer footer;
+    gzip->footer = varve_toc_read_extra(&footer, gzip->extra, gzip->extra_bytes);
+    if (gzip->footer) {
+        footer.footer_offset = gzip->member_offset;
+        varve_toc_see_footer(decoder->toc, &footer);
+    } else {
+        note(decoder, VARVE_CODE_GZIP_EXTRA, gzip->member_offset + 3);
+    }
+    next_field(gzip);
 }
 
 /* A name or comment: text up to a NUL, of any length; nothing of it is kept but a beginning. */
@@ -255,7 +276,7 @@ static enum varve_step trailer(struct varve_decoder *decoder, struct varve_curso
     if (le32(gzip->field + 4) != (uint32_t)made) {
         return varve_decode_fail(decoder, VARVE_CODE_GZIP_ISIZE, offset + 4);
     }
-    if (!made) {
+    if (!made && !gzip->footer) {
         note(decoder, VARVE_CODE_GZIP_EMPTY_MEMBER, gzip->member_offset);
     }
     begin_field(gzip, BETWEEN);

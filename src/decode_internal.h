@@ -48,6 +48,7 @@ struct varve_decoder {
     struct varve_budget *budget;
     uint64_t max_decoded;
     struct varve_findings *findings;
+    struct varve_toc *toc;   /* who watches, or NULL */
     struct varve_gzip *gzip; /* made when first needed, kept */
     struct varve_zstd *zstd;
 

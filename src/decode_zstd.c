@@ -16,6 +16,7 @@
 
 #include "decode_internal.h"
 #include "limits.h"
+#include "toc_internal.h"
 
 enum state {
     MAGIC, /* where a frame may begin: 0 to 3 bytes of its magic seen */
@@ -43,9 +44,11 @@ struct varve_zstd {
     enum state state;
     uint8_t field[18];
     size_t field_bytes;
+    uint32_t magic;
     uint64_t frame_offset; /* stored */
     uint64_t left;         /* of the skippable frame or block */
     bool last_block;
+    bool full; /* libzstd filled all the room it had: it may have more */
     bool with_checksum;
     uint64_t content_bytes; /* the frame's claim, or NO_SIZE */
     uint64_t frame_decoded; /* made of this frame */
@@ -135,6 +138,7 @@ static enum varve_step magic(struct varve_decoder *decoder, struct varve_cursor 
         if (value != MAGIC_FRAME && (value & 0xfffffff0u) != MAGIC_SKIP) {
             return varve_decode_fail(decoder, VARVE_CODE_ZSTD_LEGACY, zstd->frame_offset);
         }
+        zstd->magic = value;
         begin_state(zstd, value == MAGIC_FRAME ? FRAME_HEADER : SKIP_SIZE);
         return VARVE_STEP_INPUT;
     }
@@ -156,8 +160,10 @@ static void skip(struct varve_decoder *decoder, struct varve_cursor *cursor) {
         zstd->left = little_endian(zstd->field, 4);
         zstd->state = SKIP;
         decoder->info.skippable_count++;
+        varve_toc_see_skippable(decoder->toc, zstd->magic, decoder->info.stored_bytes, zstd->left);
     }
     size_t n = cursor->in_bytes < zstd->left ? cursor->in_bytes : (size_t)zstd->left;
+    varve_toc_see_skipped(decoder->toc, cursor->in, n, zstd->magic);
     varve_cursor_use(decoder, cursor, n);
     zstd->left -= n;
     if (!zstd->left) {
@@ -287,6 +293,7 @@ static bool give(struct varve_decoder *decoder, struct varve_cursor *cursor, con
     ZSTD_outBuffer out = {.dst = cursor->out, .size = cursor->out_bytes};
     size_t result = ZSTD_decompressStream(zstd->ctx, &out, &in);
     *bytes = in.pos;
+    zstd->full = out.pos == out.size;
     zstd->frame_decoded += out.pos;
     varve_cursor_made(decoder, cursor, out.pos);
     if (ZSTD_isError(result)) {
@@ -338,7 +345,7 @@ static enum varve_step block(struct varve_decoder *decoder, struct varve_cursor 
     struct varve_zstd *zstd = decoder->zstd;
     if (zstd->state == BLOCK) {
         size_t bytes = cursor->in_bytes < zstd->left ? cursor->in_bytes : (size_t)zstd->left;
-        if (!bytes) {
+        if (!bytes && !zstd->full) {
             return VARVE_STEP_INPUT;
         }
         if (!give(decoder, cursor, cursor->in, &bytes)) {

@@ -33,6 +33,16 @@
 /* The widest window libzstd can decode at all on a 64-bit machine (ZSTD_WINDOWLOG_MAX). */
 #define VARVE_WINDOW_LOG_MAX 31
 
+/* --- tables of contents (eStargz, zstd:chunked) --- */
+
+/* A table, as stored and as JSON. containers/storage reads no larger one; the largest public ones
+ * have some ten megabytes. */
+#define VARVE_LIMIT_TOC_BYTES ((uint64_t)150 << 20)
+
+/* One entry of a table: a path, a link and extended attributes, each of which Linux limits to
+ * 64 KiB or less. */
+#define VARVE_LIMIT_TOC_ENTRY_BYTES ((size_t)1 << 20)
+
 /* --- splitting tars --- */
 
 /* Body of one pax, GNU long-name or Solaris header. Go's archive/tar reads as much; PATH_MAX is

@@ -49,6 +49,12 @@ VARVE_API void varve_decoder_close(struct varve_decoder *decoder);
  * until the next reset or close. */
 VARVE_API void varve_decoder_reset(struct varve_decoder *decoder, struct varve_findings *findings);
 
+struct varve_toc;
+
+/* Tells `toc` (varve/toc.h) where members begin, and what skippable frames hold, until the next
+ * reset, which forgets it. Right after reset. NULL: nobody. */
+VARVE_API void varve_decoder_watch(struct varve_decoder *decoder, struct varve_toc *toc);
+
 enum varve_decode_state {
     VARVE_DECODE_INPUT,  /* all input was used, no output is pending: push more */
     VARVE_DECODE_OUTPUT, /* output was made and more may follow without more input: take it, call
