@@ -63,13 +63,13 @@ static struct varve_bytes text_field(struct varve_tar *tar, size_t at, size_t by
 }
 
 static enum varve_tar_dialect dialect_of(const uint8_t *block) {
-    if (memcmp(block + AT_MAGIC, "ustar ", 6) == 0 && memcmp(block + AT_VERSION, " ", 2) == 0) {
+    if (memcmp(block + AT_MAGIC, "ustar ", 6) == 0 && memcmp(block + AT_VERSION, " \0", 2) == 0) {
         return VARVE_TAR_GNU;
     }
-    if (memcmp(block + AT_MAGIC, "ustar", 6) != 0) {
+    if (memcmp(block + AT_MAGIC, "ustar\0", 6) != 0) {
         return VARVE_TAR_V7;
     }
-    if (memcmp(block + AT_STAR_SUFFIX, "tar", 4) == 0) {
+    if (memcmp(block + AT_STAR_SUFFIX, "tar\0", 4) == 0) {
         return VARVE_TAR_STAR;
     }
     return memcmp(block + AT_VERSION, "00", 2) == 0 ? VARVE_TAR_USTAR : VARVE_TAR_USTAR_VERSION;

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tar parser: the same events however the stream is cut and whatever the tier, cut short at
+ * every byte, limits, memory, linear work, and what each way of writing a header is read as. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "limits.h"
+#include "tar_build.h"
+#include "tar_reading.h"
+#include "varve/budget.h"
+
+static struct varve_tar *tar;
+
+/* Something of everything. */
+static struct built rich_archive(void) {
+    struct built b = {0};
+    build_pax(&b, 'g', "comment", "0123456789abcdef", NULL);
+    build_body(&b, '5', "dir/", "", 0);
+    build_file(&b, "dir/empty", "");
+    build_file(&b, "dir/file", "hello\n");
+    build_pax(&b, 'x', "path", "dir/p\303\244x", "mtime", "1700000000.25", "atime", "-1.75",
+              "SCHILY.xattr.user.a", "one", "LIBARCHIVE.xattr.user.b%20c", "dHdv",
+              "LIBARCHIVE.creationtime", "5", "VENDOR.thing", "kept", NULL);
+    build_file(&b, "short", "pax file");
+    size_t at = build_body(&b, 'L', "././@LongLink", "dir/a-long-name-in-gnu-form\0", 28);
+    build_gnu(&b, at);
+    at = build_header(&b, '2', "dir/a-long", 0);
+    build_field(&b, at, 157, "target", 6);
+    at = build_header(&b, 'S', "dir/sparse", 520);
+    build_gnu(&b, at);
+    build_field(&b, at, 386,
+                "00000001000\000"
+                "00000001000\000"
+                "00000003000\000"
+                "00000000010",
+                48);
+    build_field(&b, at, 483, "00000010000", 12);
+    for (int i = 0; i < 512 / 8 * 8; i += 8) {
+        build_raw(&b, "sparse! ", 8);
+    }
+    build_raw(&b, "12345678", 8);
+    build_padding(&b);
+    build_pax(&b, 'x', "GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.name",
+              "dir/sparse1", "GNU.sparse.realsize", "5000", NULL);
+    at = build_header(&b, '0', "dir/GNUSparseFile.0/sparse1", 512 + 6);
+    build_raw(&b, "2\n100\n3\n4000\n3\n", 15);
+    build_padding(&b);
+    build_raw(&b, "abcdef", 6);
+    build_padding(&b);
+    build_end(&b);
+    build_zeros(&b, 100);
+    build_raw(&b, "trailer", 7);
+    build_zeros(&b, 600);
+    return b;
+}
+
+static struct reading read_whole(const struct built *b) {
+    struct reading whole = read_tar(tar, b->bytes, b->count, cut_none, NULL);
+    if (whole.end != VARVE_TAR_END) {
+        fail_msg("%s", whole.log);
+    }
+    return whole;
+}
+
+static void compare(const struct reading *a, const struct reading *b) {
+    assert_string_equal(a->log, b->log);
+    assert_string_equal(a->findings, b->findings);
+    assert_memory_equal(&a->traits, &b->traits, sizeof a->traits);
+}
+
+static void cuts_change_nothing(void **state) {
+    (void)state;
+    struct built b = rich_archive();
+    struct reading whole = read_whole(&b);
+    assert_int_equal(whole.entry_count, 7);
+    struct reading ones = read_tar(tar, b.bytes, b.count, cut_ones, NULL);
+    compare(&whole, &ones);
+    reading_free(&ones);
+    for (uint64_t seed = 1; seed < 200; seed++) {
+        uint64_t random = seed;
+        struct reading pieces = read_tar(tar, b.bytes, b.count, cut_random, &random);
+        compare(&whole, &pieces);
+        reading_free(&pieces);
+    }
+    reading_free(&whole);
+    free(b.bytes);
+}
+
+static void tiers_change_nothing(void **state) {
+    (void)state;
+    struct built b = rich_archive();
+    struct reading whole = read_whole(&b);
+    for (int tier = VARVE_TIER_SCALAR; tier < VARVE_TIER_COUNT; tier++) {
+        struct varve_tar *other;
+        struct varve_tar_options options = {NULL, (enum varve_tier)tier};
+        if (varve_tar_open(&other, &options) == VARVE_UNSUPPORTED) {
+            print_message("skipped: tier %s\n", varve_tier_name((enum varve_tier)tier));
+            continue;
+        }
+        struct reading reading = read_tar(other, b.bytes, b.count, cut_none, NULL);
+        compare(&whole, &reading);
+        reading_free(&reading);
+        varve_tar_close(other);
+    }
+    reading_free(&whole);
+    free(b.bytes);
+}
+
+/* The log of what was read before the fault must be the beginning of the whole log, but for lines
+ * that were being written. */
+static void cut_short_at_every_byte(void **state) {
+    (void)state;
+    struct built b = rich_archive();
+    struct reading whole = read_whole(&b);
+    size_t ends = 0;
+    for (size_t length = 0; length < b.count; length++) {
+        struct reading part = read_tar(tar, b.bytes, length, cut_none, NULL);
+        char *last = strstr(part.log, part.end == VARVE_TAR_FAULT ? "fault " : "archive end ");
+        assert_non_null(last);
+        char *trailer = strstr(part.log, "trailer ");
+        *(trailer ? trailer : last) = 0;
+        assert_memory_equal(whole.log, part.log, strlen(part.log));
+        if (part.end == VARVE_TAR_FAULT) {
+            assert_int_equal(part.fault.status, VARVE_MALFORMED);
+            assert_true(part.fault.offset_decoded <= length);
+            assert_string_not_equal(part.fault.code, "tar.checksum");
+        } else {
+            /* Between entries, in the last padding, or behind the end. */
+            ends++;
+            bool marked = has_finding(&part, "eoa.missing") || has_finding(&part, "eoa.single") ||
+                          has_finding(&part, "tar.empty") || part.traits.eoa_blocks == 2;
+            assert_true(marked);
+            for (size_t i = 0; i < part.entry_count; i++) {
+                assert_true(part.entries[i].complete);
+            }
+        }
+        reading_free(&part);
+    }
+    assert_true(ends > 1000 && ends < b.count / 2);
+    reading_free(&whole);
+    free(b.bytes);
+}
+
+/* What a caller does with varve_tar_archive_end: fork its digest there. The last fork must be at
+ * the final value, however the stream is cut. */
+static void archive_end_can_be_forked_at(void **state) {
+    (void)state;
+    struct built b = rich_archive();
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        uint64_t random = seed;
+        uint64_t forked = UINT64_MAX;
+        size_t at = 0;
+        bool settled;
+        struct varve_tar_item item;
+        varve_tar_reset(tar, NULL);
+        while (at < b.count) {
+            size_t bytes = seed ? cut_random(&random, b.count - at) : 1;
+            varve_tar_feed(tar, b.bytes + at, bytes, at + bytes == b.count);
+            enum varve_tar_event event;
+            do {
+                event = varve_tar_next(tar, &item);
+            } while (event != VARVE_TAR_INPUT && event != VARVE_TAR_END &&
+                     event != VARVE_TAR_FAULT);
+            assert_int_not_equal(event, VARVE_TAR_FAULT);
+            uint64_t end = varve_tar_archive_end(tar, &settled);
+            if (!settled && end >= at && end <= at + bytes) {
+                forked = end;
+            }
+            at += bytes;
+        }
+        assert_int_equal(forked, varve_tar_archive_end(tar, &settled));
+        assert_false(settled);
+    }
+    free(b.bytes);
+}
+
+/* --- limits and memory --- */
+
+static struct reading read_built(struct built *b) {
+    struct reading reading = read_tar(tar, b->bytes, b->count, cut_none, NULL);
+    free(b->bytes);
+    *b = (struct built){0};
+    return reading;
+}
+
+static void expect_fault(struct built *b, const char *code, enum varve_status status,
+                         uint64_t offset) {
+    struct reading reading = read_built(b);
+    assert_int_equal(reading.end, VARVE_TAR_FAULT);
+    assert_string_equal(reading.fault.code, code);
+    assert_int_equal(reading.fault.status, status);
+    assert_int_equal(reading.fault.offset_decoded, offset);
+    reading_free(&reading);
+}
+
+static void expect_log(struct built *b, const char *part, const char *finding) {
+    struct reading reading = read_built(b);
+    if (!strstr(reading.log, part) || (finding && !has_finding(&reading, finding))) {
+        fail_msg("no %s or %s in\n%s%s", part, finding, reading.log, reading.findings);
+    }
+    reading_free(&reading);
+}
+
+static void limits_hold(void **state) {
+    (void)state;
+    struct built b = {0};
+    uint8_t *body = malloc(VARVE_LIMIT_EXTENSION_BYTES + 1);
+    memset(body, 'a', VARVE_LIMIT_EXTENSION_BYTES + 1);
+    for (int more = 0; more < 2; more++) {
+        build_body(&b, 'L', "././@LongLink", body, VARVE_LIMIT_EXTENSION_BYTES + (size_t)more);
+        build_file(&b, "f", "");
+        build_end(&b);
+        if (more) {
+            expect_fault(&b, "gnu.long-limit", VARVE_LIMIT, 0);
+        } else {
+            struct reading reading = read_built(&b);
+            assert_int_equal(reading.entries[0].path_bytes, VARVE_LIMIT_EXTENSION_BYTES);
+            reading_free(&reading);
+        }
+    }
+    free(body);
+
+    for (size_t extensions = VARVE_LIMIT_EXTENSIONS; extensions < VARVE_LIMIT_EXTENSIONS + 2;
+         extensions++) {
+        for (size_t i = 0; i < extensions; i++) {
+            build_pax(&b, 'x', "path", "p", NULL);
+        }
+        build_file(&b, "f", "");
+        build_end(&b);
+        if (extensions > VARVE_LIMIT_EXTENSIONS) {
+            expect_fault(&b, "tar.extensions", VARVE_LIMIT, 1024 * VARVE_LIMIT_EXTENSIONS);
+        } else {
+            expect_log(&b, "path=p ", "ext.many");
+        }
+    }
+
+    for (size_t records = VARVE_LIMIT_PAX_RECORDS; records < VARVE_LIMIT_PAX_RECORDS + 2;
+         records++) {
+        struct built text = {0};
+        for (size_t i = 0; i < records; i++) {
+            char key[20];
+            snprintf(key, sizeof key, "%zx", i);
+            pax_record(&text, key, "v", 1);
+        }
+        build_body(&b, 'x', "x", text.bytes, text.count);
+        free(text.bytes);
+        build_file(&b, "f", "");
+        build_end(&b);
+        struct reading reading = read_built(&b);
+        assert_true(records > VARVE_LIMIT_PAX_RECORDS
+                        ? reading.end == VARVE_TAR_FAULT && !strcmp(reading.fault.code, "pax.limit")
+                        : reading.entries[0].records == records);
+        reading_free(&reading);
+    }
+}
+
+/* A pax 1.0 sparse file of `runs` runs of one byte each. */
+static void build_sparse(struct built *b, size_t runs) {
+    struct built map = {0};
+    char line[64];
+    snprintf(line, sizeof line, "%zu\n", runs);
+    build_raw(&map, line, strlen(line));
+    for (size_t i = 0; i < runs; i++) {
+        snprintf(line, sizeof line, "%zu\n1\n", 10 * i);
+        build_raw(&map, line, strlen(line));
+    }
+    build_padding(&map);
+    snprintf(line, sizeof line, "%zu", 10 * runs);
+    build_pax(b, 'x', "GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.realsize", line,
+              NULL);
+    build_header(b, '0', "sparse", map.count + runs);
+    build_raw(b, map.bytes, map.count);
+    for (size_t i = 0; i < runs; i++) {
+        build_raw(b, "x", 1);
+    }
+    build_padding(b);
+    build_end(b);
+    free(map.bytes);
+}
+
+static void sparse_maps_are_bounded(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_sparse(&b, 100000); /* about 0.9 MiB of map */
+    struct reading reading = read_built(&b);
+    assert_int_equal(reading.end, VARVE_TAR_END);
+    assert_int_equal(reading.events, 2 * 100000 + 3 + 1); /* INPUT, ENTRY, runs, END, END */
+    reading_free(&reading);
+    build_sparse(&b, 140000);
+    reading = read_built(&b);
+    assert_string_equal(reading.fault.code, "sparse.map-limit");
+    reading_free(&reading);
+}
+
+static void memory_is_taken_from_the_budget(void **state) {
+    (void)state;
+    struct varve_budget *budget;
+    assert_int_equal(varve_budget_open(&budget, 1 << 20), VARVE_OK);
+    struct varve_tar *small;
+    struct varve_tar_options options = {budget, VARVE_TIER_AUTO};
+    assert_int_equal(varve_tar_open(&small, &options), VARVE_OK);
+    struct built b = {0};
+    uint8_t *body = calloc(1, VARVE_LIMIT_EXTENSION_BYTES);
+    memset(body, 'b', VARVE_LIMIT_EXTENSION_BYTES);
+    build_body(&b, 'L', "././@LongLink", body, VARVE_LIMIT_EXTENSION_BYTES);
+    build_file(&b, "f", "");
+    build_end(&b);
+    free(body);
+    struct reading reading = read_tar(small, b.bytes, b.count, cut_none, NULL);
+    assert_string_equal(reading.fault.code, "memory.budget");
+    assert_int_equal(reading.fault.status, VARVE_LIMIT);
+    reading_free(&reading);
+    /* A claim takes nothing. */
+    uint64_t before = varve_budget_taken(budget);
+    build_header(&b, 'L', "././@LongLink", 077777777777);
+    reading = read_tar(small, b.bytes + b.count - 512, 512, cut_none, NULL);
+    assert_string_equal(reading.fault.code, "tar.truncated-extension");
+    assert_int_equal(varve_budget_taken(budget), before);
+    reading_free(&reading);
+    varve_tar_close(small);
+    assert_int_equal(varve_budget_taken(budget), 0);
+    assert_true(varve_budget_peak(budget) > 0);
+    varve_budget_close(budget);
+    free(b.bytes);
+}
+
+/* Ten times the input: no more than eleven times the events, and no more memory per entry. Work
+ * that is neither would show as a test that never ends. */
+static void work_is_linear(void **state) {
+    (void)state;
+    uint64_t events[2];
+    uint64_t peak[2];
+    for (int round = 0; round < 2; round++) {
+        struct varve_budget *budget;
+        assert_int_equal(varve_budget_open(&budget, 1 << 26), VARVE_OK);
+        struct varve_tar *counted;
+        struct varve_tar_options options = {budget, VARVE_TIER_AUTO};
+        assert_int_equal(varve_tar_open(&counted, &options), VARVE_OK);
+        struct built b = {0};
+        size_t count = round ? 20000 : 2000;
+        for (size_t i = 0; i < count; i++) {
+            build_pax(&b, 'x', "path", "some/path", "VENDOR.a", "b", NULL);
+            build_file(&b, "f", "content");
+        }
+        build_end(&b);
+        struct reading reading = read_tar(counted, b.bytes, b.count, cut_none, NULL);
+        assert_int_equal(reading.entry_count, count);
+        events[round] = reading.events;
+        peak[round] = varve_budget_peak(budget);
+        reading_free(&reading);
+        free(b.bytes);
+        varve_tar_close(counted);
+        varve_budget_close(budget);
+    }
+    assert_true(events[1] <= 11 * events[0]);
+    assert_int_equal(peak[0], peak[1]);
+}
+
+/* --- what each way of writing is read as --- */
+
+static void modes_and_types(void **state) {
+    (void)state;
+    struct built b = {0};
+    size_t at = build_file(&b, "hello", "x");
+    build_field(&b, at, 100, "0100775", 8);
+    build_end(&b);
+    struct reading reading = read_built(&b);
+    assert_true(has_finding(&reading, "mode.ifmt"));
+    assert_string_equal(reading.findings, "mode.ifmt x1 @100 entry=hello\n");
+    reading_free(&reading);
+
+    at = build_file(&b, "hello", "x");
+    build_field(&b, at, 100, "0040775", 8);
+    build_end(&b);
+    expect_log(&b, "mode=40775 ", "mode.type-conflict");
+    at = build_header(&b, 0, "dir/", 0);
+    build_end(&b);
+    expect_log(&b, "entry 5/00", "type.nul-directory");
+    at = build_header(&b, 0, "file", 0);
+    build_end(&b);
+    expect_log(&b, "entry 0/00", "type.nul");
+    build_pax(&b, 'x', "path", "dir/", NULL);
+    build_header(&b, 0, "file", 0);
+    build_end(&b);
+    expect_log(&b, "entry 5/00", "type.nul-directory");
+    at = build_header(&b, '3', "null", 0);
+    build_field(&b, at, 329, "0000001\0000000003", 16);
+    build_end(&b);
+    expect_log(&b, "dev=1,3 ", NULL);
+    build_pax(&b, 'x', "SCHILY.devmajor", "4000000", NULL);
+    build_header(&b, '4', "disk", 0);
+    build_end(&b);
+    expect_log(&b, "dev=4000000,0 ", NULL);
+    build_pax(&b, 'X', "path", "solaris", NULL);
+    build_file(&b, "f", "x");
+    build_end(&b);
+    expect_log(&b, "path=solaris ", "ext.solaris");
+}
+
+static void numbers(void **state) {
+    (void)state;
+    struct built b = {0};
+    size_t at = build_file(&b, "f", "");
+    build_field(&b, at, 108, "\x80\0\0\0\x01\0\0\0", 8);
+    build_field(&b, at, 116, "\xff\xff\xff\xff\xff\xff\xff\xfe", 8);
+    build_end(&b);
+    expect_log(&b, "uid=16777216 gid=-2 ", "number.base256");
+    build_pax(&b, 'x', "uid", "-1", "gid", "4611686018427387903", NULL);
+    build_file(&b, "f", "");
+    build_end(&b);
+    expect_log(&b, "uid=-1 gid=4611686018427387903 ", "owner.negative");
+    build_pax(&b, 'x', "gid", "4611686018427387904", NULL);
+    build_file(&b, "f", "");
+    expect_fault(&b, "pax.number", VARVE_MALFORMED, 512);
+    build_pax(&b, 'x', "size", "1152921504606846976", NULL);
+    build_file(&b, "f", "");
+    expect_fault(&b, "tar.size", VARVE_MALFORMED, 1024 + 124);
+    at = build_header(&b, '5', "d/", 0);
+    build_field(&b, at, 124, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12);
+    expect_fault(&b, "tar.size", VARVE_MALFORMED, 124);
+    at = build_file(&b, "f", "");
+    build_field(&b, at, 337, "garbage!", 8);
+    expect_fault(&b, "tar.number", VARVE_MALFORMED, 337);
+    at = build_file(&b, "v7", "");
+    build_field(&b, at, 337, "garbage!", 8);
+    build_field(&b, at, 257, "\0\0\0\0\0\0\0\0", 8);
+    build_end(&b);
+    expect_log(&b, "path=v7 ", "header.unused-bytes");
+}
+
+static void times(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *read; /* NULL: malformed */
+    } cases[] = {
+        {"0", "mtime=0.000000000"},
+        {"1700000000.5", "mtime=1700000000.500000000"},
+        {"1.1234567899", "mtime=1.123456789"},
+        {"1.", "mtime=1.000000000"},
+        {"-1", "mtime=-1.000000000"},
+        {"-0.25", "mtime=-1.750000000"},
+        {"-1.000000001", "mtime=-2.999999999"},
+        {"9223372036854775807", "mtime=9223372036854775807.000000000"},
+        {"-9223372036854775808", "mtime=-9223372036854775808.000000000"},
+        {"9223372036854775808", NULL},
+        {"-9223372036854775808.1", NULL},
+        {"", "mtime=1700000000.000000000"}, /* deleted: the header's */
+        {".5", NULL},
+        {"-", NULL},
+        {"+1", NULL},
+        {" 1", NULL},
+        {"1.2.3", NULL},
+        {"1e9", NULL},
+        {"0x10", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct built b = {0};
+        build_pax(&b, 'x', "mtime", cases[i].text, NULL);
+        build_file(&b, "f", "");
+        build_end(&b);
+        if (cases[i].read) {
+            expect_log(&b, cases[i].read, NULL);
+        } else {
+            expect_fault(&b, "pax.time", VARVE_MALFORMED, 512);
+        }
+    }
+}
+
+static void attributes(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_pax(&b, 'x', "LIBARCHIVE.xattr.user.a", "bmV3", "SCHILY.xattr.user.a", "new",
+              "RHT.security.selinux", "label", NULL);
+    build_file(&b, "f", "");
+    build_end(&b);
+    expect_log(&b, " xattr=security.selinux =label xattr=user.a =new at", "xattr.twice");
+    build_pax(&b, 'x', "SCHILY.xattr.user.a", "go", "LIBARCHIVE.xattr.user.a", "bmV3", NULL);
+    build_file(&b, "f", "");
+    build_end(&b);
+    expect_log(&b, " xattr=user.a =go at", "xattr.conflict");
+    build_pax(&b, 'x', "LIBARCHIVE.xattr.user.%zz", "bmV3", "LIBARCHIVE.xattr.b", "*", NULL);
+    build_file(&b, "f", "");
+    build_end(&b);
+    expect_log(&b, " record=LIBARCHIVE.xattr.b =* record=LIBARCHIVE.xattr.user.%25zz =bmV3 at",
+               "xattr.unreadable");
+    build_pax(&b, 'x', "SCHILY.xattr.user.a", "", "SCHILY.xattr.", "x", NULL);
+    build_file(&b, "f", "");
+    build_end(&b);
+    expect_log(&b, " record=SCHILY.xattr. =x at", "xattr.empty");
+    build_pax(&b, 'x', "SCHILY.acl.access", "user::rwx", "SCHILY.fflags", "nodump", "comment", "c",
+              "hdrcharset", "BINARY", "SCHILY.ino", "5", NULL);
+    build_file(&b, "f", "");
+    build_end(&b);
+    expect_log(&b, " xattr=SCHILY.acl.access =user::rwx xattr=SCHILY.fflags =nodump at",
+               "pax.schily-stat");
+}
+
+static void extensions(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_pax(&b, 'x', "path", "p", "uid", "7", NULL);
+    build_pax(&b, 'x', "gid", "8", NULL); /* the first is forgotten whole */
+    build_file(&b, "name", "");
+    build_end(&b);
+    expect_log(&b, "uid=0 gid=8 size=0 stored=0 dev=0,0 path=name ", "ext.redundant");
+    build_pax(&b, 'x', "path", "p", NULL);
+    build_pax(&b, 'g', "comment", "c", NULL);
+    build_file(&b, "name", "");
+    expect_fault(&b, "tar.dangling", VARVE_MALFORMED, 0);
+    build_pax(&b, 'g', "a", "1", "a", "2", "b", "", NULL);
+    build_file(&b, "name", "");
+    build_end(&b);
+    expect_log(&b, "global record=a =2 record=b =\n", "pax.duplicate-key");
+    build_pax(&b, 'x', "path", "p", NULL);
+    build_file(&b, "name", "");
+    build_file(&b, "next", ""); /* it applies to one entry only */
+    build_end(&b);
+    expect_log(&b, "path=next ", "pax.header");
+    build_pax(&b, 'x', "GNU.sparse.name", "renamed", "GNU.sparse.major", "1", "GNU.sparse.minor",
+              "1", NULL);
+    build_file(&b, "kept", "");
+    build_end(&b);
+    expect_log(&b, "path=kept ", "sparse.orphan");
+}
+
+/* A size far ahead needs no memory and gives no end before its time. */
+static void sizes_are_believed_not_allocated(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_header(&b, '0', "huge", 077777777777);
+    build_raw(&b, "only this", 9);
+    struct reading reading = read_built(&b);
+    assert_string_equal(reading.fault.code, "tar.truncated-data");
+    assert_int_equal(reading.fault.offset_decoded, 521);
+    assert_int_equal(reading.archive_end, 512 + 077777777777);
+    assert_false(reading.entries[0].complete);
+    reading_free(&reading);
+}
+
+static int open_parser(void **state) {
+    (void)state;
+    return varve_tar_open(&tar, NULL) == VARVE_OK ? 0 : -1;
+}
+
+static int close_parser(void **state) {
+    (void)state;
+    varve_tar_close(tar);
+    varve_tar_close(NULL);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cuts_change_nothing),
+        cmocka_unit_test(tiers_change_nothing),
+        cmocka_unit_test(cut_short_at_every_byte),
+        cmocka_unit_test(archive_end_can_be_forked_at),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(sparse_maps_are_bounded),
+        cmocka_unit_test(memory_is_taken_from_the_budget),
+        cmocka_unit_test(work_is_linear),
+        cmocka_unit_test(modes_and_types),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(times),
+        cmocka_unit_test(attributes),
+        cmocka_unit_test(extensions),
+        cmocka_unit_test(sizes_are_believed_not_allocated),
+    };
+    return cmocka_run_group_tests(tests, open_parser, close_parser);
+}
