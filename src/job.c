@@ -19,6 +19,7 @@
 #include "pipe.h"
 #include "varve/catalog.h"
 #include "varve/tar.h"
+#include "varve/toc.h"
 
 /* Decoded bytes a step. igzip copies its 32 KiB of history at every step, so that small steps cost:
  * 128 KiB scanned 6 % faster than 64 KiB, 256 KiB no faster. Half of it is read at a time. */
@@ -40,6 +41,7 @@ struct varve_job {
     struct varve_decoder *decoder;
     struct varve_tar *tar;
     struct varve_ladder *ladder;
+    struct varve_toc *toc;
     struct varve_findings *findings;
     struct varve_findings *decode_findings; /* the decoder's, which may run on another thread */
     EVP_MD_CTX *sha512;                     /* for blobs named by sha512; made when first needed */
@@ -107,6 +109,9 @@ enum varve_status varve_job_open(struct varve_job **out, struct varve_sha256 *sh
         if (status == VARVE_OK) {
             status = varve_ladder_open(&job->ladder, sha256, &ladder);
         }
+        if (status == VARVE_OK) {
+            status = varve_toc_open(&job->toc, budget);
+        }
     }
     if (status != VARVE_OK) {
         varve_job_close(job);
@@ -123,6 +128,7 @@ void varve_job_close(struct varve_job *job) {
     if (job->pipe) {
         varve_pipe_close(job->pipe);
     }
+    varve_toc_close(job->toc);
     varve_ladder_close(job->ladder);
     varve_tar_close(job->tar);
     varve_decoder_close(job->decoder);
@@ -192,6 +198,8 @@ static void reset_stations(struct varve_job *job) {
     if (job->tar) {
         varve_tar_reset(job->tar, job->findings);
         varve_ladder_reset(job->ladder, job->findings);
+        varve_toc_reset(job->toc, job->findings);
+        varve_decoder_watch(job->decoder, job->toc);
     }
 }
 
@@ -260,6 +268,7 @@ static void parse(struct varve_job *job, const uint8_t *data, size_t bytes, bool
         default:
             /* Also after a fault of the ladder: rung archive wants the trailer. */
             varve_ladder_take(job->ladder, event, &item);
+            varve_toc_take(job->toc, event, &item);
         }
     }
 }
@@ -341,6 +350,18 @@ static void take_portion(struct varve_job *job, const struct varve_portion *port
     }
 }
 
+/* The table of contents that a layer may carry, against what the tar holds. */
+static void judge_toc(struct varve_job *job) {
+    struct varve_decode_info info = varve_decoder_info(job->decoder);
+    if (varve_toc_begin_check(job->toc, &info)) {
+        varve_ladder_each(job->ladder, varve_toc_check_entry, job->toc);
+        varve_toc_end_check(job->toc);
+    }
+    if (varve_toc_kind(job->toc) != VARVE_TOC_NONE) {
+        job->layer.toc = varve_toc_kind_name(varve_toc_kind(job->toc));
+    }
+}
+
 /* Tar status, entries and the rungs above diffid. */
 static void judge_tar(struct varve_job *job) {
     struct varve_layer *layer = &job->layer;
@@ -361,6 +382,8 @@ static void judge_tar(struct varve_job *job) {
     struct varve_sha256_stream *archive = job->archive_forked ? &job->archive_stream : NULL;
     if (varve_ladder_finish(job->ladder, &layer->rungs, &layer->facets, archive) != VARVE_OK) {
         blame(layer, varve_ladder_fault(job->ladder));
+    } else {
+        judge_toc(job);
     }
 }
 

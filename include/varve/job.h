@@ -69,6 +69,7 @@ struct varve_layer {
     uint64_t entry_count;
     struct varve_checks checks;
     const struct varve_findings *findings;
+    const char *toc;     /* kind of its table of contents, or NULL */
     const char *encoder; /* guesses: see varve_decoder_info and varve_tar_writer; NULL: not made */
     const char *writer;
     const char *writer_evidence;

@@ -151,11 +151,15 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
         }
         put_findings(&json, layer->findings);
         put_checks(&json, &layer->checks);
+        if (layer->toc) {
+            json_text(&json, "toc", layer->toc);
+        }
         if (layer->encoder) {
             json_text(&json, "encoder", layer->encoder);
         }
         if (layer->writer) {
             json_text(&json, "writer", layer->writer);
+            json_text(&json, "writer_evidence", layer->writer_evidence);
         }
     }
     if (layer->status != VARVE_OK) {
