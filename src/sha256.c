@@ -15,6 +15,8 @@
 #define RUN_AT_BYTES ((uint64_t)512 << 10)
 #define RUN_AT_STREAMS 256
 
+#define PREFETCH_BYTES 256
+
 static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                           0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
@@ -166,7 +168,17 @@ static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *unti
     ctx->running = false;
 }
 
+/* Asks for the first blocks of a piece, as sixteen lanes would wait for them together; further on
+ * the kernels and the CPU itself look ahead. */
+static void prefetch_start(const struct varve_sha256_stream *stream) {
+    size_t bytes = stream->bytes < PREFETCH_BYTES ? stream->bytes : PREFETCH_BYTES;
+    for (size_t at = 0; at < bytes; at += VARVE_SHA256_BLOCK_BYTES) {
+        __builtin_prefetch(stream->data + at, 0, 2);
+    }
+}
+
 static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
+    prefetch_start(stream);
     varve_sha256_push(ctx, stream);
     ctx->given_bytes += stream->bytes;
     if ((ctx->given_bytes >= RUN_AT_BYTES || ctx->queued >= RUN_AT_STREAMS) &&
