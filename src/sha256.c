@@ -15,6 +15,8 @@
 #define RUN_AT_BYTES ((uint64_t)512 << 10)
 #define RUN_AT_STREAMS 256
 
+#define PREFETCH_BYTES 256
+
 static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                           0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
@@ -43,8 +45,9 @@ static void pad_early(struct varve_sha256_stream *stream) {
     size_t rest = stream->bytes % VARVE_SHA256_BLOCK_BYTES;
     stream->bytes -= rest;
     stream->tail_bytes = (uint8_t)rest;
-    memset(stream->tail, 0, sizeof stream->tail);
+    memset(stream->tail, 0, VARVE_SHA256_BLOCK_BYTES);
     if (rest > 0) {
+        memset(stream->tail + VARVE_SHA256_BLOCK_BYTES, 0, VARVE_SHA256_BLOCK_BYTES);
         memcpy(stream->tail, stream->data + stream->bytes, rest);
     }
     put_padding(stream);
@@ -166,7 +169,17 @@ static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *unti
     ctx->running = false;
 }
 
+/* Asks for the first blocks of a piece, as sixteen lanes would wait for them together; further on
+ * the kernels and the CPU itself look ahead. */
+static void prefetch_start(const struct varve_sha256_stream *stream) {
+    size_t bytes = stream->bytes < PREFETCH_BYTES ? stream->bytes : PREFETCH_BYTES;
+    for (size_t at = 0; at < bytes; at += VARVE_SHA256_BLOCK_BYTES) {
+        __builtin_prefetch(stream->data + at, 0, 2);
+    }
+}
+
 static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
+    prefetch_start(stream);
     varve_sha256_push(ctx, stream);
     ctx->given_bytes += stream->bytes;
     if ((ctx->given_bytes >= RUN_AT_BYTES || ctx->queued >= RUN_AT_STREAMS) &&
@@ -175,14 +188,19 @@ static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream
     }
 }
 
-void varve_sha256_init(struct varve_sha256_stream *stream) {
+/* An exported function is not inlined into its neighbours; this is. */
+static void begin(struct varve_sha256_stream *stream, const uint8_t *data, size_t bytes) {
     memcpy(stream->state, initial_state, sizeof stream->state);
-    stream->total_bytes = 0;
+    stream->total_bytes = bytes;
     stream->run_blocks = 0;
-    stream->data = NULL;
-    stream->bytes = 0;
+    stream->data = data;
+    stream->bytes = bytes;
     stream->tail_bytes = 0;
     stream->phase = STREAM_OPEN;
+}
+
+void varve_sha256_init(struct varve_sha256_stream *stream) {
+    begin(stream, NULL, 0);
 }
 
 void varve_sha256_update(struct varve_sha256 *ctx, struct varve_sha256_stream *stream,
@@ -219,10 +237,7 @@ void varve_sha256_final(struct varve_sha256 *ctx, struct varve_sha256_stream *st
 void varve_sha256_message(struct varve_sha256 *ctx, struct varve_sha256_stream *stream,
                           const void *data, size_t bytes, varve_sha256_done_fn *done,
                           void *cookie) {
-    varve_sha256_init(stream);
-    stream->total_bytes = bytes;
-    stream->data = data;
-    stream->bytes = bytes;
+    begin(stream, data, bytes);
     stream->done = done;
     stream->cookie = cookie;
     pad_early(stream);
@@ -256,10 +271,7 @@ bool varve_sha256_busy(const struct varve_sha256_stream *stream) {
 void varve_sha256_once(struct varve_sha256 *ctx, uint8_t digest[VARVE_SHA256_BYTES],
                        const void *data, size_t bytes) {
     struct varve_sha256_stream stream;
-    varve_sha256_init(&stream);
-    stream.total_bytes = bytes;
-    stream.data = data;
-    stream.bytes = bytes;
+    begin(&stream, data, bytes);
     pad_early(&stream);
     varve_sha256_store(digest, varve_sha256_alone(ctx, &stream), 1);
 }
