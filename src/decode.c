@@ -46,6 +46,7 @@ void varve_decoder_reset(struct varve_decoder *decoder, struct varve_findings *f
         (struct varve_fault){.offset_stored = VARVE_NO_OFFSET, .offset_decoded = VARVE_NO_OFFSET};
     decoder->info = (struct varve_decode_info){
         .trailing_offset = VARVE_NO_OFFSET, .encoder = "unknown", .encoder_evidence = ""};
+    varve_encoder_reset(&decoder->encoder);
     decoder->trailing = (struct varve_trailing){.hidden_offset = VARVE_NO_OFFSET};
 }
 
@@ -246,7 +247,9 @@ enum varve_step varve_decode_trailing(struct varve_decoder *decoder, struct varv
 
 /* The layer is over: what can only be said of the whole. */
 static void conclude(struct varve_decoder *decoder) {
-    const struct varve_decode_info *info = &decoder->info;
+    struct varve_decode_info *info = &decoder->info;
+    info->encoder = varve_encoder_guess(&decoder->encoder, info->stored_bytes, info->decoded_bytes);
+    info->encoder_evidence = decoder->encoder.evidence;
     if (info->decoded_bytes / VARVE_RATIO_NOTABLE > info->stored_bytes ||
         (info->decoded_bytes / VARVE_RATIO_NOTABLE == info->stored_bytes &&
          info->decoded_bytes % VARVE_RATIO_NOTABLE)) {

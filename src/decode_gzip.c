@@ -59,6 +59,14 @@ void varve_gzip_close(struct varve_gzip *gzip) {
     free(gzip);
 }
 
+/* The 32 bits of Go's zero time: pgzip's way to say that there is no time. */
+#define MTIME_NONE 0x886e0900u
+
+static uint32_t le32(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
 /* Collects a field of `want` bytes. True once it is whole. */
 static bool collect(struct varve_decoder *decoder, struct varve_cursor *cursor, size_t want) {
     struct varve_gzip *gzip = decoder->gzip;
@@ -154,7 +162,12 @@ static enum varve_step fixed(struct varve_decoder *decoder, struct varve_cursor 
     gzip->member_decoded = decoder->info.decoded_bytes;
     decoder->info.member_count++;
     header_crc(gzip, gzip->field, 10);
-    if (gzip->field[4] | gzip->field[5] | gzip->field[6] | gzip->field[7]) {
+    if (decoder->info.member_count == 1) {
+        varve_encoder_header(&decoder->encoder, gzip->field);
+    }
+    decoder->encoder.footer = false;
+    uint32_t mtime = le32(gzip->field + 4);
+    if (mtime && mtime != MTIME_NONE) {
         note(decoder, VARVE_CODE_GZIP_MTIME, offset + 4);
     }
     if (gzip->flags & ~FEXTRA) {
@@ -200,6 +213,7 @@ static void extra(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     }
     struct varve_toc_footer footer;
     gzip->footer = varve_toc_read_extra(&footer, gzip->extra, gzip->extra_bytes);
+    decoder->encoder.footer = gzip->footer;
     if (gzip->footer) {
         footer.footer_offset = gzip->member_offset;
         varve_toc_see_footer(decoder->toc, &footer);
@@ -236,8 +250,10 @@ static enum varve_step check_header(struct varve_decoder *decoder, struct varve_
 static enum varve_step body(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     struct varve_gzip *gzip = decoder->gzip;
     const uint8_t *out = cursor->out;
+    const uint8_t *in = cursor->in;
     enum varve_inflate_result result = varve_inflate_step(&gzip->inflate, decoder, cursor);
     gzip->crc = crc32_gzip_refl(gzip->crc, out, (uint64_t)(cursor->out - out));
+    varve_encoder_see(&decoder->encoder, in, (size_t)(cursor->in - in));
     switch (result) {
     case VARVE_INFLATE_INPUT:
         return VARVE_STEP_INPUT;
@@ -245,6 +261,7 @@ static enum varve_step body(struct varve_decoder *decoder, struct varve_cursor *
         return VARVE_STEP_OUTPUT;
     case VARVE_INFLATE_DONE:
         begin_field(gzip, TRAILER);
+        varve_encoder_end(&decoder->encoder, gzip->inflate.rest_bytes, gzip->footer);
         memcpy(gzip->field, gzip->inflate.rest, gzip->inflate.rest_bytes);
         gzip->field_bytes = gzip->inflate.rest_bytes;
         return VARVE_STEP_INPUT;
@@ -256,11 +273,6 @@ static enum varve_step body(struct varve_decoder *decoder, struct varve_cursor *
         break;
     }
     return varve_decode_fail(decoder, VARVE_CODE_NO_MEMORY, decoder->info.stored_bytes);
-}
-
-static uint32_t le32(const uint8_t *bytes) {
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
 }
 
 static enum varve_step trailer(struct varve_decoder *decoder, struct varve_cursor *cursor) {

@@ -9,6 +9,7 @@
 #define VARVE_DECODE_INTERNAL_H
 
 #include "codes.h"
+#include "encoder.h"
 #include "varve/decode.h"
 
 /* One turn's buffers, moved forward by whoever uses them. */
@@ -60,6 +61,7 @@ struct varve_decoder {
     struct varve_fault fault;
     struct varve_decode_info info;
     struct varve_trailing trailing;
+    struct varve_encoder encoder;
 };
 
 /* Sets the fault with both offsets; the decoded one is where decoding stood. */

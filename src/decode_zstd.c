@@ -227,6 +227,10 @@ static enum varve_step frame_header(struct varve_decoder *decoder, struct varve_
     if (zstd->window_bytes > decoder->info.window_bytes) {
         decoder->info.window_bytes = zstd->window_bytes;
     }
+    if (!decoder->encoder.zstd) {
+        decoder->encoder.descriptor = descriptor;
+        decoder->encoder.window = zstd->field[1];
+    }
     decoder->info.member_count++;
     begin_state(zstd, WINDOW);
     return VARVE_STEP_INPUT;
@@ -328,6 +332,11 @@ static enum varve_step block_header(struct varve_decoder *decoder, struct varve_
     zstd->block_offset = decoder->info.stored_bytes - 3;
     zstd->last_block = header & 1;
     zstd->left = type == 1 ? 1 : header >> 3; /* of an RLE block, one byte is stored */
+    if (!decoder->encoder.zstd) {
+        decoder->encoder.zstd = true;
+        decoder->encoder.block_type = (uint8_t)type;
+        decoder->encoder.block_bytes = header >> 3;
+    }
     if (type == 3) {
         return varve_decode_fail(decoder, VARVE_CODE_ZSTD_BLOCK, zstd->block_offset);
     }
