@@ -89,7 +89,8 @@ static inline int64_t read_field(uint8_t *style, const struct looked_at *look, u
     }
     unsigned count = (unsigned)__builtin_popcountll(digits);
     if (count + 2 >= bytes && (digits & (digits + 1)) == 0) {
-        *style = style_of_end(bytes - count, nonzero >> count, look->spaces >> (at + count));
+        *style =
+            style_of_end(bytes - count, nonzero >> count, (look->spaces >> at & mask) >> count);
         if (*style != VARVE_TAR_STYLE_BAD) {
             return (int64_t)(all_digits(look, at, bytes) >> 3 * (bytes - count));
         }

@@ -242,9 +242,12 @@ static bool step_second(struct varve_tar *tar) {
 
 static bool step_skip(struct varve_tar *tar) {
     size_t bytes = available(tar, tar->extension_padding);
-    if (bytes && !tar->padding_noted && tar->kernel->zeros(tar->in, bytes) < bytes) {
-        varve_tar_note(tar, VARVE_CODE_PADDING_NONZERO, tar->offset);
-        tar->padding_noted = true;
+    if (bytes && !tar->padding_noted) {
+        size_t zeros = tar->kernel->zeros(tar->in, bytes);
+        if (zeros < bytes) {
+            varve_tar_note(tar, VARVE_CODE_PADDING_NONZERO, tar->offset + zeros);
+            tar->padding_noted = true;
+        }
     }
     tar->extension_padding -= bytes;
     consume(tar, bytes);

@@ -109,7 +109,7 @@ static inline void pax_record(struct built *body, const char *key, const void *v
 }
 
 /* A pax header: key, value, key, value, ..., NULL. */
-static inline size_t build_pax(struct built *tar, char type, ...) {
+static inline size_t build_pax(struct built *tar, int type, ...) {
     struct built body = {0};
     va_list list;
     va_start(list, type);
@@ -118,7 +118,7 @@ static inline size_t build_pax(struct built *tar, char type, ...) {
         pax_record(&body, key, value, strlen(value));
     }
     va_end(list);
-    size_t at = build_body(tar, type, "x/PaxHeaders.0/f", body.bytes, body.count);
+    size_t at = build_body(tar, (char)type, "x/PaxHeaders.0/f", body.bytes, body.count);
     free(body.bytes);
     return at;
 }

@@ -25,7 +25,9 @@ static struct built rich_archive(void) {
     build_pax(&b, 'x', "path", "dir/p\303\244x", "mtime", "1700000000.25", "atime", "-1.75",
               "SCHILY.xattr.user.a", "one", "LIBARCHIVE.xattr.user.b%20c", "dHdv",
               "LIBARCHIVE.creationtime", "5", "VENDOR.thing", "kept", NULL);
+    memcpy(b.bytes + b.count - 100, "not zero", 8); /* padding of the pax header */
     build_file(&b, "short", "pax file");
+    b.bytes[b.count - 9] = 1; /* and of the file */
     size_t at = build_body(&b, 'L', "././@LongLink", "dir/a-long-name-in-gnu-form\0", 28);
     build_gnu(&b, at);
     at = build_header(&b, '2', "dir/a-long", 0);
