@@ -264,6 +264,23 @@ static bool sort_pairs(struct varve_ladder *ladder, struct varve_tar_entry *entr
     return true;
 }
 
+static bool begins(struct varve_bytes text, const char *prefix) {
+    return text.count >= strlen(prefix) && memcmp(text.bytes, prefix, strlen(prefix)) == 0;
+}
+
+/* The kernel's own forms of whiteouts, which an image layer should have as names. */
+static void note_overlay(struct varve_ladder *ladder, const struct varve_tar_entry *entry) {
+    bool mark = entry->typeflag == '3' && entry->devmajor == 0 && entry->devminor == 0;
+    for (size_t i = 0; i < entry->xattr_count && !mark; i++) {
+        mark = begins(entry->xattrs[i].key, "trusted.overlay.") ||
+               begins(entry->xattrs[i].key, "user.overlay.");
+    }
+    if (mark) {
+        varve_findings_add(ladder->findings, VARVE_CODE_WHITEOUT_OVERLAY, 1, entry->header_offset,
+                           entry->path.bytes, entry->path.count);
+    }
+}
+
 static enum varve_status take_entry(struct varve_ladder *ladder,
                                     const struct varve_tar_entry *parsed) {
     struct varve_tar_entry entry = *parsed;
@@ -296,6 +313,7 @@ static enum varve_status take_entry(struct varve_ladder *ladder,
         write_fixed(ladder);
     }
     ladder->content = NULL;
+    note_overlay(ladder, &entry);
     return VARVE_OK;
 }
 

@@ -90,7 +90,10 @@ const struct varve_tar_traits *varve_tar_traits(const struct varve_tar *tar) {
 
 /* True where another header has begun: one is pending, or the block being read is not NUL. */
 uint64_t varve_tar_archive_end(const struct varve_tar *tar, bool *settled) {
-    bool begun = tar->extensions > 0 || tar->state == STATE_EXTENSION || tar->state == STATE_SKIP ||
+    /* A global header belongs to nothing that follows: its padding and its event are behind it. */
+    bool global = tar->extension_type == 'g' &&
+                  (tar->state == STATE_SKIP || tar->state == STATE_GLOBAL);
+    bool begun = (tar->extensions > 0 && !global) || tar->state == STATE_EXTENSION ||
                  tar->state == STATE_CONTINUED || tar->state == STATE_MAP;
     if (!begun && (tar->state == STATE_BLOCK || tar->state == STATE_SECOND) && tar->block_filled) {
         begun = tar->kernel->zeros(tar->block, tar->block_filled) < tar->block_filled;
@@ -283,6 +286,8 @@ static bool extension_done(struct varve_tar *tar) {
     tar->padding_noted = false;
     switch (tar->extension_type) {
     case 'g':
+        /* Now, for the padding may come with the next chunk. */
+        tar->archive_end = tar->offset;
         return varve_tar_pax_global(tar, body_offset);
     case 'L':
         long_name_done(tar, &tar->long_name, &tar->gnu_path);
@@ -544,7 +549,6 @@ static enum varve_tar_event next_global(struct varve_tar *tar) {
     tar->item.global = tar->globals;
     tar->item.global_count = tar->global_count;
     flush_notes(tar, (struct varve_bytes){NULL, 0});
-    tar->archive_end = tar->block_offset + BLOCK + tar->global_body.count;
     tar->extensions = 0;
     tar->state = STATE_BLOCK;
     return VARVE_TAR_GLOBAL;
