@@ -34,7 +34,7 @@ EPOCH = 1_700_000_000
 
 def copy_tree(target, sources, most_bytes):
     """Copies files, links and folders that anyone may read, up to so many bytes. Owners become the
-    caller's, times stay."""
+    caller's; times lose their fractions, which only some writers keep."""
     left = most_bytes
     for source in sources:
         for folder, folders, files in os.walk(source):
@@ -49,8 +49,9 @@ def copy_tree(target, sources, most_bytes):
                 elif path.is_file() and status.st_mode & 0o004 and status.st_size <= left:
                     left -= status.st_size
                     shutil.copy2(path, here / name)
-    for folder, _, _ in os.walk(target):
-        os.utime(folder, (EPOCH, EPOCH))
+    for path in [target, *target.rglob("*")]:
+        seconds = EPOCH if path.is_dir() else int(path.lstat().st_mtime)
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
     return target
 
 
@@ -141,7 +142,10 @@ def make(folder):
               "pigz")]))
     layout.tag("base:4", layout.image([
         layer("settings by GNU tar, owned by 1000", gnu_tar(
-            trees["settings"], "--format=gnu", "--owner=+1000", "--group=+1000"))]))
+            trees["settings"], "--format=gnu", "--owner=:1000", "--group=:1000"))]))
+    layout.tag("base:5", layout.image([
+        layer("settings by GNU tar, owned by nobody but in name", gnu_tar(
+            trees["settings"], "--format=gnu", "--owner=nobody:0", "--group=nobody:0"))]))
     layout.tag("build:2", layout.image([
         settings, layer("headers by bsdtar", bsdtar(trees["headers"]), "zstd")]))
     layout.tag("build:3", layout.image([
@@ -183,7 +187,7 @@ IGNORING = {
     "encoding": "the same entries in the same order; how their headers are written differs",
     "order": "the same entries; their order differs",
     "names": "the same but for user and group names",
-    "times": "the same but for times",
+    "times": "the same but for times, those of access and change among them",
     "content": "the same content",
 }
 
