@@ -19,7 +19,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tests", "ladder"))
-import ladder  # noqa: E402
+import ladder
 
 MTIME = 1700000000
 USTAR, GNU, V7 = b"ustar\x0000", b"ustar  \0", b"\0" * 8

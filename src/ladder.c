@@ -285,6 +285,12 @@ static enum varve_status take_entry(struct varve_ladder *ladder,
                                     const struct varve_tar_entry *parsed) {
     struct varve_tar_entry entry = *parsed;
     uint64_t offset = entry.header_offset;
+    uint64_t holes = entry.sparse ? entry.size - entry.stored_bytes : 0;
+    /* Before any of them is hashed: a limit should cost nothing. */
+    if (holes > VARVE_LIMIT_HOLE_BYTES - ladder->hole_bytes) {
+        return varve_ladder_fail(ladder, VARVE_CODE_SPARSE_LOGICAL, offset);
+    }
+    ladder->hole_bytes += holes;
     encode_some(ladder);
     void *grown = ladder->entries;
     if (!grow(ladder, &grown, &ladder->entry_capacity, ladder->entry_count + 1,
@@ -365,23 +371,17 @@ static void take_data(struct varve_ladder *ladder, const struct varve_tar_item *
     varve_sha256_update(ladder->sha256, &slot->stream, item->data.bytes, item->data.count);
 }
 
-static enum varve_status take_hole(struct varve_ladder *ladder, const struct varve_tar_item *item) {
-    uint64_t left = item->hole_bytes;
-    if (left > VARVE_LIMIT_HOLE_BYTES - ladder->hole_bytes) {
-        return varve_ladder_fail(ladder, VARVE_CODE_SPARSE_LOGICAL, item->entry->header_offset);
-    }
-    ladder->hole_bytes += left;
+static void take_hole(struct varve_ladder *ladder, const struct varve_tar_item *item) {
     if (!ladder->content) {
         begin_content(ladder, item->entry);
         varve_sha256_init(&ladder->content->stream);
         ladder->content_begun = true;
     }
-    while (left) {
+    for (uint64_t left = item->hole_bytes; left;) {
         size_t bytes = left < ZERO_PAGE_BYTES ? (size_t)left : ZERO_PAGE_BYTES;
         varve_sha256_update(ladder->sha256, &ladder->content->stream, zero_page, bytes);
         left -= bytes;
     }
-    return VARVE_OK;
 }
 
 static void take_end(struct varve_ladder *ladder) {
@@ -468,7 +468,8 @@ enum varve_status varve_ladder_take(struct varve_ladder *ladder, enum varve_tar_
         take_data(ladder, item);
         return VARVE_OK;
     case VARVE_TAR_HOLE:
-        return take_hole(ladder, item);
+        take_hole(ladder, item);
+        return VARVE_OK;
     case VARVE_TAR_ENTRY_END:
         take_end(ladder);
         return VARVE_OK;

@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import ladder  # noqa: E402
-import random_tar  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+import harness
+import ladder
+import random_tar
 
-ROOT = os.environ.get("VARVE_SOURCE_DIR") or os.path.dirname(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = str(harness.SOURCE)
 # The findings that the ladder itself reports, and both implementations count.
 FAMILIES = ("order.", "hardlink.", "duplicate.", "whiteout.", "path.beneath-file")
 # Reported by varve alone.
@@ -29,7 +30,7 @@ OWN = ("whiteout.overlay",)
 
 def varve(paths):
     """What varve says of each file: a list of layer objects, in the order of the paths."""
-    command = [os.environ["VARVE"], "digest", "--json", "--rungs=content", *paths]
+    command = [harness.VARVE, "digest", "--json", "--rungs=content", *paths]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode not in (0, 1, 3):
         sys.exit("varve failed (%d): %s" % (run.returncode, run.stderr))
@@ -124,8 +125,7 @@ def meet(left, right):
 def vectors():
     folder = os.path.join(ROOT, "..", "shared", "vectors")
     if not os.path.isdir(folder):
-        print("SKIPPED: no vectors at %s" % folder)
-        sys.exit(77)
+        harness.skip("no vectors at %s" % folder)
     paths = []
     for where, _, names in sorted(os.walk(folder)):
         for name in sorted(names):

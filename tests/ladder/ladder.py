@@ -35,10 +35,6 @@ class Unsupported(Malformed):
     status = "unsupported"
 
 
-class Limit(Exception):
-    pass
-
-
 def H(data):
     return hashlib.sha256(data).digest()
 
@@ -479,6 +475,9 @@ class Tar:
     def content(self, entry, size, stored):
         if entry.segments is None:
             return H(self.data[self.at:self.at + stored])
+        self.holes += size - stored
+        if self.holes > HOLE_LIMIT:
+            return bytes(32)  # section 8: there will be no rung that it matters to
         digest = hashlib.sha256()
         at, position = self.at, 0
         for offset, length in entry.segments + [(size, 0)]:
@@ -489,11 +488,8 @@ class Tar:
                 position = offset + length
         return digest.digest()
 
-    def zeros(self, digest, count):
-        if self.holes + count > HOLE_LIMIT:
-            self.holes = HOLE_LIMIT + 1
-            return
-        self.holes += count
+    @staticmethod
+    def zeros(digest, count):
         page = bytes(1 << 20)
         while count > 0:
             digest.update(page[:min(count, 1 << 20)])

@@ -17,8 +17,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import ladder  # noqa: E402
-from compare import meet, varve  # noqa: E402
+import ladder
+from compare import meet, varve
 
 USTAR, GNU, V7 = b"ustar\x0000", b"ustar  \0", b"\0" * 8
 
