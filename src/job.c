@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "codes.h"
 #include "digest_name.h"
 #include "intake.h"
@@ -126,7 +127,7 @@ void varve_job_close(struct varve_job *job) {
         return;
     }
     if (job->pipe) {
-        varve_pipe_close(job->pipe);
+        varve_pipe_close(job->pipe, job->options.timings);
     }
     varve_toc_close(job->toc);
     varve_ladder_close(job->ladder);
@@ -478,7 +479,7 @@ static void end_step(struct varve_job *job) {
     if (job->pipe) {
         varve_pipe_release(job->pipe);
         if (job->phase != RUNNING) {
-            varve_pipe_close(job->pipe);
+            varve_pipe_close(job->pipe, job->options.timings);
             job->pipe = NULL;
         }
     }
@@ -496,6 +497,8 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
     size_t turn_of[BATCH];
     size_t turn_count = 0;
     struct varve_sha256 *sha256 = jobs[0]->sha256;
+    double at[4] = {varve_cpu_seconds()};
+    double hashed = varve_sha256_seconds(sha256);
     for (size_t i = 0; i < count; i++) {
         bool due = false;
         assert(jobs[i]->sha256 == sha256);
@@ -505,9 +508,11 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
             decoders[turn_count++] = jobs[i]->decoder;
         }
     }
+    at[1] = varve_cpu_seconds();
     if (turn_count > 0) {
         varve_decode(decoders, turns, turn_count);
     }
+    at[2] = varve_cpu_seconds();
     for (size_t i = 0; i < count; i++) {
         if (turn_of[i] != SIZE_MAX) {
             varve_intake_complete(&jobs[i]->intake, portions[i], &turns[turn_of[i]]);
@@ -521,6 +526,13 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
         if (portions[i]) {
             end_step(jobs[i]);
         }
+    }
+    at[3] = varve_cpu_seconds();
+    struct varve_timings *timings = jobs[0]->options.timings;
+    if (timings) {
+        timings->read += at[1] - at[0];
+        timings->decode += at[2] - at[1];
+        timings->lanes += at[3] - at[2] - (varve_sha256_seconds(sha256) - hashed);
     }
 }
 

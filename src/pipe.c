@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "clock.h"
+
 /* A portion of a plain blob may point into the room of the one or two before it, so that a room
  * must not be filled again until some portions after its own are released: a ring twice as long as
  * what may be under way. Four under way even out what decoding and digesting take for different
@@ -18,6 +20,7 @@ struct varve_pipe {
     pthread_cond_t moved;
     size_t filled, released;
     bool closing, left;
+    struct varve_timings timings; /* of the filling thread */
     uint8_t *rooms;
     struct varve_portion portions[PORTIONS];
 };
@@ -58,9 +61,14 @@ void varve_pipe_fill(struct varve_pipe *pipe) {
     while (!final && await_place(pipe)) {
         struct varve_portion *portion = &pipe->portions[pipe->filled % PORTIONS];
         struct varve_decode_turn turn;
-        if (varve_intake_prepare(intake, portion, &turn)) {
+        double begun = varve_cpu_seconds();
+        bool due = varve_intake_prepare(intake, portion, &turn);
+        double read = varve_cpu_seconds();
+        pipe->timings.read += read - begun;
+        if (due) {
             varve_decode(&intake->decoder, &turn, 1);
             varve_intake_complete(intake, portion, &turn);
+            pipe->timings.decode += varve_cpu_seconds() - read;
         }
         final = portion->final;
         pthread_mutex_lock(&pipe->mutex);
@@ -91,7 +99,7 @@ void varve_pipe_release(struct varve_pipe *pipe) {
     pthread_mutex_unlock(&pipe->mutex);
 }
 
-void varve_pipe_close(struct varve_pipe *pipe) {
+void varve_pipe_close(struct varve_pipe *pipe, struct varve_timings *timings) {
     pthread_mutex_lock(&pipe->mutex);
     pipe->closing = true;
     pthread_cond_broadcast(&pipe->moved);
@@ -99,6 +107,10 @@ void varve_pipe_close(struct varve_pipe *pipe) {
         pthread_cond_wait(&pipe->moved, &pipe->mutex);
     }
     pthread_mutex_unlock(&pipe->mutex);
+    if (timings) {
+        timings->read += pipe->timings.read;
+        timings->decode += pipe->timings.decode;
+    }
     pthread_cond_destroy(&pipe->moved);
     pthread_mutex_destroy(&pipe->mutex);
     free(pipe->rooms);

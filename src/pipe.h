@@ -8,6 +8,7 @@
 #define VARVE_PIPE_H
 
 #include "intake.h"
+#include "varve/job.h"
 
 struct varve_pipe;
 
@@ -22,8 +23,8 @@ void varve_pipe_fill(struct varve_pipe *pipe);
 struct varve_portion *varve_pipe_next(struct varve_pipe *pipe, bool wait);
 void varve_pipe_release(struct varve_pipe *pipe);
 
-/* Waits until the filling thread has left (it must have been sent in, or never will be: `entered`
- * false), then frees. The intake is the caller's again. */
-void varve_pipe_close(struct varve_pipe *pipe);
+/* Waits until the filling thread has left, then frees. The intake is the caller's again; what the
+ * filling thread spent is added to `timings` (may be NULL). */
+void varve_pipe_close(struct varve_pipe *pipe, struct varve_timings *timings);
 
 #endif

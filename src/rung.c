@@ -7,10 +7,10 @@
 #include "digest_name.h"
 #include "varve/ladder.h"
 
-static const char *const rung_names[VARVE_RUNG_COUNT] = {
-    "blob", "diffid", "archive", "encoding", "order", "names", "times", "content"};
-static const char *const facet_names[VARVE_FACET_COUNT] = {
-    "content", "mode", "owner", "names", "times", "xattrs", "other"};
+static const char *const rung_names[VARVE_RUNG_COUNT] = {"blob",  "diffid", "archive", "encoding",
+                                                         "order", "names",  "times",   "content"};
+static const char *const facet_names[VARVE_FACET_COUNT] = {"content", "mode",   "owner", "names",
+                                                           "times",   "xattrs", "other"};
 
 const char *varve_rung_name(enum varve_rung rung) {
     assert(rung < VARVE_RUNG_COUNT);
@@ -35,8 +35,8 @@ const char *varve_facet_name(enum varve_facet facet) {
 /* "varve<version>.<scope><name>:sha256:<hex>", or without the first part. */
 static void put_text(char text[VARVE_RUNG_TEXT_BYTES], const char *scope, const char *name,
                      const uint8_t digest[VARVE_SHA256_BYTES]) {
-    int n = name ? snprintf(text, VARVE_RUNG_TEXT_BYTES, "varve%u.%s%s:sha256:",
-                            varve_ladder_version(), scope, name)
+    int n = name ? snprintf(text, VARVE_RUNG_TEXT_BYTES,
+                            "varve%u.%s%s:sha256:", varve_ladder_version(), scope, name)
                  : snprintf(text, VARVE_RUNG_TEXT_BYTES, "sha256:");
     assert(n > 0 && n + 2 * VARVE_SHA256_BYTES < VARVE_RUNG_TEXT_BYTES);
     varve_hex(text + n, digest, VARVE_SHA256_BYTES);

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "codes.h"
 #include "layer.h"
 #include "pipe.h"
@@ -84,12 +85,6 @@ struct varve_scan {
     uint64_t bytes_total;
     double progress_at;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* cgroup v2, "cpu.max": quota and period in microseconds, or "max". */
 static unsigned cgroup_quota(void) {
@@ -246,7 +241,9 @@ static void report_layer(struct varve_scan *scan, const struct varve_layer *laye
     summary->bytes_decoded += layer->bytes_decoded;
     summary->entries += layer->entry_count;
     if (scan->report->layer) {
+        double begun = varve_cpu_seconds();
         scan->report->layer(scan->cookie, layer, blob, scan->options.entries ? job : NULL);
+        summary->report_seconds += varve_cpu_seconds() - begun;
     }
 }
 
@@ -284,7 +281,7 @@ static bool deliver(struct varve_scan *scan, struct varve_job *job, size_t place
 }
 
 static void show_progress(struct varve_scan *scan) {
-    double t = now();
+    double t = varve_wall_seconds();
     pthread_mutex_lock(&scan->mutex);
     if (t >= scan->progress_at) {
         struct varve_progress progress = {atomic_load(&scan->bytes_done), scan->bytes_total,
@@ -311,7 +308,28 @@ struct worker {
     } slots[SLOTS];
     size_t slot_count;
     bool more; /* blobs that nobody took yet */
+    struct varve_timings timings;
 };
+
+/* Adds a worker's figures to the scan's. */
+static void count_worker(const struct worker *worker) {
+    struct varve_scan_summary *summary = worker->scan->summary;
+    struct varve_sha256_use use;
+    pthread_mutex_lock(&worker->scan->mutex);
+    summary->timings.read += worker->timings.read;
+    summary->timings.decode += worker->timings.decode;
+    summary->timings.lanes += worker->timings.lanes;
+    summary->hash_seconds += varve_sha256_seconds(worker->sha256);
+    for (size_t i = 0; varve_sha256_use_at(worker->sha256, &use, i); i++) {
+        assert(i < VARVE_SCAN_HASH_ROWS);
+        struct varve_sha256_use *sum = &summary->hash_rows[i];
+        sum->name = use.name;
+        sum->blocks += use.blocks;
+        sum->empty_lane_blocks += use.empty_lane_blocks;
+        summary->hash_row_count = i + 1;
+    }
+    pthread_mutex_unlock(&worker->scan->mutex);
+}
 
 static void close_worker(struct worker *worker) {
     for (size_t i = 0; i < worker->slot_count; i++) {
@@ -331,7 +349,8 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
                                     .tier = options->tier,
                                     .deepest_rung = options->deepest_rung,
                                     .max_decoded_bytes = options->max_decoded_bytes,
-                                    .chunk_bytes = options->chunk_bytes};
+                                    .chunk_bytes = options->chunk_bytes,
+                                    .timings = &worker->timings};
     size_t share = (scan->count + options->threads - 1) / options->threads;
     size_t room = (size_t)(options->memory_bytes / 4 / SLOT_BYTES / options->threads);
     size_t wanted = share < SLOTS ? share : SLOTS;
@@ -574,6 +593,7 @@ static void work(struct varve_scan *scan) {
     if (opened) {
         /* A cancelled worker's pipes need their filling threads, which may be idle ones: they are
          * let go by close. */
+        count_worker(&worker);
         close_worker(&worker);
     }
     lend_hand(scan);
@@ -651,7 +671,7 @@ static bool report_images(struct varve_scan *scan) {
 
 enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summary *summary,
                                  const struct varve_report *report, void *cookie) {
-    double start = now();
+    double start = varve_wall_seconds();
     memset(summary, 0, sizeof *summary);
     scan->summary = summary;
     scan->report = report;
@@ -671,7 +691,7 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     bool whole = scan->turn == scan->count;
     summary->interrupted = atomic_load(&scan->cancelled) && !whole;
     bool images = report_images(scan);
-    summary->seconds = now() - start;
+    summary->seconds = varve_wall_seconds() - start;
     summary->memory_peak_bytes = varve_budget_peak(scan->budget);
     return images && (whole || summary->interrupted) ? VARVE_OK : VARVE_ERROR;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "sha256_internal.h"
 
 /* An engine that always waited for flush would find the first pieces gone from the cache; one that
@@ -159,6 +160,7 @@ const char *varve_sha256_engine_name(enum varve_sha256_engine engine) {
 
 static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until, size_t alive) {
     assert(!ctx->running); /* done() must not settle */
+    double begun = varve_cpu_seconds();
     ctx->running = true;
     ctx->given_bytes = 0;
     if (ctx->engine == VARVE_SHA256_OWN) {
@@ -167,6 +169,7 @@ static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *unti
         varve_sha256_isal_run(ctx);
     }
     ctx->running = false;
+    ctx->seconds += varve_cpu_seconds() - begun;
 }
 
 /* Asks for the first blocks of a piece, as sixteen lanes would wait for them together; further on
@@ -284,4 +287,8 @@ bool varve_sha256_use_at(const struct varve_sha256 *ctx, struct varve_sha256_use
     *use = (struct varve_sha256_use){varve_sha256_rows[index].name, ctx->blocks[index],
                                      ctx->empty_lane_blocks[index]};
     return true;
+}
+
+double varve_sha256_seconds(const struct varve_sha256 *ctx) {
+    return ctx->seconds;
 }

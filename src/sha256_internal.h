@@ -61,6 +61,7 @@ struct varve_sha256 {
     enum varve_sha256_engine engine;
     struct isal_engine *isal;
     uint64_t blocks[SHA256_MAX_ROWS], empty_lane_blocks[SHA256_MAX_ROWS];
+    double seconds; /* of this thread's CPU time, in the engine */
 };
 
 /* Moves the stream on to its next run, which run_blocks then counts; false when nothing is pending

@@ -91,8 +91,8 @@ const struct varve_tar_traits *varve_tar_traits(const struct varve_tar *tar) {
 /* True where another header has begun: one is pending, or the block being read is not NUL. */
 uint64_t varve_tar_archive_end(const struct varve_tar *tar, bool *settled) {
     /* A global header belongs to nothing that follows: its padding and its event are behind it. */
-    bool global = tar->extension_type == 'g' &&
-                  (tar->state == STATE_SKIP || tar->state == STATE_GLOBAL);
+    bool global =
+        tar->extension_type == 'g' && (tar->state == STATE_SKIP || tar->state == STATE_GLOBAL);
     bool begun = (tar->extensions > 0 && !global) || tar->state == STATE_EXTENSION ||
                  tar->state == STATE_CONTINUED || tar->state == STATE_MAP;
     if (!begun && (tar->state == STATE_BLOCK || tar->state == STATE_SECOND) && tar->block_filled) {

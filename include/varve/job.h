@@ -75,12 +75,21 @@ struct varve_layer {
     const char *writer_evidence;
 };
 
+/* CPU seconds of jobs by station; who opens jobs owns it and may let many jobs of a thread share
+ * one. Digests' time is the SHA-256 context's (varve_sha256_seconds) and not in here. */
+struct varve_timings {
+    double read;   /* reading stored bytes */
+    double decode; /* decompressing */
+    double lanes;  /* parsing, normalising headers, records, sorting, judging */
+};
+
 struct varve_job_options {
     struct varve_budget *budget;
     enum varve_tier tier;
-    enum varve_rung deepest_rung; /* how far down to go; BLOB: no decoding */
-    uint64_t max_decoded_bytes;   /* 0 = 2^40 */
-    size_t chunk_bytes;           /* stored and decoded bytes a step; 0 = 65536 */
+    enum varve_rung deepest_rung;  /* how far down to go; BLOB: no decoding */
+    uint64_t max_decoded_bytes;    /* 0 = 2^40 */
+    size_t chunk_bytes;            /* decoded bytes a step; 0 = 131072; half of it is read */
+    struct varve_timings *timings; /* added to; NULL: not measured */
 };
 
 struct varve_job;

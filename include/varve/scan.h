@@ -23,7 +23,7 @@ struct varve_scan_options {
     enum varve_rung deepest_rung; /* BLOB scrubs without decoding; CONTENT is the whole ladder */
     uint64_t memory_bytes;        /* budget; 0 = 1 GiB */
     uint64_t max_decoded_bytes;   /* 0 = 2^40 */
-    size_t chunk_bytes;           /* 0 = 65536 */
+    size_t chunk_bytes;           /* decoded bytes a step; 0 = 131072 */
     bool entries;                 /* give each layer's entries to the report */
 };
 
@@ -56,6 +56,9 @@ struct varve_report {
     void (*progress)(void *cookie, const struct varve_progress *progress);
 };
 
+/* More SHA-256 kernel rows than there are. */
+#define VARVE_SCAN_HASH_ROWS 16
+
 /* Figures of a scan. */
 struct varve_scan_summary {
     uint64_t images[6]; /* by enum varve_status; attestations apart */
@@ -69,6 +72,12 @@ struct varve_scan_summary {
     double seconds;
     unsigned threads;
     uint64_t memory_peak_bytes; /* of the budget */
+    /* CPU seconds of all threads by station; what is left of threads * seconds was idle. */
+    struct varve_timings timings;
+    double hash_seconds, report_seconds;
+    /* Blocks by kernel row, best first; see varve_sha256_use_at. */
+    struct varve_sha256_use hash_rows[VARVE_SCAN_HASH_ROWS];
+    size_t hash_row_count;
 };
 
 struct varve_scan;

@@ -129,6 +129,9 @@ struct varve_sha256_use {
 VARVE_API bool varve_sha256_use_at(const struct varve_sha256 *ctx, struct varve_sha256_use *use,
                                    size_t index);
 
+/* CPU seconds spent in the engine so far, done() calls included. */
+VARVE_API double varve_sha256_seconds(const struct varve_sha256 *ctx);
+
 #ifdef __cplusplus
 }
 #endif

@@ -22,6 +22,7 @@ enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_NONE 
 struct settings {
     bool help, json, entries, list_cpu;
     bool version;
+    bool timings;
     bool verbose;
     enum progress_mode progress;
     struct varve_scan_options scan;
@@ -70,6 +71,9 @@ void text_end(struct reporter *reporter, const struct varve_scan_summary *summar
 void progress_begin(enum progress_mode mode);
 void progress_show(const struct varve_progress *progress);
 void progress_end(void);
+
+/* --timings, on stderr. */
+void print_timings(const struct varve_scan_summary *summary);
 
 /* stderr: "varve: ...". */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -26,6 +26,7 @@ static const struct option_row {
     {'m', 0, "memory", "SIZE", "memory budget, such as 512MiB (default 1GiB)"},
     {'x', 0, "max-decoded", "SIZE",
      "decoded bytes beyond which a layer ends as limit (default 1TiB)"},
+    {'T', 0, "timings", NULL, "say on stderr where the CPU time went"},
     {'C', 0, "chunk", "SIZE", NULL}, /* for tests: bytes a step */
     {'V', 'V', "version", NULL, "print the version; with -v also libraries, CPU tier and engine"},
     {'v', 'v', "verbose", NULL, "say more"},
@@ -151,6 +152,8 @@ static bool apply(struct settings *settings, char row, const char *argument) {
         return true;
     case 'V':
         return settings->version = true;
+    case 'T':
+        return settings->timings = true;
     case 'v':
         return settings->verbose = true;
     default:

@@ -54,3 +54,35 @@ void progress_end(void) {
         fputs("\r\033[K", stderr);
     }
 }
+
+void print_timings(const struct varve_scan_summary *summary) {
+    const struct {
+        const char *station;
+        double seconds;
+    } stations[] = {
+        {"read", summary->timings.read},     {"decode", summary->timings.decode},
+        {"lanes", summary->timings.lanes},   {"hash", summary->hash_seconds},
+        {"report", summary->report_seconds},
+    };
+    double busy = 0;
+    for (size_t i = 0; i < sizeof stations / sizeof stations[0]; i++) {
+        busy += stations[i].seconds;
+    }
+    fprintf(stderr, "CPU seconds by station, all threads:\n");
+    for (size_t i = 0; i < sizeof stations / sizeof stations[0]; i++) {
+        fprintf(stderr, "  %-8s %8.3f  %5.1f %%\n", stations[i].station, stations[i].seconds,
+                busy > 0 ? 100 * stations[i].seconds / busy : 0);
+    }
+    double all = summary->seconds * summary->threads;
+    fprintf(stderr, "  %-8s %8.3f  of %.3f thread seconds\n", "idle", all > busy ? all - busy : 0,
+            all);
+    fprintf(stderr, "SHA-256 blocks by kernel, and how full their lanes were:\n");
+    for (size_t i = 0; i < summary->hash_row_count; i++) {
+        const struct varve_sha256_use *use = &summary->hash_rows[i];
+        double slots = (double)(use->blocks + use->empty_lane_blocks);
+        if (use->blocks) {
+            fprintf(stderr, "  %-14s %12llu  %5.1f %%\n", use->name,
+                    (unsigned long long)use->blocks, 100 * (double)use->blocks / slots);
+        }
+    }
+}

@@ -267,6 +267,21 @@ static void put_counts(struct json *json, const char *key, const uint64_t counts
     json_close(json, '}');
 }
 
+static void put_timings(struct json *json, const struct varve_scan_summary *summary) {
+    json_open(json, "cpu_seconds", '{');
+    json_real(json, "read", summary->timings.read);
+    json_real(json, "decode", summary->timings.decode);
+    json_real(json, "lanes", summary->timings.lanes);
+    json_real(json, "hash", summary->hash_seconds);
+    json_real(json, "report", summary->report_seconds);
+    json_close(json, '}');
+    json_open(json, "hash_blocks", '{');
+    for (size_t i = 0; i < summary->hash_row_count; i++) {
+        json_unsigned(json, summary->hash_rows[i].name, summary->hash_rows[i].blocks);
+    }
+    json_close(json, '}');
+}
+
 void json_end(struct reporter *reporter, const struct varve_scan_summary *summary, int exit_code) {
     const struct settings *settings = reporter->settings;
     enum varve_tier tier = settings->scan.tier ? settings->scan.tier : varve_tier_best();
@@ -297,6 +312,7 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     json_real(&json, "seconds", summary->seconds);
     json_unsigned(&json, "threads", summary->threads);
     json_unsigned(&json, "memory_peak", summary->memory_peak_bytes);
+    put_timings(&json, summary);
     json_close(&json, '}');
     end_line(&json);
 }

@@ -84,6 +84,9 @@ static int scan_catalog(const struct settings *settings, const struct varve_cata
     } else {
         text_end(&reporter, &summary);
     }
+    if (settings->timings) {
+        print_timings(&summary);
+    }
     varve_scan_close(scan);
     return code;
 }
