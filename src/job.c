@@ -32,7 +32,8 @@
 enum phase {
     DONE,
     RUNNING, /* portions are coming */
-    CLOSING, /* every byte was seen; the last digests are under way */
+    CLOSING, /* every byte was seen; the last digests of bytes are under way */
+    JUDGING, /* those of the ladder are */
     STARVED  /* wants more of the memory budget than its neighbours leave */
 };
 
@@ -54,11 +55,15 @@ struct varve_job {
     uint64_t digested_bytes; /* stored ones */
 
     enum phase phase;
-    bool alone;    /* nobody else holds anything of the budget: no more waiting for it */
-    bool released; /* the entries are gone */
-    bool parsing;  /* the parser still takes part */
+    bool alone;     /* nobody else holds anything of the budget: no more waiting for it */
+    bool released;  /* the entries are gone */
+    bool finishing; /* the ladder is to be finished when its digests are there */
+    bool parsing;   /* the parser still takes part */
     bool decoded_whole, tar_whole;
     bool archive_forked;
+    bool fork_due; /* after the next flush; what follows the archive in its portion waits too */
+    const uint8_t *behind_archive;
+    size_t behind_bytes;
     bool named, wants_sha512;
     struct varve_digest_name claimed;
     struct varve_sha256_stream blob_stream, diffid_stream, archive_stream;
@@ -212,7 +217,8 @@ void varve_job_begin(struct varve_job *job, int fd, const char *name, const char
     job->layer = (struct varve_layer){.name = name, .source = source, .findings = job->findings};
     job->fd = fd;
     job->digested_bytes = 0;
-    job->released = job->archive_forked = job->decoded_whole = job->tar_whole = false;
+    job->released = job->finishing = job->fork_due = job->archive_forked = job->decoded_whole =
+        job->tar_whole = false;
     job->parsing = job->tar != NULL;
     job->named = varve_digest_name_parse(&job->claimed, name, strlen(name));
     job->wants_sha512 = job->named && job->claimed.algorithm == VARVE_ALGORITHM_SHA512;
@@ -275,21 +281,31 @@ static void parse(struct varve_job *job, const uint8_t *data, size_t bytes, bool
 }
 
 /* Queues the digest of decoded bytes that begin at `offset`. Where the archive may end inside them,
- * its own digest is forked off there: at most one split a chunk. */
-static void digest_decoded(struct varve_job *job, const uint8_t *data, size_t bytes,
+ * its own digest is forked off there: at most one split a portion. A fork waits for what is queued
+ * before it; at the end of a layer it is put off until after the flush, so that the streams of many
+ * small layers are not settled one by one. */
+static void digest_decoded(struct varve_job *job, const struct varve_portion *portion,
                            uint64_t offset) {
-    size_t before = 0;
-    if (job->parsing || job->tar_whole) {
-        bool settled = false;
-        uint64_t end = varve_tar_archive_end(job->tar, &settled);
-        if (!settled && end >= offset && end <= offset + bytes) {
-            before = (size_t)(end - offset);
-            varve_sha256_update(job->sha256, &job->diffid_stream, data, before);
-            varve_sha256_fork(job->sha256, &job->archive_stream, &job->diffid_stream);
-            job->archive_forked = true;
+    const uint8_t *data = portion->made;
+    size_t bytes = portion->made_bytes;
+    bool settled = false;
+    uint64_t end = job->parsing || job->tar_whole ? varve_tar_archive_end(job->tar, &settled)
+                                                  : VARVE_NO_OFFSET;
+    if (!settled && end >= offset && end <= offset + bytes) {
+        size_t before = (size_t)(end - offset);
+        varve_sha256_update(job->sha256, &job->diffid_stream, data, before);
+        data += before;
+        bytes -= before;
+        job->archive_forked = true;
+        if (portion->final && portion->state == VARVE_DECODE_END && !job->pipe) {
+            job->fork_due = true;
+            job->behind_archive = data;
+            job->behind_bytes = bytes;
+            return;
         }
+        varve_sha256_fork(job->sha256, &job->archive_stream, &job->diffid_stream);
     }
-    varve_sha256_update(job->sha256, &job->diffid_stream, data + before, bytes - before);
+    varve_sha256_update(job->sha256, &job->diffid_stream, data, bytes);
 }
 
 static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) {
@@ -305,7 +321,7 @@ static void finish_stream(struct varve_job *job, struct varve_sha256_stream *str
 /* Every stored byte was read and judged: queues the last digests. */
 static void begin_closing(struct varve_job *job) {
     finish_stream(job, &job->blob_stream, VARVE_RUNG_BLOB);
-    if (job->decoded_whole) {
+    if (job->decoded_whole && !job->fork_due) {
         finish_stream(job, &job->diffid_stream, VARVE_RUNG_DIFFID);
     }
     job->phase = CLOSING;
@@ -319,7 +335,7 @@ static void take_decoded(struct varve_job *job, const struct varve_portion *port
         parse(job, portion->made, portion->made_bytes, ended);
     }
     if (portion->made_bytes > 0 || (ended && parsed)) {
-        digest_decoded(job, portion->made, portion->made_bytes, job->layer.bytes_decoded);
+        digest_decoded(job, portion, job->layer.bytes_decoded);
         job->layer.bytes_decoded += portion->made_bytes;
     }
     job->decoded_whole |= ended;
@@ -380,8 +396,14 @@ static void judge_tar(struct varve_job *job) {
         blame(layer, fault);
         return;
     }
-    struct varve_sha256_stream *archive = job->archive_forked ? &job->archive_stream : NULL;
-    if (varve_ladder_finish(job->ladder, &layer->rungs, &layer->facets, archive) != VARVE_OK) {
+    job->finishing = true;
+    varve_ladder_begin_finish(job->ladder, job->archive_forked ? &job->archive_stream : NULL);
+}
+
+/* After the flush that judge_tar asked for. */
+static void finish_ladder(struct varve_job *job) {
+    struct varve_layer *layer = &job->layer;
+    if (varve_ladder_end_finish(job->ladder, &layer->rungs, &layer->facets) != VARVE_OK) {
         blame(layer, varve_ladder_fault(job->ladder));
     } else {
         judge_toc(job);
@@ -432,10 +454,10 @@ static void judge_name(struct varve_job *job) {
     }
 }
 
-/* The last digests are there: puts the result together. */
+/* The digests of bytes are there, or as far as a fork that is due. What is done here may queue
+ * more. */
 static void close_job(struct varve_job *job) {
     struct varve_layer *layer = &job->layer;
-    struct varve_fault contradiction;
     if (!varve_reader_unchanged(&job->intake.reader)) {
         give_up(job, VARVE_CODE_IO_CHANGED, 0);
         return;
@@ -443,15 +465,39 @@ static void close_job(struct varve_job *job) {
     varve_findings_merge(job->findings, job->decode_findings);
     layer->complete = true;
     layer->bytes_stored = job->digested_bytes;
+    job->phase = JUDGING;
+    if (job->fork_due) {
+        varve_sha256_fork(job->sha256, &job->archive_stream, &job->diffid_stream);
+        varve_sha256_update(job->sha256, &job->diffid_stream, job->behind_archive,
+                            job->behind_bytes);
+        finish_stream(job, &job->diffid_stream, VARVE_RUNG_DIFFID);
+    }
     if (job->decoder) {
         judge_decoding(job);
     }
     judge_name(job);
+}
+
+/* Whether some station could not have the memory it wanted, whatever else is wrong with the layer.
+ */
+static bool wanted_memory(const struct varve_job *job) {
+    const char *code = varve_code_at(VARVE_CODE_MEMORY_BUDGET)->code;
+    return (job->decoder && varve_decoder_fault(job->decoder).code == code) ||
+           (job->tar && varve_tar_fault(job->tar).code == code) ||
+           (job->ladder && varve_ladder_fault(job->ladder).code == code);
+}
+
+/* All digests are there: puts the result together. */
+static void judge_job(struct varve_job *job) {
+    struct varve_layer *layer = &job->layer;
+    struct varve_fault contradiction;
+    if (job->finishing) {
+        finish_ladder(job);
+    }
     if (varve_findings_contradict(job->findings, &contradiction)) {
         blame(layer, contradiction);
     }
-    bool memory = layer->fault.code == varve_code_at(VARVE_CODE_MEMORY_BUDGET)->code;
-    if (layer->status == VARVE_LIMIT && memory && !job->alone) {
+    if (!job->alone && wanted_memory(job)) {
         varve_job_starve(job);
         return;
     }
@@ -467,6 +513,9 @@ static void close_job(struct varve_job *job) {
 static struct varve_portion *begin_step(struct varve_job *job, struct varve_decode_turn *turn,
                                         bool *due, bool wait) {
     *due = false;
+    if (job->phase == JUDGING) {
+        return NULL;
+    }
     if (job->pipe) {
         return varve_pipe_next(job->pipe, wait);
     }
@@ -487,6 +536,10 @@ static void end_step(struct varve_job *job) {
         close_job(job);
     } else if (job->phase == STARVED) {
         varve_job_starve(job);
+    }
+    /* A layer without a ladder to finish has nothing to wait for. */
+    if (job->phase == JUDGING && !job->finishing) {
+        judge_job(job);
     }
 }
 
@@ -525,6 +578,8 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
     for (size_t i = 0; i < count; i++) {
         if (portions[i]) {
             end_step(jobs[i]);
+        } else if (jobs[i]->phase == JUDGING) {
+            judge_job(jobs[i]);
         }
     }
     at[3] = varve_cpu_seconds();
@@ -540,7 +595,7 @@ void varve_jobs_advance(struct varve_job *const *jobs, size_t count) {
     struct varve_job *running[BATCH];
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        if (jobs[i]->phase == RUNNING) {
+        if (jobs[i]->phase == RUNNING || jobs[i]->phase == JUDGING) {
             running[n++] = jobs[i];
         }
         if (n == BATCH || (n > 0 && i + 1 == count)) {

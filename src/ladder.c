@@ -48,6 +48,8 @@ static void clear(struct varve_ladder *ladder, struct varve_findings *findings) 
     ladder->hole_bytes = ladder->trailer_bytes = 0;
     ladder->encoded = 0;
     ladder->trailer = false;
+    ladder->finishing = false;
+    ladder->rungs.present = ladder->facets.present = 0;
     free_slots(ladder);
     varve_sha256_init(&ladder->encoding);
     ladder->encoding_begun = false;
@@ -79,7 +81,7 @@ enum varve_status varve_ladder_open(struct varve_ladder **out, struct varve_sha2
 
 /* Nothing of ours may be under way when memory is reused. */
 static void quiesce(struct varve_ladder *ladder) {
-    if (ladder->slots_used || varve_sha256_busy(&ladder->encoding) ||
+    if (ladder->slots_used || ladder->finishing || varve_sha256_busy(&ladder->encoding) ||
         varve_sha256_busy(&ladder->trailer_stream)) {
         varve_sha256_flush(ladder->sha256);
     }
@@ -103,6 +105,7 @@ void varve_ladder_close(struct varve_ladder *ladder) {
     release(ladder, ladder->globals, ladder->global_capacity, sizeof *ladder->globals);
     release(ladder, ladder->pairs, ladder->pair_capacity, sizeof *ladder->pairs);
     varve_budget_give(ladder->budget, sizeof *ladder);
+    free(ladder->writer);
     free(ladder);
 }
 
@@ -484,9 +487,8 @@ static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) 
     memcpy(cookie, digest, VARVE_SHA256_BYTES);
 }
 
-/* Rung archive, and the trailer record; afterwards all digests are there. */
-static void finish_archive(struct varve_ladder *ladder, struct varve_rungs *rungs,
-                           struct varve_sha256_stream *archive) {
+/* Queues rung archive, and makes the trailer record. */
+static void begin_archive(struct varve_ladder *ladder, struct varve_sha256_stream *archive) {
     if (ladder->trailer) {
         varve_sha256_final(ladder->sha256, &ladder->trailer_stream, keep_digest,
                            ladder->trailer_digest);
@@ -494,20 +496,22 @@ static void finish_archive(struct varve_ladder *ladder, struct varve_rungs *rung
         varve_record_write_trailer(ladder->trailer_record, ladder->trailer_bytes,
                                    ladder->trailer_digest);
     }
-    if (archive) {
-        if (ladder->trailer) {
-            varve_sha256_update(ladder->sha256, archive, ladder->trailer_record,
-                                sizeof ladder->trailer_record);
-        }
-        varve_sha256_final(ladder->sha256, archive, keep_digest, rungs->digest[VARVE_RUNG_ARCHIVE]);
-        rungs->present |= 1u << VARVE_RUNG_ARCHIVE;
+    if (!archive) {
+        return;
     }
-    varve_sha256_flush(ladder->sha256);
+    if (ladder->trailer) {
+        varve_sha256_update(ladder->sha256, archive, ladder->trailer_record,
+                            sizeof ladder->trailer_record);
+    }
+    varve_sha256_final(ladder->sha256, archive, keep_digest,
+                       ladder->rungs.digest[VARVE_RUNG_ARCHIVE]);
+    ladder->rungs.present |= 1u << VARVE_RUNG_ARCHIVE;
 }
 
 /* Rungs order to content: hashes over facets, in the order of docs/ladder.md. */
-static void finish_rungs(struct varve_ladder *ladder, struct varve_rungs *rungs,
-                         const struct varve_facets *facets) {
+static void finish_rungs(struct varve_ladder *ladder) {
+    struct varve_rungs *rungs = &ladder->rungs;
+    const struct varve_facets *facets = &ladder->facets;
     static const uint32_t names = 1u << VARVE_FACET_NAMES;
     static const uint32_t times = 1u << VARVE_FACET_TIMES;
     static const struct {
@@ -536,31 +540,55 @@ static void finish_rungs(struct varve_ladder *ladder, struct varve_rungs *rungs,
     }
 }
 
-enum varve_status varve_ladder_finish(struct varve_ladder *ladder, struct varve_rungs *rungs,
-                                      struct varve_facets *facets,
-                                      struct varve_sha256_stream *archive) {
-    finish_archive(ladder, rungs, archive);
+void varve_ladder_begin_finish(struct varve_ladder *ladder, struct varve_sha256_stream *archive) {
+    ladder->finishing = true;
+    begin_archive(ladder, archive);
     write_fixed(ladder);
     if (ladder->fault.code) {
-        return ladder->fault.status;
+        return;
     }
     assert(ladder->complete_count == ladder->entry_count && ladder->slots_used == 0);
     struct ladder_order order = {.significant = false};
-    bool done = varve_ladder_sort(ladder, &order) && varve_ladder_facets(ladder, facets, &order);
+    bool done = varve_ladder_sort(ladder, &order) && varve_ladder_facets(ladder, &order);
     varve_ladder_order_release(ladder, &order);
     if (!done) {
-        return ladder->fault.status;
+        return;
     }
     if (ladder->trailer) {
         varve_sha256_update(ladder->sha256, &ladder->encoding, ladder->trailer_record,
                             sizeof ladder->trailer_record);
     }
     varve_sha256_final(ladder->sha256, &ladder->encoding, keep_digest,
-                       rungs->digest[VARVE_RUNG_ENCODING]);
+                       ladder->rungs.digest[VARVE_RUNG_ENCODING]);
+    ladder->rungs.present |= 1u << VARVE_RUNG_ENCODING;
+}
+
+enum varve_status varve_ladder_end_finish(struct varve_ladder *ladder, struct varve_rungs *rungs,
+                                          struct varve_facets *facets) {
+    assert(ladder->finishing);
+    ladder->finishing = false;
+    if (!ladder->fault.code) {
+        finish_rungs(ladder);
+    }
+    for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
+        if (ladder->rungs.present >> i & 1) {
+            memcpy(rungs->digest[i], ladder->rungs.digest[i], VARVE_SHA256_BYTES);
+        }
+    }
+    rungs->present |= ladder->rungs.present;
+    if (!ladder->fault.code) {
+        *facets = ladder->facets;
+    }
+    return ladder->fault.code ? ladder->fault.status : VARVE_OK;
+}
+
+enum varve_status varve_ladder_finish(struct varve_ladder *ladder, struct varve_rungs *rungs,
+                                      struct varve_facets *facets,
+                                      struct varve_sha256_stream *archive) {
     varve_sha256_flush(ladder->sha256);
-    rungs->present |= 1u << VARVE_RUNG_ENCODING;
-    finish_rungs(ladder, rungs, facets);
-    return VARVE_OK;
+    varve_ladder_begin_finish(ladder, archive);
+    varve_sha256_flush(ladder->sha256);
+    return varve_ladder_end_finish(ladder, rungs, facets);
 }
 
 uint64_t varve_ladder_entry_count(const struct varve_ladder *ladder) {

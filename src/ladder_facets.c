@@ -279,12 +279,14 @@ static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) 
     memcpy(cookie, digest, VARVE_SHA256_BYTES);
 }
 
-static void write_facets(struct facet_writer *writer, struct varve_facets *facets) {
+static void write_facets(struct facet_writer *writer) {
     struct varve_ladder *ladder = writer->ladder;
+    struct varve_facets *facets = &ladder->facets;
     for (int i = 0; i < VARVE_FACET_COUNT; i++) {
         static const char prefix[] = "varve1.facet.";
         const char *name = varve_facet_name((enum varve_facet)i);
         varve_sha256_init(&writer->streams[i].stream);
+        writer->streams[i].used = 0;
         put(writer, (enum varve_facet)i, prefix, strlen(prefix));
         put(writer, (enum varve_facet)i, name, strlen(name) + 1);
     }
@@ -297,29 +299,28 @@ static void write_facets(struct facet_writer *writer, struct varve_facets *facet
     if (ladder->trailer) {
         put(writer, VARVE_FACET_OTHER, ladder->trailer_record, VARVE_TRAILER_RECORD_BYTES);
     }
-    hash_round(writer);
-    while (varve_ladder_encode_next(ladder)) {
-    }
     for (int i = 0; i < VARVE_FACET_COUNT; i++) {
-        varve_sha256_final(ladder->sha256, &writer->streams[i].stream, keep_digest,
-                           facets->digest[i]);
+        struct facet_stream *stream = &writer->streams[i];
+        varve_sha256_update(ladder->sha256, &stream->stream, stream->buffer, stream->used);
+        varve_sha256_final(ladder->sha256, &stream->stream, keep_digest, facets->digest[i]);
         facets->present |= 1u << i;
     }
-    varve_sha256_flush(ladder->sha256);
+    while (varve_ladder_encode_next(ladder)) {
+    }
     varve_ladder_report(ladder, VARVE_CODE_HARDLINK_META, &writer->meta);
 }
 
-bool varve_ladder_facets(struct varve_ladder *ladder, struct varve_facets *facets,
-                         const struct ladder_order *order) {
-    uint64_t taken = 0;
-    struct facet_writer *writer = varve_ladder_allocate(ladder, &taken, 1, sizeof *writer);
-    if (!writer) {
+bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order *order) {
+    /* Fixed memory of a ladder, not a layer's: not of the budget. */
+    if (!ladder->writer && !(ladder->writer = malloc(sizeof *ladder->writer))) {
+        varve_ladder_fail(ladder, VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
         return false;
     }
+    struct facet_writer *writer = ladder->writer;
     writer->ladder = ladder;
     writer->order = order;
-    write_facets(writer, facets);
-    free(writer);
-    varve_budget_give(ladder->budget, taken);
+    writer->meta = (struct ladder_tally){0};
+    write_facets(writer);
+    writer->order = NULL;
     return true;
 }

@@ -84,6 +84,11 @@ struct varve_ladder {
     struct varve_sha256_stream trailer_stream;
     uint8_t trailer_digest[VARVE_SHA256_BYTES];
     uint8_t trailer_record[VARVE_TRAILER_RECORD_BYTES];
+
+    bool finishing; /* between begin_finish and end_finish: digests below are under way */
+    struct facet_writer *writer; /* made when first needed */
+    struct varve_rungs rungs;
+    struct varve_facets facets;
 };
 
 /* What sorting and hard links make of the entries. Indices count entries in archive order. */
@@ -130,10 +135,9 @@ void *varve_ladder_allocate(struct varve_ladder *ladder, uint64_t *taken, size_t
 bool varve_ladder_sort(struct varve_ladder *ladder, struct ladder_order *order);
 void varve_ladder_order_release(struct varve_ladder *ladder, struct ladder_order *order);
 
-/* ladder_facets.c: the facets' digests, and what was left of rung encoding beside them. False after
- * a fault. */
-bool varve_ladder_facets(struct varve_ladder *ladder, struct varve_facets *facets,
-                         const struct ladder_order *order);
+/* ladder_facets.c: queues the facets' digests, which come to `facets` of the ladder with the next
+ * flush, and what was left of rung encoding beside them. False after a fault. */
+bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order *order);
 
 /* ladder.c: gives the next chunk to `encoding`; false where all were given. */
 bool varve_ladder_encode_next(struct varve_ladder *ladder);

@@ -94,11 +94,21 @@ VARVE_API enum varve_status varve_ladder_take(struct varve_ladder *ladder,
 /* Why the last call did not return VARVE_OK. */
 VARVE_API struct varve_fault varve_ladder_fault(const struct varve_ladder *ladder);
 
-/* After the parser's END: computes rungs ENCODING to CONTENT and the facets (sets their bits,
- * leaves the others), and makes of `archive` - a fork of the diffid stream at varve_tar_archive_end
- * - rung ARCHIVE by adding the trailer record. Flushes the SHA-256 context. `archive` NULL: rung
- * left out. VARVE_OK; VARVE_LIMIT or VARVE_ERROR (see varve_ladder_fault): ARCHIVE alone was set.
- */
+/* After the parser's END: queues what rungs ENCODING to CONTENT, the facets and rung ARCHIVE are
+ * digests of. `archive`, a fork of the diffid stream at varve_tar_archive_end, becomes rung ARCHIVE
+ * by adding the trailer record; NULL: rung left out. Everything given before must be flushed. In
+ * two halves, so that many layers that end together share one flush: between begin and end the
+ * caller flushes the SHA-256 context. */
+VARVE_API void varve_ladder_begin_finish(struct varve_ladder *ladder,
+                                         struct varve_sha256_stream *archive);
+
+/* After that flush: sets the rungs' and facets' bits and digests, leaves the others. VARVE_OK;
+ * VARVE_LIMIT or VARVE_ERROR (see varve_ladder_fault): ARCHIVE alone was set. */
+VARVE_API enum varve_status varve_ladder_end_finish(struct varve_ladder *ladder,
+                                                    struct varve_rungs *rungs,
+                                                    struct varve_facets *facets);
+
+/* Both, with the flushes before and between. */
 VARVE_API enum varve_status varve_ladder_finish(struct varve_ladder *ladder,
                                                 struct varve_rungs *rungs,
                                                 struct varve_facets *facets,
