@@ -41,7 +41,7 @@ struct varve_sha256; /* the context */
 
 /* Called once per finished stream, from within update, final, message, settle or flush of the same
  * context; `digest` is valid during the call. It may start new streams and reuse this one, but must
- * not call settle or flush. */
+ * not call settle or flush, nor update or fork a stream that is busy. */
 typedef void varve_sha256_done_fn(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]);
 
 /* A stream, or a one-shot message. The caller's memory; it must not move while busy. All fields are
@@ -114,7 +114,8 @@ VARVE_API void varve_sha256_flush(struct varve_sha256 *ctx);
 /* True while the context holds a reference to data given to this stream. */
 VARVE_API bool varve_sha256_busy(const struct varve_sha256_stream *stream);
 
-/* Convenience: the digest of one message, now. Touches no other stream of the context. */
+/* The digest of one message, now: the fastest way for a short one that has none beside it. Touches
+ * no other stream of the context. */
 VARVE_API void varve_sha256_once(struct varve_sha256 *ctx, uint8_t digest[VARVE_SHA256_BYTES],
                                  const void *data, size_t bytes);
 
