@@ -29,7 +29,7 @@ bool varve_toc_append(struct varve_toc *toc, struct varve_toc_bytes *bytes, cons
         size_t room = bytes->room + bytes->room / 2;
         room = room < bytes->count + more ? bytes->count + more : room;
         room = room < 4096 ? 4096 : room;
-        if (toc->refused || !varve_budget_take(toc->budget, room - bytes->room)) {
+        if (!varve_budget_take(toc->budget, room - bytes->room)) {
             toc->refused = true;
             return false;
         }

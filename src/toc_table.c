@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "digest_name.h"
 #include "limits.h"
 #include "toc_internal.h"
 
@@ -147,24 +148,18 @@ static bool number(int64_t *value, const json_t *object, const char *key) {
 
 static bool digest(struct varve_toc_entry *entry, const json_t *object) {
     const json_t *field = json_object_get(object, "digest");
-    const char *text = json_string_value(field);
-    if (!field || (text && !*text)) {
+    struct varve_digest_name name;
+    if (!field || (json_is_string(field) && json_string_length(field) == 0)) {
         return true;
     }
-    if (!text || json_string_length(field) != 71 || memcmp(text, "sha256:", 7) != 0) {
+    if (!json_is_string(field) ||
+        !varve_digest_name_parse(&name, json_string_value(field), json_string_length(field))) {
         return false;
     }
-    for (size_t i = 0; i < 64; i++) {
-        char c = text[7 + i];
-        unsigned nibble = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                          : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10u
-                                                 : 16u;
-        if (nibble > 15) {
-            return false;
-        }
-        entry->sha256[i / 2] = (uint8_t)(entry->sha256[i / 2] << 4 | nibble);
+    if (name.algorithm == VARVE_ALGORITHM_SHA256) {
+        memcpy(entry->sha256, name.bytes, sizeof entry->sha256);
+        entry->has_sha256 = true;
     }
-    entry->has_sha256 = true;
     return true;
 }
 
@@ -276,7 +271,8 @@ static int by_name(const void *a, const void *b, void *cookie) {
 enum varve_status varve_toc_table_read(struct varve_toc *toc, struct varve_toc_table *table,
                                        const uint8_t *json, size_t bytes, uint64_t stored_bytes,
                                        struct varve_findings *findings) {
-    struct text text = {json, json + bytes};
+    static const uint8_t nothing[1];
+    struct text text = {bytes ? json : nothing, bytes ? json + bytes : nothing};
     struct text entries = {NULL, NULL};
     int64_t version = -1;
     table->count = table->names.count = table->entries.count = 0;

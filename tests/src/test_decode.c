@@ -6,8 +6,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "decode_run.h"
+#include "varve/sha256.h"
 
 #define HOSTILE VARVE_SOURCE_DIR "/../shared/vectors/hostile-synthetic/"
 
@@ -147,6 +149,183 @@ static void chunks_do_not_matter(void **state) {
     }
 }
 
+/* Every archive of the vectors has the diffID that independent readers gave it. */
+static void oracle(void **state) {
+    struct varve_decoder *decoder = *state;
+    FILE *lines = fopen(VARVE_SOURCE_DIR "/../shared/vectors/ORACLE.jsonl", "rb");
+    struct varve_sha256 *sha256;
+    size_t judged = 0;
+    if (!lines) {
+        print_message("skipped: ORACLE.jsonl is not there\n");
+        skip();
+    }
+    assert_int_equal(varve_sha256_open(&sha256, NULL), VARVE_OK);
+    for (json_t *line; (line = json_loadf(lines, JSON_DISABLE_EOF_CHECK, NULL));
+         json_decref(line)) {
+        const char *file = json_string_value(json_object_get(line, "file"));
+        const char *diff_id = json_string_value(json_object_get(line, "diff_id"));
+        bool bzip2 = !strcmp(json_string_value(json_object_get(line, "comp")), "bzip2");
+        char path[512];
+        snprintf(path, sizeof path, VARVE_SOURCE_DIR "/../shared/vectors/%s", file);
+        size_t bytes = 0;
+        uint8_t *blob = decode_run_load(path, &bytes);
+        assert_non_null(blob);
+        struct decode_run run = decode_run(decoder, blob, bytes, 65536, 65536);
+        if (bzip2) {
+            assert_string_equal(run.fault.code, "decode.bzip2");
+        } else {
+            uint8_t digest[VARVE_SHA256_BYTES];
+            char text[72] = "sha256:";
+            varve_sha256_once(sha256, digest, run.made, run.made_bytes);
+            for (size_t i = 0; i < sizeof digest; i++) {
+                snprintf(text + 7 + 2 * i, 3, "%02x", digest[i]);
+            }
+            assert_int_equal(run.state, VARVE_DECODE_END);
+            assert_string_equal(text, diff_id);
+        }
+        decode_run_free(&run);
+        free(blob);
+        judged++;
+    }
+    assert_true(judged > 100);
+    print_message("%zu archives\n", judged);
+    varve_sha256_close(sha256);
+    fclose(lines);
+}
+
+/* Exactly so many bytes are allowed, and not one more. */
+static void most_decoded_bytes(void **state) {
+    static const char *const files[] = {"z01-gz-2members.tar.gz", "z20-gz-stored.tar.gz",
+                                        "y12-zst-no-fcs.tar.zst", "z22-plain-as-gz.tar.gz"};
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[512];
+        snprintf(path, sizeof path, HOSTILE "%s", files[i]);
+        size_t bytes = 0;
+        uint8_t *blob = decode_run_load(path, &bytes);
+        if (!blob) {
+            print_message("skipped: %s is not there\n", path);
+            skip();
+        }
+        uint64_t most = strchr(files[i], 'z') == files[i] ? 3072 : 2560;
+        for (uint64_t less = 0; less < 600; less += 13) {
+            struct varve_decode_options options = {.max_decoded_bytes = most - less};
+            struct varve_decoder *decoder;
+            assert_int_equal(varve_decoder_open(&decoder, &options), VARVE_OK);
+            for (size_t out = 1; out < 5000; out *= 70) {
+                struct decode_run run = decode_run(decoder, blob, bytes, 11, out);
+                assert_int_equal(run.made_bytes, most - less);
+                if (less) {
+                    assert_string_equal(run.fault.code, "decode.limit");
+                    assert_int_equal(run.fault.status, VARVE_LIMIT);
+                    assert_int_equal(run.fault.offset_decoded, most - less);
+                } else {
+                    assert_int_equal(run.state, VARVE_DECODE_END);
+                }
+                decode_run_free(&run);
+            }
+            varve_decoder_close(decoder);
+        }
+        free(blob);
+    }
+}
+
+/* A window of 1 GiB: refused where the budget is smaller, waits where others hold it, else decoded.
+ */
+static void wide_window(void **state) {
+    (void)state;
+    size_t bytes = 0;
+    uint8_t *blob = decode_run_load(HOSTILE "y14-zst-window30.tar.zst", &bytes);
+    if (!blob) {
+        print_message("skipped: the archive is not there\n");
+        skip();
+    }
+    struct varve_budget *budget;
+    struct varve_decoder *decoder;
+    static uint8_t out[65536];
+    assert_int_equal(varve_budget_open(&budget, (uint64_t)1 << 31), VARVE_OK);
+    struct varve_decode_options options = {.budget = budget};
+    assert_int_equal(varve_decoder_open(&decoder, &options), VARVE_OK);
+    varve_decoder_reset(decoder, NULL);
+    assert_true(varve_budget_take(budget, (uint64_t)1 << 30));
+    struct varve_decode_turn turn = {
+        .in = blob, .in_bytes = bytes, .in_last = true, .out = out, .out_bytes = sizeof out};
+    for (int i = 0; i < 3; i++) {
+        varve_decode(&decoder, &turn, 1);
+        assert_int_equal(turn.state, VARVE_DECODE_WAIT);
+        assert_int_equal(turn.made_bytes, 0);
+        assert_string_equal(varve_decoder_fault(decoder).code, "zstd.window-limit");
+        turn.in += turn.used_bytes;
+        turn.in_bytes -= turn.used_bytes;
+    }
+    varve_budget_give(budget, (uint64_t)1 << 30);
+    varve_decode(&decoder, &turn, 1);
+    assert_int_equal(turn.state, VARVE_DECODE_END);
+    assert_int_equal(turn.made_bytes, 2560);
+    assert_null(varve_decoder_fault(decoder).code);
+    assert_int_equal(varve_decoder_info(decoder).stored_bytes, bytes);
+    assert_true(varve_budget_taken(budget) > (uint64_t)1 << 30);
+    varve_decoder_close(decoder);
+    assert_int_equal(varve_budget_taken(budget), 0);
+    varve_budget_close(budget);
+
+    assert_int_equal(varve_budget_open(&budget, (uint64_t)1 << 30), VARVE_OK);
+    options.budget = budget;
+    assert_int_equal(varve_decoder_open(&decoder, &options), VARVE_OK);
+    struct decode_run run = decode_run(decoder, blob, bytes, 0, 0);
+    assert_int_equal(run.fault.status, VARVE_LIMIT);
+    decode_run_free(&run);
+    varve_decoder_close(decoder);
+    varve_budget_close(budget);
+    free(blob);
+}
+
+/* Layers of one batch do not see each other: damaged ones beside sound ones. */
+static void neighbours(void **state) {
+    enum { COUNT = 24 };
+    struct varve_decoder *alone = *state;
+    struct varve_decoder *decoders[COUNT];
+    struct varve_decode_turn turns[COUNT];
+    struct decode_run together[COUNT] = {{0}};
+    uint8_t *blobs[COUNT];
+    size_t bytes[COUNT];
+    static uint8_t out[COUNT][700];
+    for (size_t i = 0; i < COUNT; i++) {
+        char path[512];
+        snprintf(path, sizeof path, HOSTILE "%s", expectations[i < 18 ? i : i + 4].file);
+        blobs[i] = decode_run_load(path, &bytes[i]);
+        if (!blobs[i]) {
+            print_message("skipped: %s is not there\n", path);
+            skip();
+        }
+        assert_int_equal(varve_decoder_open(&decoders[i], NULL), VARVE_OK);
+        turns[i] = (struct varve_decode_turn){.in = blobs[i],
+                                              .in_bytes = bytes[i],
+                                              .in_last = true,
+                                              .out = out[i],
+                                              .out_bytes = sizeof out[i]};
+    }
+    for (size_t round = 0; round < 400; round++) {
+        varve_decode(decoders, turns, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            decode_run_append(&together[i], turns[i].made, turns[i].made_bytes);
+            turns[i].in += turns[i].used_bytes;
+            turns[i].in_bytes -= turns[i].used_bytes;
+        }
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        struct decode_run run = decode_run(alone, blobs[i], bytes[i], 0, 0);
+        assert_int_equal(turns[i].state, run.state);
+        assert_ptr_equal(varve_decoder_fault(decoders[i]).code, run.fault.code);
+        assert_int_equal(together[i].made_bytes, run.made_bytes);
+        assert_true(!run.made_bytes || !memcmp(together[i].made, run.made, run.made_bytes));
+        decode_run_free(&run);
+        decode_run_free(&together[i]);
+        varve_decoder_close(decoders[i]);
+        free(blobs[i]);
+    }
+}
+
 static int open_decoder(void **state) {
     struct varve_decoder *decoder;
     enum varve_status status = varve_decoder_open(&decoder, NULL);
@@ -161,8 +340,9 @@ static int close_decoder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hostile_archives),
-        cmocka_unit_test(chunks_do_not_matter),
+        cmocka_unit_test(hostile_archives), cmocka_unit_test(chunks_do_not_matter),
+        cmocka_unit_test(oracle),           cmocka_unit_test(most_decoded_bytes),
+        cmocka_unit_test(wide_window),      cmocka_unit_test(neighbours),
     };
     return cmocka_run_group_tests(tests, open_decoder, close_decoder);
 }
