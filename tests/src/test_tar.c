@@ -605,6 +605,26 @@ static void entries_are_limited(void **state) {
     free(b.bytes);
 }
 
+/* Only the block right behind such an entry is blamed on its size. */
+static void wrong_checksums_are_told_apart(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_header(&b, '5', "dir/", 600);
+    build_zeros(&b, 511);
+    build_raw(&b, "x", 1);
+    expect_fault(&b, "tar.data-where-none", VARVE_MALFORMED, 512);
+    build_header(&b, '5', "dir/", 600);
+    build_pax(&b, 'x', "path", "p", NULL);
+    build_zeros(&b, 511);
+    build_raw(&b, "x", 1);
+    expect_fault(&b, "tar.checksum", VARVE_MALFORMED, 1536);
+    build_zeros(&b, 511);
+    build_raw(&b, "x", 1);
+    expect_fault(&b, "tar.not-tar", VARVE_MALFORMED, 0);
+    build_raw(&b, "too short", 9);
+    expect_fault(&b, "tar.not-tar", VARVE_MALFORMED, 0);
+}
+
 /* A size far ahead needs no memory and gives no end before its time. */
 static void sizes_are_believed_not_allocated(void **state) {
     (void)state;
@@ -649,6 +669,7 @@ int main(void) {
         cmocka_unit_test(rare_findings),
         cmocka_unit_test(sizes_that_disagree),
         cmocka_unit_test(entries_are_limited),
+        cmocka_unit_test(wrong_checksums_are_told_apart),
         cmocka_unit_test(sizes_are_believed_not_allocated),
     };
     return cmocka_run_group_tests(tests, open_parser, close_parser);
