@@ -500,7 +500,6 @@ static void take_other(struct varve_tar *tar, struct pax_record *record, uint64_
             varve_tar_note(tar, VARVE_CODE_SPARSE_SUN, at);
             varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, at);
         }
-        varve_tar_note(tar, VARVE_CODE_PAX_UNKNOWN, at);
         record->kind = PAX_RECORD;
     }
 }
