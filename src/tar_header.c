@@ -16,9 +16,6 @@ bool varve_tar_checksum_holds(const struct varve_header_numbers *numbers) {
     if (style == VARVE_TAR_STYLE_BAD || style == VARVE_TAR_STYLE_BASE256) {
         return false;
     }
-#ifdef VARVE_TAR_IGNORE_CHECKSUM /* for the fuzzer, which cannot be asked to find sums */
-    return true;
-#endif
     return value == numbers->sum || value == numbers->signed_sum;
 }
 
@@ -95,7 +92,7 @@ static void note_dialect(struct varve_tar *tar) {
     }
 }
 
-/* What a style is to be reported as; 0 for the usual one. */
+/* What a style other than the usual one is reported as. */
 static enum varve_code style_code(uint8_t style) {
     switch (style) {
     case VARVE_TAR_STYLE_BASE256:
@@ -128,33 +125,37 @@ static const struct {
 };
 
 /* Each way of writing numbers is one finding per header, however many fields have it. */
+struct noted {
+    enum varve_code codes[VARVE_HEADER_FIELD_COUNT];
+    size_t count;
+};
+
+static void note_once(struct varve_tar *tar, struct noted *noted, enum varve_code code,
+                      uint64_t offset) {
+    for (size_t i = 0; i < noted->count; i++) {
+        if (noted->codes[i] == code) {
+            return;
+        }
+    }
+    noted->codes[noted->count++] = code;
+    varve_tar_note(tar, code, offset);
+}
+
 static bool check_numbers(struct varve_tar *tar) {
     const struct varve_header_numbers *numbers = &tar->numbers;
     int count = tar->dialect == VARVE_TAR_V7 ? VARVE_HEADER_DEVMAJOR : VARVE_HEADER_CHECKSUM;
-    uint32_t noted = 0; /* bit per style */
+    struct noted noted = {.count = 0};
     for (int field = 0; field < count; field++) {
         uint8_t style = numbers->style[field];
+        uint64_t offset = tar->block_offset + fields[field].at;
         if (style == VARVE_TAR_STYLE_BAD) {
-            return varve_tar_fail(tar, VARVE_CODE_TAR_NUMBER, tar->block_offset + fields[field].at);
+            return varve_tar_fail(tar, VARVE_CODE_TAR_NUMBER, offset);
         }
         tar->traits.style[fields[field].group][style]++;
-        if (style == VARVE_TAR_STYLE_DIGITS_NUL || noted >> style & 1) {
-            continue;
-        }
-        bool device = field >= VARVE_HEADER_DEVMAJOR;
-        if (device && style == VARVE_TAR_STYLE_NUL) {
-            continue; /* device.blank, with the entry */
-        }
-        enum varve_code code = style_code(style);
-        for (uint32_t other = 0; other < VARVE_TAR_STYLE_COUNT; other++) {
-            if (noted >> other & 1 && style_code((uint8_t)other) == code) {
-                code = VARVE_CODE_COUNT;
-                break;
-            }
-        }
-        noted |= (uint32_t)1 << style;
-        if (code != VARVE_CODE_COUNT) {
-            varve_tar_note(tar, code, tar->block_offset + fields[field].at);
+        /* Empty device numbers are device.blank, with the entry. */
+        bool blank_device = field >= VARVE_HEADER_DEVMAJOR && style == VARVE_TAR_STYLE_NUL;
+        if (style != VARVE_TAR_STYLE_DIGITS_NUL && !blank_device) {
+            note_once(tar, &noted, style_code(style), offset);
         }
     }
     if (numbers->value[VARVE_HEADER_SIZE] < 0) {
@@ -590,7 +591,6 @@ static void note_values(struct varve_tar *tar) {
 /* The stored size, for types that carry data; notes it on the others. */
 static bool set_size(struct varve_tar *tar, uint64_t size) {
     struct varve_tar_entry *entry = &tar->entry;
-    tar->after_unused_size = false;
     if (carries_data(entry->typeflag)) {
         if (size >= VARVE_LIMIT_ENTRY_BYTES) {
             return varve_tar_fail(tar, VARVE_CODE_TAR_SIZE, tar->entry.header_offset + AT_SIZE);
@@ -704,6 +704,7 @@ bool varve_tar_entry_ready(struct varve_tar *tar) {
 
 bool varve_tar_header(struct varve_tar *tar) {
     tar->any_header = true;
+    tar->after_unused_size = false;
     tar->dialect = dialect_of(tar->block);
     if (tar->extensions == 0) {
         tar->first_offset = tar->block_offset;

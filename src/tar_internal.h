@@ -116,7 +116,6 @@ struct varve_tar {
     size_t block_filled;
     uint64_t block_offset;
     bool any_header;        /* a header with a right checksum was seen */
-    bool checked_magic;     /* header.mixed was reported */
     bool after_unused_size; /* the last entry claimed a size that its type does not carry */
     struct varve_header_numbers numbers;
     enum varve_tar_dialect dialect;
@@ -131,7 +130,7 @@ struct varve_tar {
     bool has_long_name, has_long_link;
     struct varve_bytes gnu_path, gnu_link;
     struct pax_values pax;
-    struct pax_record *scratch; /* scratch_capacity records and as many for sorting */
+    struct pax_record *scratch; /* the records of the pax header being read */
     size_t scratch_capacity;
     struct varve_tar_pair *pairs; /* xattrs, then records, of the pending x header */
     size_t pair_capacity;

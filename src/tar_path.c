@@ -45,25 +45,42 @@ static unsigned component(size_t length, unsigned dots) {
     return length == 1 && dots == 1 ? HAS_DOT : length == 2 && dots == 2 ? HAS_DOTDOT : 0;
 }
 
-static unsigned look_at(struct varve_bytes path) {
+/* Component by component: only for paths where a dot or slash begins one. */
+static unsigned look_at_components(struct varve_bytes path) {
     unsigned has = 0;
     size_t begin = 0; /* of the component */
     unsigned dots = 0;
     for (size_t i = 0; i < path.count; i++) {
-        uint8_t byte = path.bytes[i];
-        if (byte == '/') {
+        if (path.bytes[i] == '/') {
             has |= component(i - begin, dots);
             has |= i && i == begin ? HAS_DOUBLE_SLASH : 0;
             begin = i + 1;
             dots = 0;
-            continue;
+        } else {
+            dots += path.bytes[i] == '.';
         }
-        dots += byte == '.';
-        has |= byte < ' ' || byte == 0x7f ? HAS_CONTROL : 0;
-        has |= byte == '\\' ? HAS_BACKSLASH : 0;
-        has |= byte >= 0x80 ? HAS_HIGH : 0;
     }
     return has | component(path.count - begin, dots);
+}
+
+/* The first loop has no branches, so that compilers make vectors of it. */
+static unsigned look_at(struct varve_bytes path) {
+    const uint8_t *p = path.bytes;
+    uint8_t control = 0, backslash = 0, all = 0, begins = 0;
+    if (path.count == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < path.count; i++) {
+        control |= (uint8_t)((p[i] < ' ') | (p[i] == 0x7f));
+        backslash |= p[i] == '\\';
+        all |= p[i];
+    }
+    for (size_t i = 1; i < path.count; i++) {
+        begins |= (uint8_t)((p[i - 1] == '/') & ((p[i] == '/') | (p[i] == '.')));
+    }
+    unsigned has = (control ? HAS_CONTROL : 0u) | (backslash ? HAS_BACKSLASH : 0u) |
+                   (all >= 0x80 ? HAS_HIGH : 0u);
+    return begins || p[0] == '.' ? has | look_at_components(path) : has;
 }
 
 static void note_if(struct varve_tar *tar, bool condition, enum varve_code code, uint64_t offset) {

@@ -500,7 +500,6 @@ static void take_other(struct varve_tar *tar, struct pax_record *record, uint64_
             varve_tar_note(tar, VARVE_CODE_SPARSE_SUN, at);
             varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, at);
         }
-        varve_tar_note(tar, VARVE_CODE_PAX_UNKNOWN, at);
         record->kind = PAX_RECORD;
     }
 }
@@ -527,7 +526,7 @@ static bool take(struct varve_tar *tar, struct pax_record *record, uint64_t at) 
 }
 
 /* Copies what is left into pairs: attributes, then records. False after a fault. */
-static bool store_pairs(struct varve_tar *tar, size_t count, uint64_t at) {
+static bool store_pairs(struct varve_tar *tar, size_t count, uint64_t body_offset) {
     void *grown = tar->pairs;
     if (!varve_tar_grow(tar, &grown, &tar->pair_capacity, count < 16 ? 16 : count,
                         sizeof *tar->pairs)) {
@@ -539,11 +538,14 @@ static bool store_pairs(struct varve_tar *tar, size_t count, uint64_t at) {
         if (tar->scratch[i].kind == PAX_ATTRIBUTE) {
             tar->pairs[tar->xattr_count++] =
                 (struct varve_tar_pair){tar->scratch[i].key, tar->scratch[i].value};
-            note_attribute(tar, tar->scratch[i].key, at);
+            note_attribute(tar, tar->scratch[i].key, body_offset + tar->scratch[i].at);
         }
     }
     for (size_t i = 0; i < count; i++) {
         if (tar->scratch[i].kind == PAX_RECORD) {
+            if (!starts_with(tar->scratch[i].key, "GNU.sparse.")) {
+                varve_tar_note(tar, VARVE_CODE_PAX_UNKNOWN, body_offset + tar->scratch[i].at);
+            }
             tar->pairs[tar->xattr_count + tar->record_count++] =
                 (struct varve_tar_pair){tar->scratch[i].key, tar->scratch[i].value};
         }

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "limits.h"
 #include "tar_build.h"
+#include "tar_internal.h"
 #include "tar_reading.h"
 #include "varve/budget.h"
 
@@ -530,6 +530,101 @@ static void extensions(void **state) {
     expect_log(&b, "path=kept ", "sparse.orphan");
 }
 
+/* Findings that no other test here or in test_tar_vectors.c has. */
+static void rare_findings(void **state) {
+    (void)state;
+    struct built b = {0};
+    size_t at = build_header(&b, '1', "link", 0);
+    build_field(&b, at, 157, "/abs//./target", 14);
+    at = build_header(&b, '2', "dir/symlink", 0);
+    build_field(&b, at, 100, "0000644", 8);
+    at = build_file(&b, "file", "x");
+    build_field(&b, at, 157, "no link", 7);
+    build_field(&b, at, 100, "4000644", 8);
+    build_field(&b, at, 90, "tail", 4);
+    build_pax(&b, 'x', "LIBARCHIVE.creationtime", "77.5", "VENDOR.x", "y", "SUN.holesdata", " 0 10",
+              "mtime", "8589934592", "SCHILY.acl.default", "a", "SCHILY.fflags", "b",
+              "SCHILY.xattr.security.capability", "c", "SCHILY.xattr.security.ima", "d",
+              "LIBARCHIVE.creationtime.", "z", NULL);
+    build_file(&b, "file2", "");
+    build_end(&b);
+    struct reading reading = read_built(&b);
+    static const char *const codes[] = {
+        "link.absolute",     "link.double-slash", "link.dot",         "link.empty",
+        "link.symlink-mode", "link.unused",       "mode.extra-bits",  "name.after-nul",
+        "pax.creationtime",  "pax.unknown",       "sparse.sun",       "time.large",
+        "xattr.acl",         "xattr.fflags",      "xattr.capability", "xattr.ima"};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (!has_finding(&reading, codes[i])) {
+            fail_msg("no %s in\n%s%s", codes[i], reading.findings, reading.log);
+        }
+    }
+    assert_non_null(strstr(reading.log, " creation=77.500000000 "));
+    reading_free(&reading);
+
+    build_header(&b, 'S', "star", 0);
+    expect_fault(&b, "sparse.not-gnu", VARVE_UNSUPPORTED, 156);
+}
+
+/* A pax size may be where octal has no room, and may not where it has. */
+static void sizes_that_disagree(void **state) {
+    (void)state;
+    static const struct {
+        const char *pax;
+        uint64_t header;
+        bool conflict;
+    } cases[] = {{"8589934592", 0, false}, {"8589934592", 077777777777, false},
+                 {"8589934592", 5, true},  {"0", 5, true},
+                 {"5", 5, false},          {"8589934591", 0, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct built b = {0};
+        build_pax(&b, 'x', "size", cases[i].pax, NULL);
+        build_header(&b, '0', "f", cases[i].header);
+        struct reading reading = read_built(&b);
+        assert_int_equal(has_finding(&reading, "size.conflict"), cases[i].conflict);
+        assert_int_equal(has_finding(&reading, "parser.differential"), cases[i].conflict);
+        assert_int_equal(reading.entries[0].size, strtoull(cases[i].pax, NULL, 10));
+        reading_free(&reading);
+    }
+}
+
+static void entries_are_limited(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_file(&b, "last", "");
+    build_file(&b, "one too many", "");
+    varve_tar_reset(tar, NULL);
+    tar->entries = VARVE_LIMIT_ENTRIES - 1;
+    varve_tar_feed(tar, b.bytes, b.count, true);
+    struct varve_tar_item item;
+    assert_int_equal(varve_tar_next(tar, &item), VARVE_TAR_ENTRY);
+    assert_int_equal(varve_tar_next(tar, &item), VARVE_TAR_ENTRY_END);
+    assert_int_equal(varve_tar_next(tar, &item), VARVE_TAR_FAULT);
+    assert_string_equal(varve_tar_fault(tar).code, "tar.entries");
+    assert_int_equal(varve_tar_fault(tar).status, VARVE_LIMIT);
+    free(b.bytes);
+}
+
+/* Only the block right behind such an entry is blamed on its size. */
+static void wrong_checksums_are_told_apart(void **state) {
+    (void)state;
+    struct built b = {0};
+    build_header(&b, '5', "dir/", 600);
+    build_zeros(&b, 511);
+    build_raw(&b, "x", 1);
+    expect_fault(&b, "tar.data-where-none", VARVE_MALFORMED, 512);
+    build_header(&b, '5', "dir/", 600);
+    build_pax(&b, 'x', "path", "p", NULL);
+    build_zeros(&b, 511);
+    build_raw(&b, "x", 1);
+    expect_fault(&b, "tar.checksum", VARVE_MALFORMED, 1536);
+    build_zeros(&b, 511);
+    build_raw(&b, "x", 1);
+    expect_fault(&b, "tar.not-tar", VARVE_MALFORMED, 0);
+    build_raw(&b, "too short", 9);
+    expect_fault(&b, "tar.not-tar", VARVE_MALFORMED, 0);
+}
+
 /* A size far ahead needs no memory and gives no end before its time. */
 static void sizes_are_believed_not_allocated(void **state) {
     (void)state;
@@ -571,6 +666,10 @@ int main(void) {
         cmocka_unit_test(times),
         cmocka_unit_test(attributes),
         cmocka_unit_test(extensions),
+        cmocka_unit_test(rare_findings),
+        cmocka_unit_test(sizes_that_disagree),
+        cmocka_unit_test(entries_are_limited),
+        cmocka_unit_test(wrong_checksums_are_told_apart),
         cmocka_unit_test(sizes_are_believed_not_allocated),
     };
     return cmocka_run_group_tests(tests, open_parser, close_parser);
