@@ -133,13 +133,20 @@ static inline void climb(struct climber *climber, struct climb *out, const uint8
 /* A tar under construction. */
 struct made {
     uint8_t *bytes;
-    size_t count;
+    size_t count, capacity;
 };
 
-static inline void made_add(struct made *made, const void *bytes, size_t count) {
-    made->bytes = realloc(made->bytes, made->count + count + 1);
-    memcpy(made->bytes + made->count, bytes, count);
+static inline uint8_t *made_room(struct made *made, size_t count) {
+    if (made->count + count > made->capacity) {
+        made->capacity = 2 * (made->count + count);
+        made->bytes = realloc(made->bytes, made->capacity);
+    }
     made->count += count;
+    return made->bytes + made->count - count;
+}
+
+static inline void made_add(struct made *made, const void *bytes, size_t count) {
+    memcpy(made_room(made, count), bytes, count);
 }
 
 /* An entry with `size` bytes of `fill`, in ustar; NUL padding is added. */
@@ -168,9 +175,7 @@ static inline void made_entry(struct made *made, const char *path, char typeflag
     }
     snprintf(block + 148, 7, "%06o", sum & 0777777);
     made_add(made, block, sizeof block);
-    for (size_t i = 0; i < size; i++) {
-        made_add(made, &fill, 1);
-    }
+    memset(made_room(made, size), fill, size);
     made_add(made, zeros, (512 - size % 512) % 512);
 }
 
