@@ -15,18 +15,35 @@
 #include "codes.h"
 #include "file.h"
 #include "name_map.h"
+#include "pattern.h"
+
+struct extent {
+    uint64_t offset, bytes;
+};
 
 struct source {
     char *name;
-    int root;
+    char *prefix;
+    char *pattern; /* NULL: an archive, or loose files */
+    uint32_t root;
     uint32_t first_blob;
     struct varve_name_map blobs; /* names; number + first_blob = the blob's number */
+    struct extent *extents;      /* archives only: by number of the name */
+    size_t extent_room;
 };
 
+/* Some 140 bytes each with its name and its places in the two tables. */
 struct blob {
+    uint64_t size;
+    uint64_t inode;
+    uint32_t device; /* number in `devices`; VARVE_NAME_NONE: the file is not known */
     uint32_t source;
     uint32_t first_claim; /* VARVE_NAME_NONE: none */
-    uint64_t size;
+    uint32_t twin_of;
+    uint32_t next_twin; /* VARVE_NAME_NONE: none */
+    uint32_t last_twin; /* of the first of twins: the last one */
+    uint16_t fault;     /* code + 1 of what opening it gives; 0: it can be tried */
+    bool unreferenced;
 };
 
 struct claim {
@@ -39,23 +56,34 @@ struct claim {
 };
 #define CLAIM_KEY_BYTES offsetof(struct claim, next)
 
+/* Open hashing of numbers: which blob is that file, which claim is that one. */
+struct slots {
+    uint32_t *slots; /* number + 1, 0 = free */
+    size_t room;     /* a power of two */
+};
+
 struct varve_catalog {
+    int *roots;
+    size_t root_count, root_room;
     struct source *sources;
     size_t source_count, source_room;
+    dev_t *devices;
+    size_t device_count, device_room;
+    struct slots file_slots; /* blobs by device and inode, first twins only */
     struct blob *blobs;
     size_t blob_count, blob_room;
     struct claim *claims;
     size_t claim_count, claim_room;
-    uint32_t *claim_slots; /* number + 1, 0 = free */
-    size_t claim_slots_room;
-    uint64_t claim_key[2];
+    struct slots claim_slots;
+    uint64_t key[2]; /* of both tables' hashes */
     struct varve_image *images;
     size_t image_count, image_room;
     struct varve_catalog_error *errors;
     size_t error_count, error_room;
-    uint32_t **claim_arrays;
-    size_t array_count, array_room;
-    struct varve_name_map strings; /* media types, platforms, tags, digests of documents */
+    void **kept; /* arrays of claims, digests of configs */
+    size_t kept_count, kept_room;
+    uint32_t notes[VARVE_CODE_COUNT]; /* of the source begun last: error + 1 by code */
+    struct varve_name_map strings;    /* media types, platforms, tags, digests of documents */
 };
 
 /* Room for one element more behind `count` of them. */
@@ -79,8 +107,8 @@ enum varve_status varve_catalog_open(struct varve_catalog **catalog) {
     if (!*catalog) {
         return VARVE_ERROR;
     }
-    if (getrandom((*catalog)->claim_key, sizeof(*catalog)->claim_key, GRND_NONBLOCK) < 0) {
-        (*catalog)->claim_key[0] = (uint64_t)(uintptr_t)*catalog;
+    if (getrandom((*catalog)->key, sizeof(*catalog)->key, GRND_NONBLOCK) < 0) {
+        (*catalog)->key[0] = (uint64_t)(uintptr_t)*catalog; /* early boot */
     }
     return VARVE_OK;
 }
@@ -89,110 +117,266 @@ void varve_catalog_close(struct varve_catalog *catalog) {
     if (!catalog) {
         return;
     }
+    for (size_t i = 0; i < catalog->root_count; i++) {
+        close(catalog->roots[i]);
+    }
     for (size_t i = 0; i < catalog->source_count; i++) {
         struct source *source = &catalog->sources[i];
-        if (source->root != AT_FDCWD) {
-            close(source->root);
-        }
         varve_name_map_free(&source->blobs);
         free(source->name);
+        free(source->prefix);
+        free(source->pattern);
+        free(source->extents);
     }
     for (size_t i = 0; i < catalog->error_count; i++) {
         free((char *)catalog->errors[i].name);
     }
-    for (size_t i = 0; i < catalog->array_count; i++) {
-        free(catalog->claim_arrays[i]);
+    for (size_t i = 0; i < catalog->kept_count; i++) {
+        free(catalog->kept[i]);
     }
     varve_name_map_free(&catalog->strings);
+    free(catalog->roots);
     free(catalog->sources);
+    free(catalog->devices);
+    free(catalog->file_slots.slots);
     free(catalog->blobs);
     free(catalog->claims);
-    free(catalog->claim_slots);
+    free(catalog->claim_slots.slots);
     free(catalog->images);
     free(catalog->errors);
-    free(catalog->claim_arrays);
+    free(catalog->kept);
     free(catalog);
 }
 
-uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name, int root) {
-    char *copy = strdup(name);
-    if (!copy || !RESERVE(catalog->sources, catalog->source_room, catalog->source_count)) {
-        free(copy);
-        if (root != AT_FDCWD) {
-            close(root);
-        }
+uint32_t varve_catalog_add_root(struct varve_catalog *catalog, int fd) {
+    if (!RESERVE(catalog->roots, catalog->root_room, catalog->root_count)) {
+        close(fd);
         return VARVE_NAME_NONE;
     }
-    catalog->sources[catalog->source_count] =
-        (struct source){.name = copy, .root = root, .first_blob = (uint32_t)catalog->blob_count};
+    catalog->roots[catalog->root_count] = fd;
+    return (uint32_t)catalog->root_count++;
+}
+
+uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name,
+                                    const struct varve_location *location) {
+    struct source source = {
+        .name = strdup(name),
+        .prefix = strdup(location->prefix),
+        .pattern = location->pattern ? strdup(location->pattern) : NULL,
+        .root = location->root,
+        .first_blob = (uint32_t)catalog->blob_count,
+    };
+    if (!source.name || !source.prefix || (location->pattern && !source.pattern) ||
+        !RESERVE(catalog->sources, catalog->source_room, catalog->source_count)) {
+        free(source.name);
+        free(source.prefix);
+        free(source.pattern);
+        return VARVE_NAME_NONE;
+    }
+    memset(catalog->notes, 0, sizeof catalog->notes);
+    catalog->sources[catalog->source_count] = source;
     return (uint32_t)catalog->source_count++;
 }
 
-/* Where a blob lies beneath its source: "sha256:<hex>" in blobs/sha256/<hex>; a loose file by its
- * name. */
-static const char *blob_path(char text[VARVE_DIGEST_TEXT_BYTES + 8], const struct source *source,
-                             const char *name) {
-    if (source->root == AT_FDCWD) {
-        return name;
-    }
-    snprintf(text, VARVE_DIGEST_TEXT_BYTES + 8, "blobs/%s", name);
-    text[sizeof "blobs/sha256" - 1] = '/';
-    return text;
+static const struct source *source_of(const struct varve_catalog *catalog, size_t blob) {
+    return &catalog->sources[catalog->blobs[blob].source];
 }
 
-uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const char *name) {
+static const char *name_of(const struct varve_catalog *catalog, size_t blob) {
+    const struct source *source = source_of(catalog, blob);
+    return source->blobs.names[blob - source->first_blob];
+}
+
+/* Where a blob lies beneath *root: a loose file by its name. NULL where its path is too long. */
+static const char *path_of(const struct varve_catalog *catalog, int *root,
+                           char text[VARVE_PATTERN_PATH_BYTES], const struct source *source,
+                           const char *name) {
+    if (source->root == VARVE_ROOT_NONE) {
+        *root = AT_FDCWD;
+        return name;
+    }
+    *root = catalog->roots[source->root];
+    return varve_pattern_path(text, source->prefix, source->pattern, name) ? text : NULL;
+}
+
+/* The number of a device; VARVE_NAME_NONE where memory was refused. Machines have few. */
+static uint32_t device_number(struct varve_catalog *catalog, dev_t device) {
+    for (size_t i = catalog->device_count; i-- > 0;) {
+        if (catalog->devices[i] == device) {
+            return (uint32_t)i;
+        }
+    }
+    if (!RESERVE(catalog->devices, catalog->device_room, catalog->device_count)) {
+        return VARVE_NAME_NONE;
+    }
+    catalog->devices[catalog->device_count] = device;
+    return (uint32_t)catalog->device_count++;
+}
+
+/* Room for one number more in a table that holds `count`. `slot` finds a number's place again. */
+static bool grow_slots(struct varve_catalog *catalog, struct slots *table, size_t count,
+                       uint32_t *(*slot)(const struct varve_catalog *, uint32_t number)) {
+    if (2 * (count + 1) <= table->room) {
+        return true;
+    }
+    struct slots old = *table;
+    size_t room = old.room ? 2 * old.room : 256;
+    uint32_t *slots = calloc(room, sizeof *slots);
+    if (!slots) {
+        return false;
+    }
+    *table = (struct slots){slots, room};
+    for (size_t i = 0; i < old.room; i++) {
+        if (old.slots[i]) {
+            *slot(catalog, old.slots[i] - 1) = old.slots[i];
+        }
+    }
+    free(old.slots);
+    return true;
+}
+
+static bool is_digest(const char *name) {
+    struct varve_digest_name digest;
+    return varve_digest_name_parse(&digest, name, strlen(name));
+}
+
+/* Whether the results of one file can stand under both names: what a digest as a name says is held
+ * against the bytes, so that two different ones cannot. */
+static bool names_agree(const struct varve_catalog *catalog, uint32_t a, uint32_t b) {
+    const char *x = name_of(catalog, a);
+    const char *y = name_of(catalog, b);
+    return strcmp(x, y) == 0 || (!is_digest(x) && !is_digest(y));
+}
+
+/* The place of a blob's file in the table: of its first twin, or the free one it would take. */
+static uint32_t *file_slot(const struct varve_catalog *catalog, uint32_t number) {
+    const struct blob *blob = &catalog->blobs[number];
+    const uint64_t file[2] = {blob->inode, blob->device};
+    size_t mask = catalog->file_slots.room - 1;
+    for (size_t i = varve_siphash(catalog->key, file, sizeof file) & mask;; i = (i + 1) & mask) {
+        uint32_t *slot = &catalog->file_slots.slots[i];
+        const struct blob *other = *slot ? &catalog->blobs[*slot - 1] : NULL;
+        if (!other || (other->inode == blob->inode && other->device == blob->device &&
+                       names_agree(catalog, *slot - 1, number))) {
+            return slot;
+        }
+    }
+}
+
+/* Whether opening a blob, which follows no link, gives the file that was seen. */
+static bool opens_as_seen(const struct varve_catalog *catalog, uint32_t number) {
+    const struct blob *blob = &catalog->blobs[number];
+    const struct source *source = source_of(catalog, number);
+    char text[VARVE_PATTERN_PATH_BYTES];
+    struct varve_fault fault;
+    struct stat status;
+    int root = AT_FDCWD;
+    const char *path = path_of(catalog, &root, text, source, name_of(catalog, number));
+    int fd = path ? varve_file_open(&fault, NULL, root, path) : -1;
+    if (fd < 0) {
+        return false;
+    }
+    bool same = fstat(fd, &status) == 0 && status.st_ino == blob->inode &&
+                status.st_dev == catalog->devices[blob->device];
+    close(fd);
+    return same;
+}
+
+/* Joins a blob just added to those that are the same file. */
+static bool join_twins(struct varve_catalog *catalog, uint32_t number) {
+    if (!grow_slots(catalog, &catalog->file_slots, catalog->blob_count, file_slot)) {
+        return false;
+    }
+    uint32_t *slot = file_slot(catalog, number);
+    if (!*slot) {
+        *slot = number + 1;
+        return true;
+    }
+    struct blob *first = &catalog->blobs[*slot - 1];
+    struct blob *blob = &catalog->blobs[number];
+    if (opens_as_seen(catalog, *slot - 1) && opens_as_seen(catalog, number)) {
+        blob->twin_of = *slot - 1;
+        catalog->blobs[first->last_twin].next_twin = number;
+        first->last_twin = number;
+    }
+    return true;
+}
+
+/* What looking at a blob's file tells of it. */
+static bool look_at(struct varve_catalog *catalog, uint32_t number) {
+    struct blob *blob = &catalog->blobs[number];
+    const struct source *source = source_of(catalog, number);
+    char text[VARVE_PATTERN_PATH_BYTES];
+    struct stat status;
+    int root = AT_FDCWD;
+    const char *path = path_of(catalog, &root, text, source, name_of(catalog, number));
+    int flags = root == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW;
+    if (!path || (root == AT_FDCWD && strcmp(path, "-") == 0) ||
+        fstatat(root, path, &status, flags) != 0 || !S_ISREG(status.st_mode)) {
+        return true;
+    }
+    blob->size = (uint64_t)status.st_size;
+    blob->inode = (uint64_t)status.st_ino;
+    blob->device = device_number(catalog, status.st_dev);
+    return blob->device != VARVE_NAME_NONE && join_twins(catalog, number);
+}
+
+uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varve_new_blob *new) {
     assert(catalog->source_count > 0);
     uint32_t source_number = (uint32_t)catalog->source_count - 1;
     struct source *source = &catalog->sources[source_number];
+    bool archive = source->root != VARVE_ROOT_NONE && !source->pattern;
     bool added = false;
-    if (!RESERVE(catalog->blobs, catalog->blob_room, catalog->blob_count)) {
+    if (!RESERVE(catalog->blobs, catalog->blob_room, catalog->blob_count) ||
+        (archive && !RESERVE(source->extents, source->extent_room, source->blobs.count))) {
         return VARVE_NAME_NONE;
     }
-    uint32_t number = varve_name_map_add(&source->blobs, &added, name);
-    if (number == VARVE_NAME_NONE) {
+    uint32_t place = varve_name_map_add(&source->blobs, &added, new->name);
+    if (place == VARVE_NAME_NONE) {
         return VARVE_NAME_NONE;
     }
-    if (added) {
-        char text[VARVE_DIGEST_TEXT_BYTES + 8];
-        struct stat status;
-        int flags = source->root == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW;
-        bool known = fstatat(source->root, blob_path(text, source, name), &status, flags) == 0;
-        catalog->blobs[catalog->blob_count++] = (struct blob){
-            .source = source_number,
-            .first_claim = VARVE_NAME_NONE,
-            .size = known && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0,
-        };
+    uint32_t number = source->first_blob + place;
+    if (!added) {
+        catalog->blobs[number].unreferenced &= new->unreferenced;
+        return number;
     }
-    return source->first_blob + number;
+    catalog->blobs[catalog->blob_count++] = (struct blob){
+        .source = source_number,
+        .first_claim = VARVE_NAME_NONE,
+        .device = VARVE_NAME_NONE,
+        .twin_of = number,
+        .next_twin = VARVE_NAME_NONE,
+        .last_twin = number,
+        .size = archive && !new->unreadable ? new->bytes : 0,
+        .fault = new->unreadable ? (uint16_t)(new->code + 1) : 0,
+        .unreferenced = new->unreferenced,
+    };
+    if (archive) {
+        source->extents[place] = (struct extent){new->offset, new->bytes};
+    } else if (!new->unreadable && !look_at(catalog, number)) {
+        return VARVE_NAME_NONE;
+    }
+    return number;
 }
 
-static uint32_t *claim_slot(const struct varve_catalog *catalog, const struct claim *claim) {
-    size_t mask = catalog->claim_slots_room - 1;
-    uint64_t hash = varve_siphash(catalog->claim_key, claim, CLAIM_KEY_BYTES);
+bool varve_catalog_has_blob(const struct varve_catalog *catalog, const char *name) {
+    const struct source *source = &catalog->sources[catalog->source_count - 1];
+    return varve_name_map_find(&source->blobs, name) != VARVE_NAME_NONE;
+}
+
+static uint32_t *claim_slot_of(const struct varve_catalog *catalog, const struct claim *claim) {
+    size_t mask = catalog->claim_slots.room - 1;
+    uint64_t hash = varve_siphash(catalog->key, claim, CLAIM_KEY_BYTES);
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        uint32_t *slot = &catalog->claim_slots[i];
+        uint32_t *slot = &catalog->claim_slots.slots[i];
         if (!*slot || memcmp(&catalog->claims[*slot - 1], claim, CLAIM_KEY_BYTES) == 0) {
             return slot;
         }
     }
 }
 
-static bool grow_claim_slots(struct varve_catalog *catalog) {
-    if (2 * (catalog->claim_count + 1) <= catalog->claim_slots_room) {
-        return true;
-    }
-    size_t room = catalog->claim_slots_room ? 2 * catalog->claim_slots_room : 256;
-    uint32_t *slots = calloc(room, sizeof *slots);
-    if (!slots) {
-        return false;
-    }
-    free(catalog->claim_slots);
-    catalog->claim_slots = slots;
-    catalog->claim_slots_room = room;
-    for (uint32_t i = 0; i < catalog->claim_count; i++) {
-        *claim_slot(catalog, &catalog->claims[i]) = i + 1;
-    }
-    return true;
+static uint32_t *claim_slot(const struct varve_catalog *catalog, uint32_t number) {
+    return claim_slot_of(catalog, &catalog->claims[number]);
 }
 
 uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, uint64_t size,
@@ -201,16 +385,18 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
     memset(&claim, 0, sizeof claim);
     claim.size = size;
     claim.blob = blob;
-    claim.media_type = varve_name_map_add(&catalog->strings, NULL, media_type);
+    claim.media_type =
+        media_type ? varve_name_map_add(&catalog->strings, NULL, media_type) : VARVE_NAME_NONE;
     if (diffid) {
         claim.has_diffid = 1;
         memcpy(claim.diffid, diffid, sizeof claim.diffid);
     }
-    if (claim.media_type == VARVE_NAME_NONE || !grow_claim_slots(catalog) ||
+    if ((media_type && claim.media_type == VARVE_NAME_NONE) ||
+        !grow_slots(catalog, &catalog->claim_slots, catalog->claim_count, claim_slot) ||
         !RESERVE(catalog->claims, catalog->claim_room, catalog->claim_count)) {
         return VARVE_NAME_NONE;
     }
-    uint32_t *slot = claim_slot(catalog, &claim);
+    uint32_t *slot = claim_slot_of(catalog, &claim);
     if (!*slot) {
         claim.next = catalog->blobs[blob].first_claim;
         catalog->blobs[blob].first_claim = (uint32_t)catalog->claim_count;
@@ -220,13 +406,21 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
     return *slot - 1;
 }
 
-bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims) {
-    if (!RESERVE(catalog->claim_arrays, catalog->array_room, catalog->array_count)) {
-        free(claims);
+static bool keep_block(struct varve_catalog *catalog, void *block) {
+    if (!RESERVE(catalog->kept, catalog->kept_room, catalog->kept_count)) {
+        free(block);
         return false;
     }
-    catalog->claim_arrays[catalog->array_count++] = claims;
+    catalog->kept[catalog->kept_count++] = block;
     return true;
+}
+
+bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims) {
+    return keep_block(catalog, claims);
+}
+
+bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_config_digests *config) {
+    return keep_block(catalog, config);
 }
 
 /* The catalog's own copy of a string; NULL stays NULL. */
@@ -258,69 +452,84 @@ bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, 
         asprintf(&name, "%s%s%s", source, detail ? " " : "", detail ? detail : "") < 0) {
         return false;
     }
-    catalog->errors[catalog->error_count++] = (struct varve_catalog_error){name, fault};
+    catalog->errors[catalog->error_count++] = (struct varve_catalog_error){name, fault, 1};
+    return true;
+}
+
+bool varve_catalog_add_note(struct varve_catalog *catalog, const char *source, const char *detail,
+                            enum varve_code code) {
+    uint32_t *note = &catalog->notes[code];
+    if (*note) {
+        catalog->errors[*note - 1].count++;
+        return true;
+    }
+    const struct varve_code_info *info = varve_code_at(code);
+    struct varve_fault odd = {.code = info->code,
+                              .message = info->text,
+                              .status = VARVE_OK,
+                              .offset_stored = VARVE_NO_OFFSET,
+                              .offset_decoded = VARVE_NO_OFFSET};
+    if (!varve_catalog_add_error(catalog, source, detail, odd)) {
+        return false;
+    }
+    *note = (uint32_t)catalog->error_count;
     return true;
 }
 
 enum varve_status varve_catalog_add_file(struct varve_catalog *catalog, const char *path) {
-    bool loose =
-        catalog->source_count > 0 && catalog->sources[catalog->source_count - 1].root == AT_FDCWD;
-    if (!loose && varve_catalog_begin_source(catalog, "file", AT_FDCWD) == VARVE_NAME_NONE) {
+    static const struct varve_location loose = {VARVE_ROOT_NONE, "", NULL};
+    bool begun = catalog->source_count > 0 &&
+                 catalog->sources[catalog->source_count - 1].root == VARVE_ROOT_NONE;
+    if (!begun && varve_catalog_begin_source(catalog, "file", &loose) == VARVE_NAME_NONE) {
         return VARVE_ERROR;
     }
-    return varve_catalog_add_blob(catalog, path) == VARVE_NAME_NONE ? VARVE_ERROR : VARVE_OK;
+    uint32_t blob = varve_catalog_add_blob(catalog, &(struct varve_new_blob){.name = path});
+    return blob == VARVE_NAME_NONE ? VARVE_ERROR : VARVE_OK;
 }
 
-/* DIR[:TAG], where DIR itself may hold colons: the longest path that is there is the directory. */
-static enum varve_status add_oci(struct varve_catalog *catalog, const char *place) {
-    struct stat status;
-    const char *colon = strrchr(place, ':');
-    if (!colon || stat(place, &status) == 0) {
-        return varve_source_oci_add(catalog, place, NULL);
+/* A second descriptor of the same open file: its users read at offsets of their own. */
+static int duplicate(struct varve_fault *fault, int fd) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+        *fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+        fault->os_errno = errno;
     }
-    char *directory = strndup(place, (size_t)(colon - place));
-    if (!directory) {
-        return VARVE_ERROR;
-    }
-    enum varve_status result = varve_source_oci_add(catalog, directory, colon + 1);
-    free(directory);
-    return result;
+    return copy;
 }
 
-enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *source) {
-    struct stat status;
-    if (strncmp(source, "oci:", 4) == 0) {
-        return add_oci(catalog, source + 4);
+int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offset, uint64_t *bytes,
+                            struct varve_fault *fault, size_t number) {
+    const struct blob *blob = &catalog->blobs[number];
+    const struct source *source = source_of(catalog, number);
+    const char *name = name_of(catalog, number);
+    char text[VARVE_PATTERN_PATH_BYTES];
+    int root = AT_FDCWD;
+    *offset = 0;
+    *bytes = UINT64_MAX;
+    if (blob->fault) {
+        *fault = varve_fault_of((enum varve_code)(blob->fault - 1), VARVE_NO_OFFSET);
+        return -1;
     }
-    struct varve_fault fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
-    if (stat(source, &status) != 0) {
-        int error = errno;
-        fault = varve_fault_of(error == ENOENT ? VARVE_CODE_IO_MISSING : VARVE_CODE_IO_OPEN,
-                               VARVE_NO_OFFSET);
-        fault.os_errno = error;
-    } else if (S_ISDIR(status.st_mode) && varve_source_oci_looks_like(source)) {
-        return varve_source_oci_add(catalog, source, NULL);
-    } else if (S_ISREG(status.st_mode)) {
-        return varve_catalog_add_file(catalog, source);
+    if (source->extents) {
+        const struct extent *extent = &source->extents[number - source->first_blob];
+        *offset = extent->offset;
+        *bytes = extent->bytes;
+        return duplicate(fault, catalog->roots[source->root]);
     }
-    varve_catalog_add_error(catalog, source, NULL, fault);
-    return VARVE_ERROR;
+    if (source->root == VARVE_ROOT_NONE && strcmp(name, "-") == 0) {
+        return duplicate(fault, STDIN_FILENO);
+    }
+    const char *path = path_of(catalog, &root, text, source, name);
+    if (!path) {
+        *fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+        fault->os_errno = ENAMETOOLONG;
+        return -1;
+    }
+    return varve_file_open(fault, NULL, root, path);
 }
 
-int varve_catalog_open_blob(const struct varve_catalog *catalog, struct varve_fault *fault,
-                            size_t blob) {
-    const struct source *source = &catalog->sources[catalog->blobs[blob].source];
-    const char *name = source->blobs.names[blob - source->first_blob];
-    if (source->root == AT_FDCWD && strcmp(name, "-") == 0) {
-        int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-        if (fd < 0) {
-            *fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
-            fault->os_errno = errno;
-        }
-        return fd;
-    }
-    char text[VARVE_DIGEST_TEXT_BYTES + 8];
-    return varve_file_open(fault, NULL, source->root, blob_path(text, source, name));
+static size_t index_or_none(uint32_t number) {
+    return number == VARVE_NAME_NONE ? SIZE_MAX : number;
 }
 
 size_t varve_catalog_blob_count(const struct varve_catalog *catalog) {
@@ -329,9 +538,16 @@ size_t varve_catalog_blob_count(const struct varve_catalog *catalog) {
 
 struct varve_blob varve_catalog_blob(const struct varve_catalog *catalog, size_t blob) {
     assert(blob < catalog->blob_count);
-    const struct source *source = &catalog->sources[catalog->blobs[blob].source];
-    return (struct varve_blob){source->blobs.names[blob - source->first_blob], source->name,
-                               catalog->blobs[blob].size};
+    const struct blob *from = &catalog->blobs[blob];
+    return (struct varve_blob){.name = name_of(catalog, blob),
+                               .source = source_of(catalog, blob)->name,
+                               .size = from->size,
+                               .referenced = !from->unreferenced,
+                               .twin_of = from->twin_of};
+}
+
+size_t varve_catalog_next_twin(const struct varve_catalog *catalog, size_t blob) {
+    return index_or_none(catalog->blobs[blob].next_twin);
 }
 
 size_t varve_catalog_claim_count(const struct varve_catalog *catalog) {
@@ -343,14 +559,12 @@ struct varve_claim varve_catalog_claim(const struct varve_catalog *catalog, size
     const struct claim *from = &catalog->claims[claim];
     struct varve_claim out = {.blob = from->blob,
                               .size = from->size,
-                              .media_type = catalog->strings.names[from->media_type],
+                              .media_type = from->media_type == VARVE_NAME_NONE
+                                                ? NULL
+                                                : catalog->strings.names[from->media_type],
                               .has_diffid = from->has_diffid};
     memcpy(out.diffid, from->diffid, sizeof out.diffid);
     return out;
-}
-
-static size_t index_or_none(uint32_t number) {
-    return number == VARVE_NAME_NONE ? SIZE_MAX : number;
 }
 
 size_t varve_catalog_first_claim(const struct varve_catalog *catalog, size_t blob) {

@@ -3,38 +3,66 @@
 #ifndef VARVE_CATALOG_PRIVATE_H
 #define VARVE_CATALOG_PRIVATE_H
 
+#include "codes.h"
 #include "digest_name.h"
 #include "varve/catalog.h"
 
 /* All of these return VARVE_NAME_NONE or false where memory was refused. */
 
-/* Begins a source of that name; blobs added from now on are its own. Takes over `root`, a directory
- * descriptor beneath which its blobs lie, or AT_FDCWD for loose files. */
-uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name, int root);
+/* Where the blobs of a source lie. */
+struct varve_location {
+    uint32_t root;       /* of varve_catalog_add_root; VARVE_ROOT_NONE: names are paths */
+    const char *prefix;  /* folder beneath the root that the patterns count from: "", or "name/" */
+    const char *pattern; /* see pattern.h; NULL: the root is an archive, blobs are ranges of it */
+};
 
-/* A layer blob of the source begun last. */
-uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const char *name);
+#define VARVE_ROOT_NONE UINT32_MAX
 
-/* What is claimed of a blob; the same claim again is the same number. `diffid` may be NULL. */
+/* Takes over a descriptor, of a folder or an archive, that sources may share. */
+uint32_t varve_catalog_add_root(struct varve_catalog *catalog, int fd);
+
+/* Begins a source of that name; blobs, images and errors added from now on are its own. Strings are
+ * copied. */
+uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name,
+                                    const struct varve_location *location);
+
+/* A blob of the source begun last. */
+struct varve_new_blob {
+    const char *name;  /* "sha256:<hex>", or a path */
+    bool unreferenced; /* nothing in the source refers to it */
+    bool unreadable;   /* opening it gives the fault `code` */
+    enum varve_code code;
+    uint64_t offset; /* in an archive: where it lies; else ignored */
+    uint64_t bytes;
+};
+
+/* Its number; the same name again is the same number, and once referenced stays so. */
+uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varve_new_blob *blob);
+
+/* Whether the source begun last has a blob of that name. */
+bool varve_catalog_has_blob(const struct varve_catalog *catalog, const char *name);
+
+/* What is claimed of a blob; the same claim again is the same number. `media_type` and `diffid` may
+ * be NULL, `size` VARVE_NO_SIZE: not claimed. */
 uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, uint64_t size,
                                  const char *media_type, const uint8_t *diffid);
 
-/* An image of the source begun last. Strings are copied; `claims` is taken over by keep_claims. */
+/* An image of the source begun last. Strings are copied; `claims` and `config` are by pointer:
+ * keep_claims, keep_config. */
 bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_image *image);
 
-/* Makes a malloc'ed array of claims the catalog's, so that many images can share it. On false it is
- * freed. */
+/* Makes a malloc'ed array of claims, or malloc'ed digests of a config, the catalog's, so that many
+ * images can share it. On false it is freed. */
 bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims);
+bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_config_digests *config);
 
 /* An error; `detail` (may be NULL) is put behind the source's name. */
 bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, const char *detail,
                              struct varve_fault fault);
 
-/* Fills the catalog from an OCI image layout at `directory`; `tag` NULL: all of it. */
-enum varve_status varve_source_oci_add(struct varve_catalog *catalog, const char *directory,
-                                       const char *tag);
-
-/* Whether a directory looks like an OCI image layout. */
-bool varve_source_oci_looks_like(const char *directory);
+/* A note about the source begun last: something odd that is no fault. Notes of one code are one,
+ * counted, with the first detail. */
+bool varve_catalog_add_note(struct varve_catalog *catalog, const char *source, const char *detail,
+                            enum varve_code code);
 
 #endif

@@ -68,3 +68,10 @@ bool varve_digest_name_holds(const struct varve_digest_name *name, const void *d
     return EVP_Digest(data, data_bytes, found, &count, md, NULL) == 1 && count == name->count &&
            memcmp(found, name->bytes, count) == 0;
 }
+
+bool varve_digest_name_of(struct varve_digest_name *name, const void *data, size_t data_bytes) {
+    unsigned count = 0;
+    name->algorithm = VARVE_ALGORITHM_SHA256;
+    name->count = algorithms[VARVE_ALGORITHM_SHA256].count;
+    return EVP_Digest(data, data_bytes, name->bytes, &count, EVP_sha256(), NULL) == 1;
+}

@@ -32,4 +32,7 @@ void varve_hex(char *text, const uint8_t *bytes, size_t count);
 bool varve_digest_name_holds(const struct varve_digest_name *name, const void *data,
                              size_t data_bytes);
 
+/* The sha256 digest of `data`. False: no memory. */
+bool varve_digest_name_of(struct varve_digest_name *name, const void *data, size_t data_bytes);
+
 #endif

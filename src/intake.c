@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-bool varve_intake_begin(struct varve_intake *intake, int fd) {
+bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes) {
     intake->stored_bytes = 0;
     intake->decoding = intake->decoder != NULL;
-    return varve_reader_begin(&intake->reader, fd);
+    return varve_reader_begin(&intake->reader, fd, offset, bytes);
 }
 
 /* After the decoder is done the rest of the blob is only read, for rung `blob`. */

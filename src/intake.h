@@ -34,9 +34,9 @@ struct varve_intake {
     bool decoding;
 };
 
-/* Begins a layer: what `fd` holds, from its start. The decoder was reset by the caller. False with
- * errno set. */
-bool varve_intake_begin(struct varve_intake *intake, int fd);
+/* Begins a layer: `bytes` bytes of what `fd` holds, from `offset` on (see varve_reader_begin). The
+ * decoder was reset by the caller. False with errno set. */
+bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes);
 
 /* One step in two halves, between which varve_decode advances many layers at once: prepares `turn`
  * and returns true, or returns false where no decoding is due and the portion stands as it is. */

@@ -209,7 +209,8 @@ static void reset_stations(struct varve_job *job) {
     }
 }
 
-void varve_job_begin(struct varve_job *job, int fd, const char *name, const char *source) {
+void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
+                     const char *name, const char *source) {
     assert(job->phase == DONE || job->phase == STARVED);
     varve_findings_reset(job->findings);
     varve_findings_reset(job->decode_findings);
@@ -225,7 +226,7 @@ void varve_job_begin(struct varve_job *job, int fd, const char *name, const char
     job->phase = RUNNING;
     varve_sha256_init(&job->blob_stream);
     varve_sha256_init(&job->diffid_stream);
-    if (!varve_intake_begin(&job->intake, fd)) {
+    if (!varve_intake_begin(&job->intake, fd, offset, bytes)) {
         give_up(job, VARVE_CODE_IO_READ, errno);
     } else if (job->wants_sha512 && ((!job->sha512 && !(job->sha512 = EVP_MD_CTX_new())) ||
                                      EVP_DigestInit_ex(job->sha512, EVP_sha512(), NULL) != 1)) {
@@ -241,7 +242,9 @@ bool varve_job_starved(const struct varve_job *job) {
 
 void varve_job_restart_alone(struct varve_job *job) {
     assert(job->phase == STARVED);
-    varve_job_begin(job, job->fd, job->layer.name, job->layer.source);
+    const struct varve_reader *reader = &job->intake.reader;
+    varve_job_begin(job, job->fd, reader->begin, reader->whole_bytes, job->layer.name,
+                    job->layer.source);
     job->alone = true;
 }
 
@@ -614,8 +617,8 @@ struct varve_pipe *varve_job_lend_intake(struct varve_job *job) {
 }
 
 uint64_t varve_job_bytes_left(const struct varve_job *job) {
-    uint64_t size = (uint64_t)job->intake.reader.before.st_size;
-    bool known = job->phase == RUNNING && job->intake.reader.seekable && !job->pipe;
+    uint64_t size = varve_reader_bytes(&job->intake.reader);
+    bool known = job->phase == RUNNING && !job->pipe;
     return known && size > job->digested_bytes ? size - job->digested_bytes : 0;
 }
 
@@ -640,9 +643,11 @@ void varve_layer_hold(struct varve_layer *layer, uint64_t size, const char *medi
     if (!layer->complete) {
         return;
     }
-    merge_check(&layer->checks.size, layer->bytes_stored == size);
-    if (layer->bytes_stored != size) {
-        blame(layer, varve_fault_of(VARVE_CODE_CLAIM_SIZE, layer->bytes_stored));
+    if (size != VARVE_NO_SIZE) {
+        merge_check(&layer->checks.size, layer->bytes_stored == size);
+        if (layer->bytes_stored != size) {
+            blame(layer, varve_fault_of(VARVE_CODE_CLAIM_SIZE, layer->bytes_stored));
+        }
     }
     struct varve_media_type type = varve_media_type_of(media_type);
     if (type.known && layer->has_format && layer->format != VARVE_FORMAT_EMPTY) {

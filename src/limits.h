@@ -16,6 +16,17 @@
  * tags that all lead to the same large index would else multiply. */
 #define VARVE_LIMIT_SOURCE_STEPS 4000000u
 
+/* A store's own list of layers or images (containers-storage's layers.json, docker's
+ * repositories.json): some 600 bytes an entry, so that this is a hundred thousand of them. */
+#define VARVE_LIMIT_STORE_LIST_BYTES (64u << 20)
+
+/* Entries of an archive that holds a store: each costs about 150 bytes here, and an image has some
+ * hundred blobs at most; a whole mirror packed into one archive is still far below. */
+#define VARVE_LIMIT_ARCHIVE_ENTRIES 4000000u
+
+/* Links inside an archive that are followed to a layer: writers make one, Linux follows 40. */
+#define VARVE_LIMIT_LINK_HOPS 40
+
 /* --- decoding --- */
 
 /* Decoded bytes of one layer, where the caller sets no other limit: 1 TiB. Far beyond any real

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "codes.h"
+#include "image_ladder.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -62,8 +63,7 @@ static json_t *load(struct varve_fault *fault, const uint8_t *data, size_t data_
     return root;
 }
 
-/* A string without a NUL inside, or NULL. */
-static const char *plain_string(const json_t *value) {
+const char *varve_json_string(const json_t *value) {
     const char *text = json_string_value(value);
     return text && strlen(text) == json_string_length(value) ? text : NULL;
 }
@@ -84,9 +84,9 @@ static bool has_case_variant(json_t *object, const char *const *names, size_t na
 
 /* "os/architecture[/variant]"; left empty where it is not told or too long to be one. */
 static void read_platform(char *text, size_t text_bytes, const json_t *object) {
-    const char *os = plain_string(json_object_get(object, "os"));
-    const char *architecture = plain_string(json_object_get(object, "architecture"));
-    const char *variant = plain_string(json_object_get(object, "variant"));
+    const char *os = varve_json_string(json_object_get(object, "os"));
+    const char *architecture = varve_json_string(json_object_get(object, "architecture"));
+    const char *variant = varve_json_string(json_object_get(object, "variant"));
     text[0] = 0;
     if (os && architecture && *os) {
         int n = snprintf(text, text_bytes, "%s/%s%s%s", os, architecture,
@@ -111,9 +111,9 @@ static bool is_foreign_digest(const char *text) {
 static void read_descriptor(struct varve_descriptor *out, json_t *object) {
     static const char *const keys[] = {"mediaType", "digest", "size"};
     memset(out, 0, sizeof *out);
-    const char *digest = plain_string(json_object_get(object, "digest"));
+    const char *digest = varve_json_string(json_object_get(object, "digest"));
     json_t *size = json_object_get(object, "size");
-    out->media_type = plain_string(json_object_get(object, "mediaType"));
+    out->media_type = varve_json_string(json_object_get(object, "mediaType"));
     if (json_is_object(object) && has_case_variant(object, keys, COUNT_OF(keys))) {
         refuse(&out->fault, VARVE_CODE_OCI_AMBIGUOUS);
         return;
@@ -129,8 +129,8 @@ static void read_descriptor(struct varve_descriptor *out, json_t *object) {
     }
     out->size = (uint64_t)json_integer_value(size);
     json_t *annotations = json_object_get(object, "annotations");
-    out->ref = plain_string(json_object_get(annotations, "org.opencontainers.image.ref.name"));
-    const char *type = plain_string(json_object_get(annotations, "vnd.docker.reference.type"));
+    out->ref = varve_json_string(json_object_get(annotations, "org.opencontainers.image.ref.name"));
+    const char *type = varve_json_string(json_object_get(annotations, "vnd.docker.reference.type"));
     out->attestation = type && strcmp(type, "attestation-manifest") == 0;
     read_platform(out->platform, sizeof out->platform, json_object_get(object, "platform"));
 }
@@ -142,7 +142,7 @@ static bool classify(enum varve_document_kind *kind, struct varve_fault *fault, 
         return refuse(fault, VARVE_CODE_OCI_SHAPE);
     }
     json_t *type_value = json_object_get(root, "mediaType");
-    const char *type = plain_string(type_value);
+    const char *type = varve_json_string(type_value);
     bool index = json_object_get(root, "manifests") != NULL;
     bool manifest = json_object_get(root, "layers") || json_object_get(root, "config");
     if (has_case_variant(root, keys, COUNT_OF(keys)) || (index && manifest)) {
@@ -158,6 +158,18 @@ static bool classify(enum varve_document_kind *kind, struct varve_fault *fault, 
     }
     *kind = index ? VARVE_DOCUMENT_INDEX : VARVE_DOCUMENT_MANIFEST;
     return true;
+}
+
+/* What a manifest is where it is no image's (image-spec manifest.md, "Guidelines for Artifact
+ * Usage"; BuildKit, "Attestation Storage"). */
+static void read_purpose(struct varve_document *document) {
+    static const char attestation[] = "application/vnd.docker.attestation.manifest.v1+json";
+    const char *type = varve_json_string(json_object_get(document->root, "artifactType"));
+    const char *config = document->config.media_type;
+    document->attestation = type && strcmp(type, attestation) == 0;
+    document->artifact = (type && *type) ||
+                         json_is_object(json_object_get(document->root, "subject")) ||
+                         (config && !varve_media_type_is_config(config));
 }
 
 bool varve_document_parse(struct varve_document *document, struct varve_fault *fault,
@@ -182,6 +194,7 @@ bool varve_document_parse(struct varve_document *document, struct varve_fault *f
                 read_descriptor(&document->children[i], json_array_get(children, i));
             }
             read_descriptor(&document->config, json_object_get(document->root, "config"));
+            read_purpose(document);
         }
     }
     if (!good) {
@@ -219,11 +232,13 @@ bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, 
         good = config->diffids || refuse(fault, VARVE_CODE_NO_MEMORY);
     }
     for (size_t i = 0; good && i < config->diffid_count; i++) {
-        const char *text = plain_string(json_array_get(diffids, i));
+        const char *text = varve_json_string(json_array_get(diffids, i));
         good = (text && varve_digest_name_parse(&config->diffids[i], text, strlen(text))) ||
                refuse(fault, VARVE_CODE_OCI_CONFIG);
     }
     read_platform(config->platform, sizeof config->platform, root);
+    good = good &&
+           (varve_config_digest(&config->digests, root) || refuse(fault, VARVE_CODE_NO_MEMORY));
     json_decref(root);
     if (!good) {
         varve_config_free(config);

@@ -9,7 +9,7 @@
 #define VARVE_OCI_JSON_H
 
 #include "digest_name.h"
-#include "varve/base.h"
+#include "varve/catalog.h"
 
 struct json_t;
 
@@ -29,6 +29,8 @@ enum varve_document_kind { VARVE_DOCUMENT_INDEX, VARVE_DOCUMENT_MANIFEST };
 struct varve_document {
     struct json_t *root;
     enum varve_document_kind kind;
+    bool attestation; /* MANIFEST: BuildKit's, by its artifactType */
+    bool artifact;    /* MANIFEST: has a subject, an artifactType, or a config not an image's */
     struct varve_descriptor config;    /* MANIFEST */
     struct varve_descriptor *children; /* INDEX: manifests; MANIFEST: layers */
     size_t child_count;
@@ -42,6 +44,7 @@ void varve_document_free(struct varve_document *document);
 
 struct varve_config {
     char platform[96];
+    struct varve_config_digests digests;
     struct varve_digest_name *diffids; /* sha512 ones are kept, but nothing is held against them */
     size_t diffid_count;
 };
@@ -50,6 +53,9 @@ struct varve_config {
 bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, const uint8_t *data,
                         size_t data_bytes);
 void varve_config_free(struct varve_config *config);
+
+/* A JSON string without a NUL inside, or NULL. */
+const char *varve_json_string(const struct json_t *value);
 
 /* What documents a media type names. Parameters are not looked at. */
 bool varve_media_type_is_index(const char *media_type);

@@ -12,13 +12,21 @@
  * 30 ms of a spinning disk's time against 10 ms of seeking. */
 #define AHEAD_BYTES ((uint64_t)4 << 20)
 
-bool varve_reader_begin(struct varve_reader *reader, int fd) {
-    *reader = (struct varve_reader){.fd = fd};
+uint64_t varve_reader_bytes(const struct varve_reader *reader) {
+    if (!reader->seekable) {
+        return 0;
+    }
+    return reader->whole_bytes != UINT64_MAX ? reader->whole_bytes
+                                             : (uint64_t)reader->before.st_size;
+}
+
+bool varve_reader_begin(struct varve_reader *reader, int fd, uint64_t offset, uint64_t bytes) {
+    *reader = (struct varve_reader){.fd = fd, .begin = offset, .whole_bytes = bytes};
     if (fstat(fd, &reader->before) != 0) {
         return false;
     }
     reader->seekable = S_ISREG(reader->before.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
-    if (reader->seekable && (uint64_t)reader->before.st_size > AHEAD_BYTES) {
+    if (varve_reader_bytes(reader) > AHEAD_BYTES) {
         posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
     return true;
@@ -27,19 +35,22 @@ bool varve_reader_begin(struct varve_reader *reader, int fd) {
 /* The next stretch, when half of the last one is used up. Small files need no advice: the first
  * read brings them whole. */
 static void read_ahead(struct varve_reader *reader) {
-    uint64_t size = (uint64_t)reader->before.st_size;
-    if (!reader->seekable || size <= AHEAD_BYTES || reader->advised_bytes >= size ||
+    uint64_t size = varve_reader_bytes(reader);
+    if (size <= AHEAD_BYTES || reader->advised_bytes >= size ||
         reader->read_bytes + AHEAD_BYTES / 2 < reader->advised_bytes) {
         return;
     }
-    posix_fadvise(reader->fd, (off_t)reader->advised_bytes, (off_t)AHEAD_BYTES,
+    posix_fadvise(reader->fd, (off_t)(reader->begin + reader->advised_bytes), (off_t)AHEAD_BYTES,
                   POSIX_FADV_WILLNEED);
     reader->advised_bytes += AHEAD_BYTES;
 }
 
 int64_t varve_reader_fill(struct varve_reader *reader, uint8_t *data, size_t room) {
     read_ahead(reader);
-    int64_t n = varve_file_fill(reader->fd, reader->seekable, data, room, reader->read_bytes);
+    uint64_t left = reader->whole_bytes - reader->read_bytes;
+    size_t wanted = left < room ? (size_t)left : room;
+    int64_t n = varve_file_fill(reader->fd, reader->seekable, data, wanted,
+                                reader->begin + reader->read_bytes);
     if (n >= 0) {
         reader->read_bytes += (uint64_t)n;
         reader->ended = (size_t)n < room;
@@ -53,7 +64,8 @@ bool varve_reader_unchanged(const struct varve_reader *reader) {
     if (!reader->seekable) {
         return true;
     }
-    return fstat(reader->fd, &now) == 0 && (uint64_t)now.st_size == reader->read_bytes &&
+    return fstat(reader->fd, &now) == 0 && now.st_size == before->st_size &&
+           reader->read_bytes == varve_reader_bytes(reader) &&
            now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
            now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }

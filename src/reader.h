@@ -15,15 +15,21 @@
 
 struct varve_reader {
     int fd;
-    bool seekable; /* a regular file read from its start */
+    bool seekable; /* a regular file at its start */
     bool ended;
+    uint64_t begin;       /* where in the file the blob begins */
+    uint64_t whole_bytes; /* how long it is; UINT64_MAX: to the end of the file */
     uint64_t read_bytes;
     uint64_t advised_bytes; /* how far the kernel was asked to read ahead */
     struct stat before;
 };
 
-/* Begins at the start of what `fd` holds. False with errno set. */
-bool varve_reader_begin(struct varve_reader *reader, int fd);
+/* Begins with the `bytes` bytes from `offset` on of what `fd` holds (0, UINT64_MAX: all of it); an
+ * offset only where it is a regular file. False with errno set. */
+bool varve_reader_begin(struct varve_reader *reader, int fd, uint64_t offset, uint64_t bytes);
+
+/* How many bytes there should be; 0 where that is not known. */
+uint64_t varve_reader_bytes(const struct varve_reader *reader);
 
 /* Fills `data`; fewer bytes than `room` only at the end. Returns the count, or -1 with errno set.
  */

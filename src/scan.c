@@ -27,6 +27,7 @@
 
 #include "clock.h"
 #include "codes.h"
+#include "image_ladder.h"
 #include "layer.h"
 #include "pipe.h"
 
@@ -45,10 +46,10 @@
 
 /* What images need to know of a layer after it was reported. */
 struct outcome {
-    bool reported, complete, has_format, has_diffid;
+    bool reported, complete, has_format;
     uint8_t own_status, format, compression, name_check;
+    uint8_t rungs_present;
     uint64_t bytes_stored;
-    uint8_t diffid[VARVE_SHA256_BYTES];
 };
 
 /* A result that waits for its turn. */
@@ -61,9 +62,11 @@ struct varve_scan {
     const struct varve_catalog *catalog;
     struct varve_scan_options options;
     struct varve_budget *budget;
-    uint32_t *order; /* blobs, in job order */
+    uint32_t *order; /* blobs that are read, in job order: of twins the first */
     size_t count;
-    struct outcome *outcomes; /* by blob */
+    struct outcome *outcomes;             /* by blob; twins have their first one's */
+    uint8_t (*rungs)[VARVE_SHA256_BYTES]; /* by blob, as many each as are computed */
+    size_t rung_count;
     _Atomic bool cancelled;
 
     _Atomic uint64_t bytes_done;
@@ -130,14 +133,17 @@ static int compare_keys(const void *a, const void *b) {
 }
 
 static bool sort_jobs(struct varve_scan *scan) {
-    struct sort_key *keys = calloc(scan->count + 1, sizeof *keys);
+    size_t blob_count = varve_catalog_blob_count(scan->catalog);
+    struct sort_key *keys = calloc(blob_count + 1, sizeof *keys);
     if (!keys) {
         return false;
     }
-    for (uint32_t i = 0; i < scan->count; i++) {
+    for (uint32_t i = 0; i < blob_count; i++) {
         struct varve_blob blob = varve_catalog_blob(scan->catalog, i);
-        keys[i] = (struct sort_key){blob.size, blob.name, i};
-        scan->bytes_total += blob.size;
+        if (blob.twin_of == i) {
+            keys[scan->count++] = (struct sort_key){blob.size, blob.name, i};
+            scan->bytes_total += blob.size;
+        }
     }
     qsort(keys, scan->count, sizeof *keys, compare_keys);
     for (size_t i = 0; i < scan->count; i++) {
@@ -172,12 +178,14 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
     if (status == VARVE_OK) {
         status = varve_budget_open(&scan->budget, scan->options.memory_bytes);
     }
-    scan->count = varve_catalog_blob_count(catalog);
-    scan->order = calloc(scan->count + 1, sizeof *scan->order);
-    scan->outcomes = calloc(scan->count + 1, sizeof *scan->outcomes);
+    size_t blob_count = varve_catalog_blob_count(catalog);
+    scan->rung_count = (size_t)scan->options.deepest_rung + 1;
+    scan->order = calloc(blob_count + 1, sizeof *scan->order);
+    scan->outcomes = calloc(blob_count + 1, sizeof *scan->outcomes);
+    scan->rungs = calloc(blob_count * scan->rung_count + 1, sizeof *scan->rungs);
     scan->window = calloc(WINDOW, sizeof(struct parked *));
     if (status == VARVE_OK &&
-        (!scan->order || !scan->outcomes || !scan->window || !sort_jobs(scan))) {
+        (!scan->order || !scan->outcomes || !scan->rungs || !scan->window || !sort_jobs(scan))) {
         status = VARVE_ERROR;
     }
     if (status != VARVE_OK) {
@@ -207,6 +215,7 @@ void varve_scan_close(struct varve_scan *scan) {
     pthread_mutex_destroy(&scan->mutex);
     free(scan->order);
     free(scan->outcomes);
+    free(scan->rungs);
     free(scan->window);
     free(scan);
 }
@@ -215,35 +224,56 @@ void varve_scan_cancel(struct varve_scan *scan) {
     atomic_store(&scan->cancelled, true);
 }
 
-/* One layer to the report and into the figures; under the lock. */
-static void report_layer(struct varve_scan *scan, const struct varve_layer *layer, uint32_t blob,
-                         const struct varve_job *job) {
-    struct varve_scan_summary *summary = scan->summary;
-    const struct varve_checks *checks = &layer->checks;
-    struct outcome *outcome = &scan->outcomes[blob];
-    *outcome = (struct outcome){
+/* Keeps what images need of a layer. */
+static void keep_outcome(struct varve_scan *scan, const struct varve_layer *layer, size_t blob) {
+    scan->outcomes[blob] = (struct outcome){
         .reported = true,
         .complete = layer->complete,
         .has_format = layer->has_format,
-        .has_diffid = (layer->rungs.present & 1u << VARVE_RUNG_DIFFID) != 0,
+        .rungs_present = (uint8_t)layer->rungs.present,
         .own_status = (uint8_t)layer->own_status,
         .format = (uint8_t)layer->format,
         .compression = (uint8_t)layer->compression,
-        .name_check = (uint8_t)checks->name,
+        .name_check = (uint8_t)layer->checks.name,
         .bytes_stored = layer->bytes_stored,
     };
-    memcpy(outcome->diffid, layer->rungs.digest[VARVE_RUNG_DIFFID], VARVE_SHA256_BYTES);
+    memcpy(scan->rungs[blob * scan->rung_count], layer->rungs.digest,
+           scan->rung_count * VARVE_SHA256_BYTES);
+}
+
+/* One layer to the report and into the figures; under the lock. */
+static void report_name(struct varve_scan *scan, const struct varve_layer *layer, size_t blob,
+                        const struct varve_job *job) {
+    struct varve_scan_summary *summary = scan->summary;
+    const struct varve_checks *checks = &layer->checks;
+    keep_outcome(scan, layer, blob);
     summary->layers[layer->status]++;
     summary->mismatches +=
         layer->status == VARVE_MISMATCH || checks->name == VARVE_CHECK_MISMATCH ||
         checks->size == VARVE_CHECK_MISMATCH || checks->diffid == VARVE_CHECK_MISMATCH;
-    summary->bytes_stored += layer->bytes_stored;
-    summary->bytes_decoded += layer->bytes_decoded;
-    summary->entries += layer->entry_count;
     if (scan->report->layer) {
         double begun = varve_cpu_seconds();
         scan->report->layer(scan->cookie, layer, blob, scan->options.entries ? job : NULL);
         summary->report_seconds += varve_cpu_seconds() - begun;
+    }
+}
+
+/* A file that was read, under each of its names; its entries only under the first. */
+static void report_layer(struct varve_scan *scan, const struct varve_layer *layer, uint32_t blob,
+                         const struct varve_job *job) {
+    struct varve_scan_summary *summary = scan->summary;
+    summary->bytes_stored += layer->bytes_stored;
+    summary->bytes_decoded += layer->bytes_decoded;
+    summary->entries += layer->entry_count;
+    report_name(scan, layer, blob, job);
+    size_t twin = varve_catalog_next_twin(scan->catalog, blob);
+    for (; twin != SIZE_MAX; twin = varve_catalog_next_twin(scan->catalog, twin)) {
+        struct varve_blob named = varve_catalog_blob(scan->catalog, twin);
+        struct varve_layer copy = *layer;
+        copy.name = named.name;
+        copy.source = named.source;
+        summary->twins++;
+        report_name(scan, &copy, twin, NULL);
     }
 }
 
@@ -391,6 +421,8 @@ static bool take_place(struct worker *worker, struct slot *slot) {
 static bool fill_slot(struct worker *worker, struct slot *slot) {
     struct varve_scan *scan = worker->scan;
     struct varve_fault fault;
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
     if (!take_place(worker, slot)) {
         return false;
     }
@@ -399,11 +431,11 @@ static bool fill_slot(struct worker *worker, struct slot *slot) {
     slot->taken = slot->active = true;
     slot->starving = slot->checked = false;
     slot->counted_bytes = 0;
-    slot->fd = varve_catalog_open_blob(scan->catalog, &fault, number);
+    slot->fd = varve_catalog_open_blob(scan->catalog, &offset, &bytes, &fault, number);
     if (slot->fd < 0) {
         varve_job_refuse(slot->job, &fault, blob.name, blob.source);
     } else {
-        varve_job_begin(slot->job, slot->fd, blob.name, blob.source);
+        varve_job_begin(slot->job, slot->fd, offset, bytes, blob.name, blob.source);
     }
     return true;
 }
@@ -421,14 +453,17 @@ static void fill_slots(struct worker *worker) {
     }
 }
 
-/* Holds all claims against a job that has just finished. */
+/* Holds all claims against a job that has just finished, under whatever name they were made. */
 static void check_claims(struct worker *worker, struct slot *slot) {
     const struct varve_catalog *catalog = worker->scan->catalog;
-    size_t claim = varve_catalog_first_claim(catalog, worker->scan->order[slot->place]);
-    for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {
-        struct varve_claim claimed = varve_catalog_claim(catalog, claim);
-        varve_job_check(slot->job, claimed.size, claimed.media_type,
-                        claimed.has_diffid ? claimed.diffid : NULL);
+    size_t blob = worker->scan->order[slot->place];
+    for (; blob != SIZE_MAX; blob = varve_catalog_next_twin(catalog, blob)) {
+        size_t claim = varve_catalog_first_claim(catalog, blob);
+        for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {
+            struct varve_claim claimed = varve_catalog_claim(catalog, claim);
+            varve_job_check(slot->job, claimed.size, claimed.media_type,
+                            claimed.has_diffid ? claimed.diffid : NULL);
+        }
     }
     slot->checked = true;
 }
@@ -620,17 +655,48 @@ static struct varve_image_layer judge_image_layer(const struct varve_scan *scan,
         .compression = (enum varve_compression)outcome->compression,
         .checks.name = (enum varve_check)outcome->name_check,
         .bytes_stored = outcome->bytes_stored,
-        .rungs.present = outcome->has_diffid ? 1u << VARVE_RUNG_DIFFID : 0,
+        .rungs.present = outcome->rungs_present,
     };
-    memcpy(layer.rungs.digest[VARVE_RUNG_DIFFID], outcome->diffid, VARVE_SHA256_BYTES);
+    if (outcome->rungs_present & 1u << VARVE_RUNG_DIFFID) {
+        memcpy(layer.rungs.digest[VARVE_RUNG_DIFFID],
+               scan->rungs[claim.blob * scan->rung_count + VARVE_RUNG_DIFFID], VARVE_SHA256_BYTES);
+    }
     varve_layer_hold(&layer, claim.size, claim.media_type, claim.has_diffid ? claim.diffid : NULL);
     return (struct varve_image_layer){number, layer.status, layer.checks};
+}
+
+/* The rungs that all layers of an image have. False: no memory. */
+static bool climb_image(const struct varve_scan *scan, struct varve_rungs *rungs,
+                        const struct varve_image *image) {
+    uint8_t(*layers)[VARVE_SHA256_BYTES] = calloc(image->layer_count + 1, sizeof *layers);
+    uint32_t common = image->config ? (1u << scan->rung_count) - 1 : 0;
+    bool good = layers != NULL;
+    for (size_t i = 0; i < image->layer_count; i++) {
+        struct varve_claim claim = varve_catalog_claim(scan->catalog, image->claims[i]);
+        common &= scan->outcomes[claim.blob].rungs_present;
+    }
+    for (size_t rung = 0; good && rung < scan->rung_count; rung++) {
+        if (!(common & 1u << rung)) {
+            continue;
+        }
+        for (size_t i = 0; i < image->layer_count; i++) {
+            struct varve_claim claim = varve_catalog_claim(scan->catalog, image->claims[i]);
+            memcpy(layers[i], scan->rungs[claim.blob * scan->rung_count + rung],
+                   VARVE_SHA256_BYTES);
+        }
+        good = varve_image_rung(rungs->digest[rung], (enum varve_rung)rung, image->config,
+                                layers[0], image->layer_count);
+    }
+    rungs->present = good ? common : 0;
+    free(layers);
+    return good;
 }
 
 /* All images whose layers were all reported. False: no memory. */
 static bool report_images(struct varve_scan *scan) {
     struct varve_image_layer *layers = NULL;
     size_t room = 0;
+    bool good = true;
     for (size_t i = 0; i < varve_catalog_image_count(scan->catalog); i++) {
         struct varve_image image = varve_catalog_image(scan->catalog, i);
         enum varve_status status = image.fault.code ? image.fault.status : VARVE_OK;
@@ -658,15 +724,20 @@ static bool report_images(struct varve_scan *scan) {
         scan->summary->layer_references += image.layer_count;
         if (image.attestation) {
             scan->summary->attestations++;
+        } else if (image.artifact) {
+            scan->summary->artifacts++;
         } else {
             scan->summary->images[status]++;
         }
+        struct varve_rungs rungs = {0};
+        good &= climb_image(scan, &rungs, &image);
+        image.rungs = &rungs;
         if (scan->report->image) {
             scan->report->image(scan->cookie, &image, status, layers);
         }
     }
     free(layers);
-    return true;
+    return good;
 }
 
 enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summary *summary,
@@ -676,7 +747,9 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     scan->summary = summary;
     scan->report = report;
     scan->cookie = cookie;
-    summary->errors = varve_catalog_error_count(scan->catalog);
+    for (size_t i = 0; i < varve_catalog_error_count(scan->catalog); i++) {
+        summary->errors += varve_catalog_error(scan->catalog, i).fault.status != VARVE_OK;
+    }
     summary->threads = scan->options.threads;
 
     scan->least_starving = SIZE_MAX;

@@ -4,7 +4,7 @@
  * Jobs of one thread share a SHA-256 context and advance together, a chunk each a step, so that the
  * digests of many layers fill the lanes:
  *
- *     varve_job_begin(job[i], fd[i], claim...);
+ *     varve_job_begin(job[i], fd[i], 0, UINT64_MAX, name[i], source[i]);
  *     do varve_jobs_advance(jobs, count); while (some job is not done);
  *
  * Three results are kept apart: the blob's digest (always to the physical end of the file), the
@@ -100,10 +100,12 @@ VARVE_API enum varve_status varve_job_open(struct varve_job **job, struct varve_
                                            const struct varve_job_options *options);
 VARVE_API void varve_job_close(struct varve_job *job);
 
-/* Begins the layer behind `fd`, which stays the caller's and must live until the job is done.
- * `name` and `source` are kept by pointer. A `name` of the form "sha256:<hex>" or "sha512:<hex>" is
- * checked. */
-VARVE_API void varve_job_begin(struct varve_job *job, int fd, const char *name, const char *source);
+/* Begins the layer behind `fd`, which stays the caller's and must live until the job is done: the
+ * `bytes` bytes from `offset` on, of a regular file; 0 and UINT64_MAX: all there is. `name` and
+ * `source` are kept by pointer. A `name` of the form "sha256:<hex>" or "sha512:<hex>" is checked.
+ */
+VARVE_API void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
+                               const char *name, const char *source);
 
 /* Advances jobs that are not done by one step each; then flushes their SHA-256 context, which must
  * be the same for all. */
@@ -116,7 +118,8 @@ VARVE_API bool varve_job_done(const struct varve_job *job);
 VARVE_API uint64_t varve_job_bytes(const struct varve_job *job);
 
 /* Holds a claim against a finished job: may turn checks and status to mismatch or malformed. Call
- * it once per claim. `diffid` NULL: none claimed. */
+ * it once per claim. `size` VARVE_NO_SIZE (varve/catalog.h), `media_type` or `diffid` NULL: not
+ * claimed. */
 VARVE_API void varve_job_check(struct varve_job *job, uint64_t size, const char *media_type,
                                const uint8_t *diffid);
 

@@ -50,7 +50,8 @@ struct varve_report {
      * for them, else NULL. `blob` is its number in the catalog. Valid during the call. */
     void (*layer)(void *cookie, const struct varve_layer *layer, size_t blob,
                   const struct varve_job *job);
-    /* An image, after all layers. status: the worst of its documents and layers. */
+    /* An image, after all layers, its `rungs` set. status: the worst of its documents and layers.
+     */
     void (*image)(void *cookie, const struct varve_image *image, enum varve_status status,
                   const struct varve_image_layer *layers);
     void (*progress)(void *cookie, const struct varve_progress *progress);
@@ -62,10 +63,11 @@ struct varve_report {
 /* Figures of a scan. */
 struct varve_scan_summary {
     uint64_t images[6]; /* by enum varve_status; attestations apart */
-    uint64_t attestations;
-    uint64_t layers[6];        /* distinct blobs, by status */
+    uint64_t attestations, artifacts;
+    uint64_t layers[6];        /* distinct blobs, by status; twins each by themselves */
+    uint64_t twins;            /* of these, names of a file that was read under another one */
     uint64_t layer_references; /* layers of all images */
-    uint64_t errors;           /* of the catalog */
+    uint64_t errors;           /* of the catalog; notes apart */
     uint64_t mismatches;       /* layers with any check that failed, whatever their status */
     uint64_t bytes_stored, bytes_decoded, entries;
     bool interrupted;

@@ -26,6 +26,7 @@ struct settings {
     bool verbose;
     enum progress_mode progress;
     struct varve_scan_options scan;
+    const char *files_from; /* list of loose files, NUL-separated; "-": standard input */
     char *const *operands;
     int operand_count;
 };

@@ -8,10 +8,10 @@
 #include "cli.h"
 
 static const struct command commands[] = {
-    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxgTCh", 1, 1 << 30,
+    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0TCh", 1, 1 << 30,
      run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
-     "jeprtkmxgTCh", 1, 1 << 30, run_digest},
+     "jeprtkmxg0TCh", 1, 1 << 30, run_digest},
     {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -26,6 +26,8 @@ static const struct option_row {
     {'m', 0, "memory", "SIZE", "memory budget, such as 512MiB (default 1GiB)"},
     {'x', 0, "max-decoded", "SIZE",
      "decoded bytes beyond which a layer ends as limit (default 1TiB)"},
+    {'0', 0, "files0-from", "FILE",
+     "also read the layer files listed there, parted by NULs (- is standard input)"},
     {'T', 0, "timings", NULL, "say on stderr where the CPU time went"},
     {'C', 0, "chunk", "SIZE", NULL}, /* for tests: bytes a step */
     {'V', 'V', "version", NULL, "print the version; with -v also libraries, CPU tier and engine"},
@@ -144,6 +146,9 @@ static bool apply(struct settings *settings, char row, const char *argument) {
         return read_size(&settings->scan.memory_bytes, argument);
     case 'x':
         return read_size(&settings->scan.max_decoded_bytes, argument);
+    case '0':
+        settings->files_from = argument;
+        return true;
     case 'C':
         if (!read_size(&chunk, argument)) {
             return false;
@@ -191,11 +196,11 @@ int options_read(struct settings *settings, const struct command *command, int a
     settings->operands = argv + optind;
     settings->operand_count = argc - optind;
     bool informs = settings->help || settings->version || settings->list_cpu;
-    if (!informs && (settings->operand_count < command->min_operands ||
-                     settings->operand_count > command->max_operands)) {
+    int wanted = settings->files_from ? 0 : command->min_operands;
+    if (!informs &&
+        (settings->operand_count < wanted || settings->operand_count > command->max_operands)) {
         complain("%s; try 'varve%s%s --help'",
-                 settings->operand_count < command->min_operands ? "an operand is missing"
-                                                                 : "too many operands",
+                 settings->operand_count < wanted ? "an operand is missing" : "too many operands",
                  *name ? " " : "", name);
         return EXIT_FATAL;
     }

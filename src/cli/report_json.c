@@ -47,16 +47,23 @@ static void put_checks(struct json *json, const struct varve_checks *checks) {
     json_close(json, '}');
 }
 
-static void put_digests(struct json *json, const struct varve_layer *layer) {
+static void put_rungs(struct json *json, const struct varve_rungs *rungs,
+                      void (*write)(char text[VARVE_RUNG_TEXT_BYTES], enum varve_rung rung,
+                                    const uint8_t digest[VARVE_SHA256_BYTES])) {
     char text[VARVE_RUNG_TEXT_BYTES];
     json_open(json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
-        if (layer->rungs.present & 1u << i) {
-            varve_rung_text(text, (enum varve_rung)i, layer->rungs.digest[i]);
+        if (rungs->present & 1u << i) {
+            write(text, (enum varve_rung)i, rungs->digest[i]);
             json_text(json, varve_rung_name((enum varve_rung)i), text);
         }
     }
     json_close(json, '}');
+}
+
+static void put_digests(struct json *json, const struct varve_layer *layer) {
+    char text[VARVE_RUNG_TEXT_BYTES];
+    put_rungs(json, &layer->rungs, varve_rung_text);
     if (!layer->facets.present) {
         return;
     }
@@ -124,14 +131,29 @@ static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
     end_line(&json);
 }
 
+/* What the catalog alone knows of a blob. */
+static void put_blob(struct json *json, const struct varve_catalog *catalog, size_t number) {
+    struct varve_blob blob = varve_catalog_blob(catalog, number);
+    if (!blob.referenced) {
+        json_bool(json, "referenced", false);
+    }
+    if (blob.twin_of != number) {
+        struct varve_blob first = varve_catalog_blob(catalog, blob.twin_of);
+        json_open(json, "same_file_as", '{');
+        json_text(json, "name", first.name);
+        json_text(json, "source", first.source);
+        json_close(json, '}');
+    }
+}
+
 static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
                      const struct varve_job *job) {
+    const struct reporter *reporter = cookie;
     struct json json;
-    (void)cookie;
-    (void)blob;
     begin_line(&json, "layer");
     json_text(&json, "name", layer->name);
     json_text(&json, "source", layer->source);
+    put_blob(&json, reporter->catalog, blob);
     json_bool(&json, "cached", layer->cached);
     if (layer->complete) {
         json_unsigned(&json, "bytes_stored", layer->bytes_stored);
@@ -188,14 +210,21 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
     if (image->attestation) {
         json_bool(&json, "attestation", true);
     }
+    if (image->artifact) {
+        json_bool(&json, "artifact", true);
+    }
     json_text(&json, "status", varve_status_name(status));
     json_open(&json, "layers", '[');
     for (size_t i = 0; i < image->layer_count; i++) {
         struct varve_claim claim = varve_catalog_claim(reporter->catalog, layers[i].claim);
         json_open(&json, NULL, '{');
         json_text(&json, "digest", varve_catalog_blob(reporter->catalog, claim.blob).name);
-        json_unsigned(&json, "size", claim.size);
-        json_text(&json, "media_type", claim.media_type);
+        if (claim.size != VARVE_NO_SIZE) {
+            json_unsigned(&json, "size", claim.size);
+        }
+        if (claim.media_type) {
+            json_text(&json, "media_type", claim.media_type);
+        }
         if (claim.has_diffid) {
             char text[VARVE_RUNG_TEXT_BYTES];
             varve_rung_text(text, VARVE_RUNG_DIFFID, claim.diffid);
@@ -206,6 +235,7 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
         json_close(&json, '}');
     }
     json_close(&json, ']');
+    put_rungs(&json, image->rungs, varve_image_rung_text);
     if (image->fault.code) {
         put_fault(&json, &image->fault, image->fault_digest);
     }
@@ -245,8 +275,12 @@ void json_begin(struct reporter *reporter) {
     end_line(&json);
     for (size_t i = 0; i < varve_catalog_error_count(reporter->catalog); i++) {
         struct varve_catalog_error error = varve_catalog_error(reporter->catalog, i);
-        begin_line(&json, "error");
+        bool note = error.fault.status == VARVE_OK;
+        begin_line(&json, note ? "note" : "error");
         json_text(&json, "name", error.name);
+        if (note) {
+            json_unsigned(&json, "count", error.count);
+        }
         json_text(&json, "code", error.fault.code);
         json_text(&json, "message", error.fault.message);
         if (error.fault.os_errno) {
@@ -289,8 +323,10 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     begin_line(&json, "summary");
     put_counts(&json, "images", summary->images);
     json_unsigned(&json, "attestations", summary->attestations);
+    json_unsigned(&json, "artifacts", summary->artifacts);
     json_unsigned(&json, "layer_references", summary->layer_references);
     put_counts(&json, "layers", summary->layers);
+    json_unsigned(&json, "same_files", summary->twins);
     json_unsigned(&json, "mismatches", summary->mismatches);
     json_unsigned(&json, "errors", summary->errors);
     json_unsigned(&json, "bytes_stored", summary->bytes_stored);

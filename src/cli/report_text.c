@@ -229,8 +229,12 @@ bool text_begin(struct reporter *reporter) {
     reporter->state = state;
     for (size_t i = 0; i < varve_catalog_error_count(reporter->catalog); i++) {
         struct varve_catalog_error error = varve_catalog_error(reporter->catalog, i);
-        printf("%-11s ", varve_status_name(error.fault.status));
+        bool note = error.fault.status == VARVE_OK;
+        printf("%-11s ", note ? "note" : varve_status_name(error.fault.status));
         put_safe_text(error.name);
+        if (error.count > 1) {
+            printf(" and %" PRIu64 " more like it", error.count - 1);
+        }
         fputs("\n            ", stdout);
         put_fault(&error.fault);
     }
@@ -250,7 +254,8 @@ static void put_contradictions(const struct varve_catalog *catalog, const struct
         struct varve_claim claimed = varve_catalog_claim(catalog, claim);
         bool has_diffid = layer->rungs.present & 1u << VARVE_RUNG_DIFFID;
         const uint8_t *diffid = layer->rungs.digest[VARVE_RUNG_DIFFID];
-        if (layer->complete && claimed.size != layer->bytes_stored) {
+        if (layer->complete && claimed.size != VARVE_NO_SIZE &&
+            claimed.size != layer->bytes_stored) {
             printf("            claimed size %" PRIu64 ", found %" PRIu64 "\n", claimed.size,
                    layer->bytes_stored);
         }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/run.c - `varve scan` and `varve digest`: fill a catalog, scan it, report, find the exit
  * code. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -91,6 +93,26 @@ static int scan_catalog(const struct settings *settings, const struct varve_cata
     return code;
 }
 
+/* Adds the loose files of a list, parted by NULs. False, after a message: it could not be read. */
+static bool add_files_from(struct varve_catalog *catalog, const char *list) {
+    FILE *file = strcmp(list, "-") == 0 ? stdin : fopen(list, "re");
+    char *name = NULL;
+    size_t room = 0;
+    bool good = file != NULL;
+    while (good && getdelim(&name, &room, 0, file) > 0) {
+        good = !*name || varve_catalog_add_file(catalog, name) == VARVE_OK;
+    }
+    good = good && !ferror(file);
+    if (!good) {
+        complain("cannot read the list %s: %s", list, strerror(errno));
+    }
+    free(name);
+    if (file && file != stdin) {
+        fclose(file);
+    }
+    return good;
+}
+
 static int run(const struct settings *settings, bool digest) {
     struct varve_catalog *catalog = NULL;
     if (varve_catalog_open(&catalog) != VARVE_OK) {
@@ -104,7 +126,10 @@ static int run(const struct settings *settings, bool digest) {
             varve_catalog_add(catalog, settings->operands[i]);
         }
     }
-    int code = scan_catalog(settings, catalog, digest);
+    int code = EXIT_FATAL;
+    if (!settings->files_from || add_files_from(catalog, settings->files_from)) {
+        code = scan_catalog(settings, catalog, digest);
+    }
     varve_catalog_close(catalog);
     return code;
 }

@@ -139,7 +139,9 @@ class Layouts(harness.Case):
         self.tag_image(({**layer, "digest": "sha256:../../../../etc/passwd"}, diffid))
         found = self.scan(1)
         self.assertEqual(found["image"][0]["error"]["code"], "oci.descriptor")
-        self.assertEqual(found["layer"], {})
+        self.assertEqual(found["image"][0]["layers"], [])
+        self.assertEqual([(name, line["referenced"]) for name, line in found["layer"].items()],
+                         [(layer["digest"], False)])
 
     def test_wrong_number_of_diffids(self):
         layer = self.layer(GOOD_TAR)

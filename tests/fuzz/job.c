@@ -60,7 +60,7 @@ static struct outcome judge(int fd, enum varve_tier tier, size_t chunk_bytes) {
     MUST(varve_sha256_open(&sha256, &sha256_options) == VARVE_OK);
     MUST(varve_job_open(&job, sha256, &options) == VARVE_OK);
     MUST(lseek(fd, 0, SEEK_SET) == 0);
-    varve_job_begin(job, fd, "fuzz", "fuzz");
+    varve_job_begin(job, fd, 0, UINT64_MAX, "fuzz", "fuzz");
     while (!varve_job_done(job)) {
         varve_jobs_advance((struct varve_job *const[]){job}, 1);
     }

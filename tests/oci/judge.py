@@ -77,7 +77,7 @@ class ScanCase(harness.Case):
 
     def scan(self, layout, *options, expect=0):
         """The lines of a scan by type; checks what holds for every scan: scan line first, summary
-        last, nothing else than JSON, no error lines."""
+        last, nothing else than JSON, no error lines. Blobs that nothing refers to are "rest"."""
         lines = [json.loads(line) for line in
                  self.scan_bytes(layout, *options, expect=expect).splitlines()]
         self.assertEqual(lines[0]["type"], "scan")
@@ -85,6 +85,8 @@ class ScanCase(harness.Case):
         by_type = {kind: [line for line in lines if line["type"] == kind]
                    for kind in ("scan", "layer", "image", "error", "summary")}
         self.assertEqual(sum(map(len, by_type.values())), len(lines))
+        by_type["rest"] = [line for line in by_type["layer"] if not line.get("referenced", True)]
+        by_type["layer"] = [line for line in by_type["layer"] if line.get("referenced", True)]
         self.assertEqual({line["v"] for line in lines}, {1})
         for kind in ("scan", "summary"):
             self.assertEqual(len(by_type[kind]), 1)
@@ -119,6 +121,12 @@ class ScanCase(harness.Case):
             self.assertEqual(line["status"], "ok", line)
             self.assertEqual({line["checks"][name] for name in ("name", "size", "diffid")}, {"ok"})
             self.judge_layer(line, blob_of(layout, line["name"]))
+        known = blobs | {image[2] for image in images} | {
+            image[3]["config"]["digest"] for image in images}
+        for line in seen["rest"]:
+            self.assertEqual(line["checks"]["name"], "ok")
+            self.assertEqual(line["rungs"]["blob"], sha256sum(blob_of(layout, line["name"])))
+            self.assertNotIn(line["name"], known)
         found = {(line["ref"], line["platform"], line["digest"]) for line in seen["image"]}
         self.assertEqual(found, {image[:3] for image in images})
         self.assertEqual(len(seen["image"]), len(images))

@@ -108,8 +108,9 @@ class Written(judge.ScanCase):
     def test_blobs_that_nothing_refers_to(self):
         layout = self.layout()
         layout.tag("one", layout.image(self.layers(layout)[:1]))
-        layout.put(b"left behind", GZIP)
-        self.judge(self.folder)
+        left = layout.put(b"left behind", GZIP)
+        seen = self.judge(self.folder)
+        self.assertEqual([line["name"] for line in seen["rest"]], [left["digest"]])
 
     def test_label_against_compression(self):
         layout = self.layout()

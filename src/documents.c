@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/documents.c - the OCI documents of a place. */
+#include "documents.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "image_ladder.h"
+#include "limits.h"
+#include "oci_json.h"
+
+/* A reference from an index to a document. */
+struct link {
+    uint32_t node;
+    uint32_t platform; /* in the loader's strings, or VARVE_NAME_NONE */
+    uint32_t ref;
+    bool attestation;
+    uint64_t size; /* as claimed, or VARVE_NO_SIZE */
+};
+
+enum node_kind { NODE_UNREAD, NODE_BAD, NODE_MANIFEST, NODE_INDEX };
+
+/* A document: number = its digest's in `names`. */
+struct node {
+    enum node_kind kind;
+    bool attestation, artifact;
+    bool has_parent; /* an index refers to it */
+    uint32_t file;   /* what it was read from where no digest led to it; in `strings` */
+    struct varve_fault fault;
+    uint32_t fault_digest; /* number of the document at fault */
+    uint64_t size;
+    struct link *links; /* index */
+    size_t link_count;
+    const uint32_t *claims; /* manifest; the catalog's */
+    size_t claim_count;
+    const struct varve_config_digests *config; /* the catalog's */
+    uint32_t platform;                         /* of the config */
+    uint32_t visited;                          /* walk that came by last; from 1 */
+};
+
+/* A place in a walk: a node as one tag's tree reaches it. */
+struct step {
+    uint32_t node;
+    uint32_t platform;
+    bool attestation;
+    bool size_holds;
+};
+
+struct varve_documents {
+    struct varve_place *place;
+    const char *repository;
+    struct varve_name_map names; /* digests as text */
+    struct varve_name_map strings;
+    struct node *nodes;
+    size_t node_room;
+    struct step *steps; /* what a walk still has to visit */
+    size_t step_count, step_room;
+    uint32_t walk_count;
+    size_t visit_count; /* of all walks */
+    bool found_any;     /* a manifest or an index */
+};
+
+static uint32_t intern(struct varve_documents *documents, const char *text) {
+    if (!text || !*text) {
+        return VARVE_NAME_NONE;
+    }
+    uint32_t number = varve_name_map_add(&documents->strings, NULL, text);
+    documents->place->no_memory |= number == VARVE_NAME_NONE;
+    return number;
+}
+
+static const char *interned(const struct varve_documents *documents, uint32_t number) {
+    return number == VARVE_NAME_NONE ? NULL : documents->strings.names[number];
+}
+
+/* The node of a document, made where it was not known. */
+static uint32_t node_named(struct varve_documents *documents, const char *name) {
+    bool added = false;
+    uint32_t number = varve_name_map_add(&documents->names, &added, name);
+    if (added && number >= documents->node_room) {
+        size_t room = documents->node_room ? 2 * documents->node_room : 64;
+        struct node *nodes = realloc(documents->nodes, room * sizeof *nodes);
+        if (!nodes) {
+            documents->place->no_memory = true;
+            return VARVE_NAME_NONE;
+        }
+        documents->nodes = nodes;
+        documents->node_room = room;
+    }
+    if (number == VARVE_NAME_NONE) {
+        documents->place->no_memory = true;
+    } else if (added) {
+        documents->nodes[number] = (struct node){
+            .fault_digest = number, .platform = VARVE_NAME_NONE, .file = VARVE_NAME_NONE};
+    }
+    return number;
+}
+
+static uint32_t node_of(struct varve_documents *documents, const struct varve_digest_name *digest) {
+    char text[VARVE_DIGEST_TEXT_BYTES];
+    varve_digest_name_text(text, digest);
+    return node_named(documents, text);
+}
+
+/* Keeps a node's first fault, with the document it was found in. */
+static void blame(struct node *node, uint32_t document, struct varve_fault fault) {
+    if (fault.code && !node->fault.code) {
+        node->fault = fault;
+        node->fault_digest = document;
+    }
+}
+
+/* A document as people know it: its file, else its digest. */
+static const char *label_of(const struct varve_documents *documents, uint32_t number) {
+    const char *file = interned(documents, documents->nodes[number].file);
+    return file ? file : documents->names.names[number];
+}
+
+/* The config's diffids; an empty config where it has none to give (with the reason in the node's
+ * fault, unless the image is an artifact whose config is not an image's). */
+static bool read_config(struct varve_documents *documents, uint32_t number,
+                        struct varve_config *config, const struct varve_descriptor *descriptor) {
+    uint8_t *data = NULL;
+    size_t data_bytes = 0;
+    struct varve_fault fault;
+    memset(config, 0, sizeof *config);
+    uint32_t document = node_of(documents, &descriptor->digest);
+    if (document == VARVE_NAME_NONE) {
+        return false;
+    }
+    bool parsed = false;
+    bool there =
+        varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &descriptor->digest);
+    struct node *node = &documents->nodes[number];
+    blame(node, document, fault);
+    if (there) {
+        if (data_bytes != descriptor->size) {
+            blame(node, document, varve_fault_of(VARVE_CODE_CLAIM_SIZE, data_bytes));
+        }
+        if (varve_media_type_is_config(descriptor->media_type)) {
+            parsed = varve_config_parse(config, &fault, data, data_bytes);
+            if (!parsed) {
+                blame(node, document, fault);
+            }
+        }
+        free(data);
+    }
+    node->platform = intern(documents, config->platform);
+    return parsed;
+}
+
+/* One layer as a claim upon its blob. VARVE_NAME_NONE: no memory. */
+static uint32_t add_layer(struct varve_documents *documents, const struct varve_descriptor *layer,
+                          const struct varve_digest_name *diffid) {
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    varve_digest_name_text(name, &layer->digest);
+    bool known = diffid && diffid->algorithm == VARVE_ALGORITHM_SHA256;
+    uint32_t blob = varve_place_add_blob(documents->place, name, false);
+    uint32_t claim = blob == VARVE_NAME_NONE
+                         ? VARVE_NAME_NONE
+                         : varve_catalog_add_claim(documents->place->catalog, blob, layer->size,
+                                                   layer->media_type, known ? diffid->bytes : NULL);
+    documents->place->no_memory |= claim == VARVE_NAME_NONE;
+    return claim;
+}
+
+static void take_manifest(struct varve_documents *documents, uint32_t number,
+                          const struct varve_document *document) {
+    struct varve_config config = {0};
+    bool has_config = false;
+    blame(&documents->nodes[number], number, document->config.fault);
+    if (!document->config.fault.code) {
+        has_config = read_config(documents, number, &config, &document->config);
+    }
+    struct node *node = &documents->nodes[number];
+    node->kind = NODE_MANIFEST;
+    node->attestation = document->attestation;
+    node->artifact = document->artifact;
+    if (has_config) {
+        node->config = varve_place_keep_config(documents->place, &config.digests);
+        if (config.diffid_count != document->child_count) {
+            blame(node, node->fault_digest,
+                  varve_fault_of(VARVE_CODE_OCI_DIFFID_COUNT, VARVE_NO_OFFSET));
+        }
+    }
+    uint32_t *claims = calloc(document->child_count + 1, sizeof *claims);
+    size_t count = 0;
+    for (size_t i = 0; claims && i < document->child_count; i++) {
+        const struct varve_descriptor *layer = &document->children[i];
+        bool has_diffid = has_config && i < config.diffid_count;
+        blame(node, number, layer->fault);
+        if (!layer->fault.code) {
+            uint32_t claim = add_layer(documents, layer, has_diffid ? &config.diffids[i] : NULL);
+            claims[count] = claim;
+            count += claim != VARVE_NAME_NONE;
+        }
+    }
+    varve_config_free(&config);
+    if (!claims || !varve_catalog_keep_claims(documents->place->catalog, claims)) {
+        documents->place->no_memory = true;
+        return;
+    }
+    node->claims = claims;
+    node->claim_count = count;
+}
+
+/* The links of an index: manifests and indexes. Other media types are none of ours and no error:
+ * what they name is hashed like a layer. A child whose descriptor is bad is reported; the others
+ * stand. */
+static void take_index(struct varve_documents *documents, uint32_t number,
+                       const struct varve_document *document) {
+    struct link *links = calloc(document->child_count + 1, sizeof *links);
+    size_t count = 0;
+    documents->place->no_memory |= !links;
+    for (size_t i = 0; links && i < document->child_count; i++) {
+        const struct varve_descriptor *child = &document->children[i];
+        if (child->fault.code) {
+            varve_place_complain(documents->place, label_of(documents, number), child->fault);
+        } else if (varve_media_type_is_index(child->media_type) ||
+                   varve_media_type_is_manifest(child->media_type)) {
+            uint32_t node = node_of(documents, &child->digest);
+            if (node == VARVE_NAME_NONE) {
+                break;
+            }
+            documents->nodes[node].has_parent = true;
+            links[count++] =
+                (struct link){node, intern(documents, child->platform),
+                              intern(documents, child->ref), child->attestation, child->size};
+        } else {
+            add_layer(documents, child, NULL);
+        }
+    }
+    struct node *node = &documents->nodes[number];
+    node->kind = NODE_INDEX;
+    node->links = links;
+    node->link_count = count;
+}
+
+/* Makes a node of a document's bytes. */
+static void take_bytes(struct varve_documents *documents, uint32_t number, const uint8_t *data,
+                       size_t data_bytes) {
+    struct varve_document document;
+    struct varve_fault fault;
+    documents->nodes[number].size = data_bytes;
+    if (!varve_document_parse(&document, &fault, data, data_bytes)) {
+        blame(&documents->nodes[number], number, fault);
+        return;
+    }
+    documents->found_any = true;
+    if (document.kind == VARVE_DOCUMENT_INDEX) {
+        take_index(documents, number, &document);
+    } else {
+        take_manifest(documents, number, &document);
+    }
+    varve_document_free(&document);
+}
+
+/* Reads the document behind a node, if that was not done yet. */
+static void read_node(struct varve_documents *documents, uint32_t number) {
+    struct varve_digest_name digest;
+    struct varve_fault fault;
+    uint8_t *data = NULL;
+    size_t data_bytes = 0;
+    const char *name = documents->names.names[number];
+    if (documents->nodes[number].kind != NODE_UNREAD ||
+        !varve_digest_name_parse(&digest, name, strlen(name))) {
+        return;
+    }
+    documents->nodes[number].kind = NODE_BAD;
+    bool there = varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &digest);
+    blame(&documents->nodes[number], number, fault);
+    if (there) {
+        take_bytes(documents, number, data, data_bytes);
+        free(data);
+    }
+}
+
+/* Puts links on the list, the first on top. */
+static void push_links(struct varve_documents *documents, const struct link *links, size_t count,
+                       const struct step *from) {
+    if (documents->step_count + count > documents->step_room) {
+        size_t room = 2 * (documents->step_count + count);
+        struct step *steps = realloc(documents->steps, room * sizeof *steps);
+        if (!steps) {
+            documents->place->no_memory = true;
+            return;
+        }
+        documents->steps = steps;
+        documents->step_room = room;
+    }
+    for (size_t i = count; i-- > 0;) {
+        const struct link *link = &links[i];
+        read_node(documents, link->node);
+        documents->steps[documents->step_count++] = (struct step){
+            .node = link->node,
+            .platform = link->platform != VARVE_NAME_NONE ? link->platform : from->platform,
+            .attestation = link->attestation,
+            .size_holds =
+                link->size == VARVE_NO_SIZE || documents->nodes[link->node].size == link->size,
+        };
+    }
+}
+
+static void add_image(struct varve_documents *documents, const struct step *step, const char *ref) {
+    const struct node *node = &documents->nodes[step->node];
+    uint32_t platform = node->platform != VARVE_NAME_NONE ? node->platform : step->platform;
+    bool attestation = step->attestation || node->attestation;
+    struct varve_image image = {
+        .ref = ref,
+        .digest = documents->names.names[step->node],
+        .platform = interned(documents, platform),
+        .attestation = attestation,
+        .artifact = node->artifact && !attestation,
+        .fault = node->fault,
+        .fault_digest = node->fault.code ? documents->names.names[node->fault_digest] : NULL,
+        .claims = node->claims,
+        .layer_count = node->claim_count,
+        .config = node->config,
+    };
+    if (!image.fault.code && !step->size_holds) {
+        image.fault = varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size);
+        image.fault_digest = image.digest;
+    }
+    documents->place->no_memory |= !varve_catalog_add_image(documents->place->catalog, &image);
+}
+
+/* Everything beneath one link. */
+static void walk_link(struct varve_documents *documents, const struct link *top, const char *ref) {
+    struct step nowhere = {.platform = VARVE_NAME_NONE};
+    uint32_t walk = ++documents->walk_count;
+    documents->step_count = 0;
+    push_links(documents, top, 1, &nowhere);
+    while (documents->step_count > 0 && !documents->place->no_memory) {
+        struct step step = documents->steps[--documents->step_count];
+        struct node *node = &documents->nodes[step.node];
+        if (node->visited == walk) {
+            continue;
+        }
+        bool first_visit = node->visited == 0;
+        node->visited = walk;
+        if (++documents->visit_count > VARVE_LIMIT_SOURCE_STEPS) {
+            varve_place_complain(documents->place, NULL,
+                                 varve_fault_of(VARVE_CODE_SOURCE_IMAGES, VARVE_NO_OFFSET));
+            return;
+        }
+        if (node->kind != NODE_INDEX) {
+            add_image(documents, &step, ref);
+            continue;
+        }
+        if (first_visit && (node->fault.code || !step.size_holds)) {
+            varve_place_complain(
+                documents->place, label_of(documents, step.node),
+                node->fault.code ? node->fault : varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size));
+        }
+        /* The links stay where they are; the node itself may move while children are read. */
+        push_links(documents, node->links, node->link_count, &step);
+    }
+}
+
+/* Walks with the full reference: repository, tag, or both. */
+static void walk_as(struct varve_documents *documents, const struct link *top, const char *tag) {
+    const char *repository = documents->repository;
+    if (!repository || !tag) {
+        walk_link(documents, top, tag ? tag : repository);
+        return;
+    }
+    char *ref = NULL;
+    if (asprintf(&ref, "%s:%s", repository, tag) < 0) {
+        documents->place->no_memory = true;
+        return;
+    }
+    walk_link(documents, top, ref);
+    free(ref);
+}
+
+struct varve_documents *varve_documents_open(struct varve_place *place, const char *repository) {
+    struct varve_documents *documents = calloc(1, sizeof *documents);
+    if (!documents) {
+        place->no_memory = true;
+        return NULL;
+    }
+    documents->place = place;
+    documents->repository = repository;
+    return documents;
+}
+
+void varve_documents_close(struct varve_documents *documents) {
+    if (!documents) {
+        return;
+    }
+    for (size_t i = 0; i < documents->names.count && i < documents->node_room; i++) {
+        free(documents->nodes[i].links);
+    }
+    free(documents->nodes);
+    free(documents->steps);
+    varve_name_map_free(&documents->names);
+    varve_name_map_free(&documents->strings);
+    free(documents);
+}
+
+uint32_t varve_documents_file(struct varve_documents *documents, const char *path) {
+    struct varve_digest_name digest;
+    struct varve_fault fault;
+    uint8_t *data = NULL;
+    size_t data_bytes = 0;
+    if (!varve_place_read(documents->place, &data, &data_bytes, &fault, path)) {
+        varve_place_complain(documents->place, path, fault);
+        return VARVE_NAME_NONE;
+    }
+    uint32_t number = VARVE_NAME_NONE;
+    if (varve_digest_name_of(&digest, data, data_bytes)) {
+        number = node_of(documents, &digest);
+    }
+    if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_UNREAD) {
+        documents->nodes[number].kind = NODE_BAD;
+        documents->nodes[number].file = intern(documents, path);
+        take_bytes(documents, number, data, data_bytes);
+    }
+    free(data);
+    if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_BAD) {
+        varve_place_complain(documents->place, path, documents->nodes[number].fault);
+        return VARVE_NAME_NONE;
+    }
+    return number;
+}
+
+bool varve_documents_is_index(const struct varve_documents *documents, uint32_t number) {
+    return documents->nodes[number].kind == NODE_INDEX;
+}
+
+void varve_documents_walk_entries(struct varve_documents *documents, uint32_t number,
+                                  const char *tag) {
+    bool found = false;
+    /* Reading may move the nodes; the links stay where they are. */
+    const struct link *links = documents->nodes[number].links;
+    size_t count = documents->nodes[number].link_count;
+    for (size_t i = 0; i < count && !documents->place->no_memory; i++) {
+        const char *ref = interned(documents, links[i].ref);
+        if (tag && (!ref || strcmp(ref, tag) != 0)) {
+            continue;
+        }
+        found = true;
+        walk_as(documents, &links[i], ref);
+    }
+    if (tag && !found) {
+        varve_place_complain(documents->place, tag,
+                             varve_fault_of(VARVE_CODE_SOURCE_TAG, VARVE_NO_OFFSET));
+    }
+}
+
+void varve_documents_walk(struct varve_documents *documents, uint32_t number, const char *ref) {
+    const struct link top = {number, VARVE_NAME_NONE, VARVE_NAME_NONE, false, VARVE_NO_SIZE};
+    walk_as(documents, &top, ref);
+}
+
+void varve_documents_walk_digest(struct varve_documents *documents,
+                                 const struct varve_digest_name *digest, const char *ref) {
+    uint32_t number = node_of(documents, digest);
+    if (number != VARVE_NAME_NONE) {
+        varve_documents_walk(documents, number, ref);
+    }
+}
+
+bool varve_documents_leads_on(struct varve_documents *documents,
+                              const struct varve_digest_name *digest) {
+    uint32_t number = node_of(documents, digest);
+    if (number == VARVE_NAME_NONE) {
+        return false;
+    }
+    read_node(documents, number);
+    return documents->nodes[number].kind == NODE_INDEX;
+}
+
+uint32_t varve_documents_walk_count(const struct varve_documents *documents) {
+    return documents->walk_count;
+}
+
+bool varve_documents_reached(const struct varve_documents *documents, const char *digest,
+                             uint32_t since) {
+    uint32_t number = varve_name_map_find(&documents->names, digest);
+    return number != VARVE_NAME_NONE && documents->nodes[number].visited > since;
+}
+
+/* Whether bytes are an index or a manifest, or claim to be in a way that readers disagree on. */
+static bool is_document(const uint8_t *data, size_t data_bytes) {
+    struct varve_document document;
+    struct varve_fault fault;
+    if (varve_document_parse(&document, &fault, data, data_bytes)) {
+        varve_document_free(&document);
+        return true;
+    }
+    return strcmp(fault.code, varve_code_at(VARVE_CODE_OCI_AMBIGUOUS)->code) == 0 ||
+           strcmp(fault.code, varve_code_at(VARVE_CODE_OCI_SCHEMA1)->code) == 0;
+}
+
+/* Looks at one blob of a store without tags. */
+static bool sniff(void *cookie, const char *name) {
+    struct varve_documents *documents = cookie;
+    struct varve_digest_name digest;
+    struct varve_fault fault;
+    uint8_t *data = NULL;
+    size_t data_bytes = 0;
+    if (varve_place_peek(documents->place, name) != '{' ||
+        !varve_digest_name_parse(&digest, name, strlen(name)) ||
+        !varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &digest)) {
+        return true;
+    }
+    if (is_document(data, data_bytes)) {
+        uint32_t number = node_named(documents, name);
+        if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_UNREAD) {
+            documents->nodes[number].kind = NODE_BAD;
+            blame(&documents->nodes[number], number, fault);
+            take_bytes(documents, number, data, data_bytes);
+        }
+    }
+    free(data);
+    return !documents->place->no_memory;
+}
+
+void varve_documents_sniff(struct varve_documents *documents) {
+    const struct varve_pattern_visitor visitor = {.digest = sniff};
+    varve_place_each(documents->place, &visitor, documents);
+    size_t count = documents->names.count;
+    for (uint32_t i = 0; i < count && !documents->place->no_memory; i++) {
+        const struct node *node = &documents->nodes[i];
+        if (!node->has_parent && node->kind != NODE_UNREAD) {
+            varve_documents_walk(documents, i, NULL);
+        }
+    }
+}
+
+struct rest {
+    struct varve_documents *documents;
+    const struct varve_pattern_visitor *visitor; /* may be NULL */
+};
+
+static bool add_rest(void *cookie, const char *name) {
+    struct rest *rest = cookie;
+    struct varve_documents *documents = rest->documents;
+    struct varve_place *place = documents->place;
+    if (varve_name_map_find(&documents->names, name) == VARVE_NAME_NONE &&
+        !varve_catalog_has_blob(place->catalog, name) &&
+        (!rest->visitor || !rest->visitor->digest || rest->visitor->digest(place, name))) {
+        varve_place_add_blob(place, name, documents->found_any);
+    }
+    return !place->no_memory;
+}
+
+static void rest_misplaced(void *cookie, const char *path) {
+    struct rest *rest = cookie;
+    if (rest->visitor && rest->visitor->misplaced) {
+        rest->visitor->misplaced(rest->documents->place, path);
+    }
+}
+
+static void rest_unreadable(void *cookie, const char *path, const struct varve_fault *fault) {
+    const struct rest *rest = cookie;
+    varve_place_complain(rest->documents->place, path, *fault);
+}
+
+void varve_documents_add_rest(struct varve_documents *documents,
+                              const struct varve_pattern_visitor *visitor) {
+    const struct varve_pattern_visitor all = {add_rest, rest_misplaced, rest_unreadable};
+    struct rest rest = {documents, visitor};
+    varve_place_each(documents->place, &all, &rest);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/folder.c - listing folders of a source. */
+#include "folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "codes.h"
+#include "file.h"
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool add(struct varve_folder *folder, size_t *room, const char *name) {
+    if (folder->count == *room) {
+        size_t wanted = *room ? 2 * *room : 64;
+        char **names = realloc(folder->names, wanted * sizeof *names);
+        if (!names) {
+            return false;
+        }
+        folder->names = names;
+        *room = wanted;
+    }
+    char *copy = strdup(name);
+    if (copy) {
+        folder->names[folder->count++] = copy;
+    }
+    return copy != NULL;
+}
+
+bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, int root,
+                       const char *path) {
+    size_t room = 0;
+    bool whole = true;
+    *folder = (struct varve_folder){NULL, 0};
+    int fd = varve_directory_open(fault, root, *path ? path : ".");
+    if (fd < 0) {
+        return false;
+    }
+    DIR *stream = fdopendir(fd);
+    if (!stream) {
+        close(fd);
+        *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
+        return false;
+    }
+    errno = 0;
+    for (const struct dirent *entry; whole && (entry = readdir(stream));) {
+        bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        whole = dots || add(folder, &room, entry->d_name);
+        errno = whole ? 0 : ENOMEM;
+    }
+    int error = errno;
+    closedir(stream);
+    if (error) {
+        varve_folder_free(folder);
+        *fault = varve_fault_of(error == ENOMEM ? VARVE_CODE_NO_MEMORY : VARVE_CODE_IO_READ,
+                                VARVE_NO_OFFSET);
+        fault->os_errno = error;
+        return false;
+    }
+    if (folder->count) {
+        qsort(folder->names, folder->count, sizeof *folder->names, compare_names);
+    }
+    return true;
+}
+
+void varve_folder_free(struct varve_folder *folder) {
+    for (size_t i = 0; i < folder->count; i++) {
+        free(folder->names[i]);
+    }
+    free(folder->names);
+    *folder = (struct varve_folder){NULL, 0};
+}
+
+bool varve_folder_has(int root, const char *path) {
+    struct stat status;
+    return fstatat(root, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}

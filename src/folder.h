@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/folder.h - listing folders of a source, always in the same order. */
+#ifndef VARVE_FOLDER_H
+#define VARVE_FOLDER_H
+
+#include "varve/base.h"
+
+struct varve_folder {
+    char **names; /* sorted as bytes; without "." and ".." */
+    size_t count;
+};
+
+/* Reads a folder beneath `root`, no link followed; "" is `root` itself. False with *fault:
+ * io.missing, io.not-regular, io.open, io.read, memory.exhausted; nothing to free then. */
+bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, int root,
+                       const char *path);
+void varve_folder_free(struct varve_folder *folder);
+
+/* Whether something of that name is there beneath `root`; a link counts as what it is. */
+bool varve_folder_has(int root, const char *path);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/pattern.c - where a store keeps the blob of a digest. */
+#include "pattern.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "codes.h"
+#include "digest_name.h"
+#include "folder.h"
+
+#define HEX_DIGITS "0123456789abcdef"
+#define HEX_BYTES 129 /* of the longest digest, NUL included */
+
+/* Puts text behind what is there. False where it does not fit. */
+static bool append(char path[VARVE_PATTERN_PATH_BYTES], size_t *at, const char *text,
+                   size_t count) {
+    if (count >= VARVE_PATTERN_PATH_BYTES - *at) {
+        return false;
+    }
+    memcpy(path + *at, text, count);
+    *at += count;
+    path[*at] = 0;
+    return true;
+}
+
+bool varve_pattern_path(char path[VARVE_PATTERN_PATH_BYTES], const char *prefix,
+                        const char *pattern, const char *name) {
+    const char *hex = strchr(name, ':');
+    size_t at = 0;
+    if (!hex || !append(path, &at, prefix, strlen(prefix))) {
+        return false;
+    }
+    size_t algorithm_bytes = (size_t)(hex++ - name);
+    for (const char *p = pattern; *p; p++) {
+        const char *text = p;
+        size_t count = 1;
+        if (*p == '%' && p[1]) {
+            switch (*++p) {
+            case 'a':
+                text = name, count = algorithm_bytes;
+                break;
+            case '2':
+                text = hex, count = 2;
+                break;
+            case 'r':
+                text = hex + 2, count = strlen(hex + 2);
+                break;
+            case 'h':
+                text = hex, count = strlen(hex);
+                break;
+            default:
+                text = p;
+            }
+        }
+        if (!append(path, &at, text, count)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What the fields of a path say. */
+struct fields {
+    char algorithm[8];
+    char two[3];
+    char rest[HEX_BYTES];
+    char all[HEX_BYTES];
+};
+
+/* Takes a run of `most` hex digits at most into `field`. */
+static const char *take(char *field, size_t most, const char *name) {
+    size_t count = strspn(name, HEX_DIGITS);
+    if (count > most) {
+        count = most;
+    }
+    memcpy(field, name, count);
+    field[count] = 0;
+    return name + count;
+}
+
+/* Whether a file's name is of the form of one component of a pattern; reads its fields. */
+static bool matches(struct fields *fields, const char *name, const char *pattern,
+                    size_t pattern_bytes) {
+    for (const char *p = pattern; p < pattern + pattern_bytes; p++) {
+        if (*p != '%') {
+            if (*name++ != *p) {
+                return false;
+            }
+            continue;
+        }
+        switch (*++p) {
+        case 'a':
+            if (strncmp(name, "sha256", 6) != 0 && strncmp(name, "sha512", 6) != 0) {
+                return false;
+            }
+            memcpy(fields->algorithm, name, 6);
+            fields->algorithm[6] = 0;
+            name += 6;
+            break;
+        case '2':
+            name = take(fields->two, 2, name);
+            break;
+        case 'r':
+            name = take(fields->rest, HEX_BYTES - 1, name);
+            break;
+        default:
+            name = take(fields->all, HEX_BYTES - 1, name);
+        }
+    }
+    return *name == 0;
+}
+
+struct listing {
+    int root;
+    const struct varve_pattern_visitor *visitor;
+    void *cookie;
+    bool no_memory;
+};
+
+/* A whole path of the pattern's form: is it a digest's, and is it where it belongs? */
+static bool report(struct listing *listing, const char *path, const struct fields *fields) {
+    char name[VARVE_DIGEST_TEXT_BYTES + HEX_BYTES];
+    struct varve_digest_name digest;
+    const char *lead = *fields->all ? "" : fields->two;
+    const char *digits = *fields->all ? fields->all : fields->rest;
+    size_t count = strlen(lead) + strlen(digits);
+    const char *algorithm = *fields->algorithm ? fields->algorithm
+                            : count == 128     ? "sha512"
+                                               : "sha256";
+    snprintf(name, sizeof name, "%s:%s%s", algorithm, lead, digits);
+    if (!varve_digest_name_parse(&digest, name, strlen(name))) {
+        return true;
+    }
+    if (*fields->all && *fields->two && strncmp(fields->all, fields->two, 2) != 0) {
+        if (listing->visitor->misplaced) {
+            listing->visitor->misplaced(listing->cookie, path);
+        }
+        return true;
+    }
+    return listing->visitor->digest(listing->cookie, name);
+}
+
+/* Everything beneath a folder that fits the rest of the pattern. Recursion is as deep as the
+ * pattern has components; what lies on disk cannot make it deeper. False ends the listing. */
+static bool descend(struct listing *listing, const char *path, const char *pattern,
+                    const struct fields *fields) {
+    char inner[VARVE_PATTERN_PATH_BYTES];
+    size_t count = strcspn(pattern, "/");
+    const char *rest = pattern[count] ? pattern + count + 1 : pattern + count;
+    if (!strchr(pattern, '%')) {
+        return report(listing, path, fields);
+    }
+    if (!memchr(pattern, '%', count)) {
+        int n =
+            snprintf(inner, sizeof inner, "%s%s%.*s", path, *path ? "/" : "", (int)count, pattern);
+        return n >= (int)sizeof inner || descend(listing, inner, rest, fields);
+    }
+    struct varve_folder folder;
+    struct varve_fault fault;
+    if (!varve_folder_read(&folder, &fault, listing->root, path)) {
+        bool absent = strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
+        listing->no_memory |= strcmp(fault.code, varve_code_at(VARVE_CODE_NO_MEMORY)->code) == 0;
+        if (!absent && listing->visitor->unreadable) {
+            listing->visitor->unreadable(listing->cookie, path, &fault);
+        }
+        return !listing->no_memory;
+    }
+    bool more = true;
+    for (size_t i = 0; i < folder.count && more; i++) {
+        struct fields found = *fields;
+        if (!matches(&found, folder.names[i], pattern, count)) {
+            continue;
+        }
+        int n = snprintf(inner, sizeof inner, "%s%s%s", path, *path ? "/" : "", folder.names[i]);
+        more = n >= (int)sizeof inner || descend(listing, inner, rest, &found);
+    }
+    varve_folder_free(&folder);
+    return more;
+}
+
+bool varve_pattern_each(int root, const char *prefix, const char *pattern,
+                        const struct varve_pattern_visitor *visitor, void *cookie) {
+    struct listing listing = {root, visitor, cookie, false};
+    struct fields fields = {0};
+    char path[VARVE_PATTERN_PATH_BYTES];
+    size_t count = strlen(prefix);
+    if (count > 0 && prefix[count - 1] == '/') {
+        count--;
+    }
+    snprintf(path, sizeof path, "%.*s", (int)count, prefix);
+    descend(&listing, path, pattern, &fields);
+    return !listing.no_memory;
+}

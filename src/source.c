@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/source.c - the kinds of sources, and which one a path is. */
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "limits.h"
+
+static enum varve_status add_blob_file(struct varve_catalog *catalog, const char *operand) {
+    return varve_catalog_add_file(catalog, operand);
+}
+
+/* The only place where a kind is listed. A path is of the first kind that it looks like; a regular
+ * file that looks like none is a loose blob. */
+static const struct kind {
+    struct varve_source_kind_info info;
+    bool is_file;
+    bool (*looks_like)(int fd); /* NULL: only by its prefix */
+    enum varve_status (*add)(struct varve_catalog *catalog, const char *operand);
+} kinds[] = {
+    {{"oci", "DIR[:TAG]", "an OCI image layout"}, false, varve_source_is_oci, varve_source_oci},
+    {{"oci-archive", "FILE[:TAG]", "an OCI image layout in a tar file"},
+     true,
+     varve_source_is_oci_archive,
+     varve_source_oci_archive},
+    {{"docker-archive", "FILE", "what docker save writes"},
+     true,
+     varve_source_is_docker_archive,
+     varve_source_docker_archive},
+    {{"dir", "DIR", "one image as skopeo writes it into a folder, or a tree of such"},
+     false,
+     varve_source_is_dir,
+     varve_source_dir},
+    {{"registry-fs", "DIR", "the storage tree of a registry (CNCF distribution, Harbor)"},
+     false,
+     varve_source_is_registry,
+     varve_source_registry},
+    {{"containerd", "DIR", "containerd's content store"},
+     false,
+     varve_source_is_containerd,
+     varve_source_containerd},
+    {{"containers-storage", "DIR",
+      "the store of podman, buildah and CRI-O (what is written of layers)"},
+     false,
+     varve_source_is_storage,
+     varve_source_storage},
+    {{"docker", "DIR", "the docker daemon's data folder (what is written of layers)"},
+     false,
+     varve_source_is_docker,
+     varve_source_docker},
+    {{"zot", "DIR", "a tree of OCI image layouts, one for each repository"},
+     false,
+     varve_source_is_tree,
+     varve_source_tree},
+    {{"cas", "DIR[:PATTERN]", "a folder of blobs named by their digests (Quay, Pulp, flat)"},
+     false,
+     varve_source_is_cas,
+     varve_source_cas},
+    {{"blob", "FILE", "one layer file"}, true, NULL, add_blob_file},
+};
+#define KIND_COUNT (sizeof kinds / sizeof kinds[0])
+
+size_t varve_source_kind_count(void) {
+    return KIND_COUNT;
+}
+
+struct varve_source_kind_info varve_source_kind_at(size_t index) {
+    return kinds[index].info;
+}
+
+/* What opens as folder or regular file, and nothing else: a pipe must not hold us up. */
+static int open_any(struct varve_fault *fault, bool *is_file, const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        int error = errno;
+        *fault = varve_fault_of(error == ENOENT ? VARVE_CODE_IO_MISSING : VARVE_CODE_IO_OPEN,
+                                VARVE_NO_OFFSET);
+        fault->os_errno = error;
+        return -1;
+    }
+    *is_file = !S_ISDIR(status.st_mode);
+    return *is_file ? varve_file_open(fault, NULL, AT_FDCWD, path)
+                    : varve_directory_open(fault, AT_FDCWD, path);
+}
+
+enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *source) {
+    struct varve_fault fault;
+    bool is_file = false;
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        size_t count = strlen(kinds[i].info.prefix);
+        if (strncmp(source, kinds[i].info.prefix, count) == 0 && source[count] == ':') {
+            return kinds[i].add(catalog, source + count + 1);
+        }
+    }
+    int fd = open_any(&fault, &is_file, source);
+    for (size_t i = 0; fd >= 0 && i < KIND_COUNT; i++) {
+        const struct kind *kind = &kinds[i];
+        if (kind->is_file == is_file && kind->looks_like && kind->looks_like(fd)) {
+            close(fd);
+            return kind->add(catalog, source);
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+        if (is_file) {
+            return varve_catalog_add_file(catalog, source);
+        }
+        fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
+    }
+    varve_catalog_add_error(catalog, source, NULL, fault);
+    return VARVE_ERROR;
+}
+
+char *varve_source_split(const char **tag, const char *operand) {
+    struct stat status;
+    const char *colon = strrchr(operand, ':');
+    *tag = NULL;
+    if (!colon || lstat(operand, &status) == 0) {
+        return strdup(operand);
+    }
+    *tag = colon + 1;
+    return strndup(operand, (size_t)(colon - operand));
+}
+
+/* The source's name, and the descriptor as one of the catalog's roots. */
+static bool begin_place(struct varve_place *place, uint32_t *root, struct varve_catalog *catalog,
+                        const char *kind, const char *path, int fd,
+                        const struct varve_fault *fault) {
+    place->catalog = catalog;
+    place->fd = fd;
+    if (asprintf(&place->name, "%s:%s", kind, path) < 0) {
+        place->name = NULL;
+        place->no_memory = true;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    if (fd < 0) {
+        varve_place_complain(place, NULL, *fault);
+        return false;
+    }
+    *root = varve_catalog_add_root(catalog, fd);
+    place->no_memory |= *root == VARVE_NAME_NONE;
+    return !place->no_memory;
+}
+
+bool varve_source_open_folder(struct varve_place *place, uint32_t *root,
+                              struct varve_catalog *catalog, const char *kind, const char *path) {
+    struct varve_fault fault;
+    int fd = varve_directory_open(&fault, AT_FDCWD, path);
+    return begin_place(place, root, catalog, kind, path, fd, &fault);
+}
+
+bool varve_source_open_archive(struct varve_place *place, struct varve_archive **archive,
+                               uint32_t *root, struct varve_catalog *catalog, const char *kind,
+                               const char *path) {
+    struct varve_fault fault;
+    const char *repeats = NULL;
+    *archive = NULL;
+    int fd = varve_file_open(&fault, NULL, AT_FDCWD, path);
+    if (!begin_place(place, root, catalog, kind, path, fd, &fault)) {
+        return false;
+    }
+    if (varve_archive_open(archive, &fault, &repeats, fd) != VARVE_OK) {
+        varve_place_complain(place, NULL, fault);
+    }
+    if (!*archive) {
+        return false;
+    }
+    place->archive = *archive;
+    if (!varve_place_begin(place, *root)) {
+        return false;
+    }
+    if (repeats) {
+        varve_place_note(place, repeats, VARVE_CODE_ARCHIVE_REPEATS);
+    }
+    return true;
+}
+
+struct json_t *varve_source_read_list(struct varve_place *place, const char *path) {
+    char full[VARVE_PATTERN_PATH_BYTES];
+    struct varve_fault fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+    uint8_t *data = NULL;
+    size_t data_bytes = 0;
+    json_t *list = NULL;
+    fault.os_errno = ENAMETOOLONG;
+    int n = snprintf(full, sizeof full, "%s%s", place->prefix, path);
+    if (n < (int)sizeof full && varve_file_read(&data, &data_bytes, &fault, place->fd, full,
+                                                VARVE_LIMIT_STORE_LIST_BYTES)) {
+        list = json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                          NULL);
+        fault = varve_fault_of(VARVE_CODE_OCI_JSON, VARVE_NO_OFFSET);
+        free(data);
+    }
+    if (!list) {
+        varve_place_complain(place, path, fault);
+    }
+    return list;
+}
+
+uint32_t varve_source_add_unpacked(struct varve_place *place,
+                                   const struct varve_digest_name *diffid, bool unreferenced) {
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    varve_digest_name_text(name, diffid);
+    const struct varve_new_blob blob = {.name = name,
+                                        .unreferenced = unreferenced,
+                                        .unreadable = true,
+                                        .code = VARVE_CODE_SOURCE_UNPACKED};
+    uint32_t number = varve_catalog_add_blob(place->catalog, &blob);
+    place->no_memory |= number == VARVE_NAME_NONE;
+    return number;
+}

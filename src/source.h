@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/source.h - the kinds of sources: one row each in the table of source.c. */
+#ifndef VARVE_SOURCE_H
+#define VARVE_SOURCE_H
+
+#include "place.h"
+
+/* Each fills the catalog from a place on disk ("DIR", "DIR:TAG", "FILE"); what is wrong stands in
+ * the catalog's errors. VARVE_ERROR: the source could not be read at all. */
+enum varve_status varve_source_oci(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_oci_archive(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_docker_archive(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_dir(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_registry(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_tree(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_containerd(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_cas(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_storage(struct varve_catalog *catalog, const char *operand);
+enum varve_status varve_source_docker(struct varve_catalog *catalog, const char *operand);
+
+/* Whether an open folder, or an open regular file, looks like a source of the kind. */
+bool varve_source_is_oci(int fd);
+bool varve_source_is_oci_archive(int fd);
+bool varve_source_is_docker_archive(int fd);
+bool varve_source_is_dir(int fd);
+bool varve_source_is_registry(int fd);
+bool varve_source_is_tree(int fd);
+bool varve_source_is_containerd(int fd);
+bool varve_source_is_cas(int fd);
+bool varve_source_is_storage(int fd);
+bool varve_source_is_docker(int fd);
+
+/* What the kinds share. */
+
+/* Splits "PATH[:TAG]", where the path itself may hold colons: the longest path that is there is the
+ * path. *tag is NULL, or points into `operand`. The path is the caller's to free; NULL: no memory.
+ */
+char *varve_source_split(const char **tag, const char *operand);
+
+/* Opens a folder as the place of a source called "KIND:PATH" and makes it a root of the catalog,
+ * *root. `place` has its patterns set. False: it is among the catalog's errors. */
+bool varve_source_open_folder(struct varve_place *place, uint32_t *root,
+                              struct varve_catalog *catalog, const char *kind, const char *path);
+
+/* The same for an archive. The place's `archive` is the caller's to close. */
+bool varve_source_open_archive(struct varve_place *place, struct varve_archive **archive,
+                               uint32_t *root, struct varve_catalog *catalog, const char *kind,
+                               const char *path);
+
+/* A store's own list as JSON, up to VARVE_LIMIT_STORE_LIST_BYTES; NULL: it is among the errors. */
+struct json_t *varve_source_read_list(struct varve_place *place, const char *path);
+
+/* A layer that the store has unpacked: a blob under its diffid that cannot be opened. Its number,
+ * or VARVE_NAME_NONE. */
+uint32_t varve_source_add_unpacked(struct varve_place *place,
+                                   const struct varve_digest_name *diffid, bool unreferenced);
+
+/* Reads one OCI layout or one skopeo folder of a place whose source has begun; `repository` is put
+ * before its tags. */
+enum varve_status varve_source_read_oci(struct varve_place *place, const char *repository,
+                                        const char *tag);
+enum varve_status varve_source_read_dir(struct varve_place *place, const char *repository);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/source_storage.c - containers/storage: the store of podman, buildah, skopeo and CRI-O.
+ *
+ *     <driver>-images/images.json          images: names, manifest's digest, top layer
+ *     <driver>-images/<id>/<key>           their documents, by keys
+ *     <driver>-layers/layers.json          layers: parent, diffid, compressed digest and size
+ *     <driver>-layers/<id>.tar-split.gz    what of a layer's archive is not file content
+ *
+ * Layers lie unpacked in folders, so that their bytes are not there to be read. What is checked is
+ * what is written of them: manifests and configs against their digests, the chain of layers against
+ * the config. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "folder.h"
+#include "oci_json.h"
+#include "source.h"
+
+struct layer {
+    const char *parent; /* id, or NULL; layers.json's */
+    struct varve_digest_name diffid;
+    bool has_diffid;
+    bool used; /* by an image */
+    uint64_t size;
+};
+
+struct storage {
+    struct varve_place place;
+    char *images; /* "vfs-images/" */
+    char *folder; /* "vfs-layers/" */
+    json_t *layer_list;
+    struct varve_name_map ids;
+    struct layer *layers; /* by number of the id */
+};
+
+/* Where a document of an image lies: keys of lower-case letters, digits and points by themselves,
+ * all others in base64 behind "=". NULL: no memory, or a key longer than any file's name. */
+static char *document_path(struct storage *storage, const char *image, const char *key) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char name[512];
+    size_t count = strlen(key);
+    size_t at = 0;
+    char *path = NULL;
+    if (strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789.") == count) {
+        at = (size_t)snprintf(name, sizeof name, "%.200s", key);
+    } else if (count < 300) {
+        name[at++] = '=';
+        for (size_t i = 0; i < count; i += 3) {
+            uint32_t word = 0;
+            for (size_t j = 0; j < 3; j++) {
+                word = word << 8 | (i + j < count ? (uint8_t)key[i + j] : 0);
+            }
+            for (size_t j = 0; j < 4; j++) {
+                name[at++] = i + j > count ? '=' : digits[word >> (18 - 6 * j) & 63];
+            }
+        }
+    }
+    name[at] = 0;
+    if (asprintf(&path, "%s%s/%s", storage->images, image, name) < 0) {
+        storage->place.no_memory = true;
+        return NULL;
+    }
+    return path;
+}
+
+/* Ids become names of folders: hex digits only. */
+static const char *read_id(json_t *object, const char *key) {
+    const char *id = varve_json_string(json_object_get(object, key));
+    return id && *id && strspn(id, "0123456789abcdef") == strlen(id) ? id : NULL;
+}
+
+static bool read_digest(struct varve_digest_name *digest, json_t *object, const char *key) {
+    const char *text = varve_json_string(json_object_get(object, key));
+    return text && varve_digest_name_parse(digest, text, strlen(text));
+}
+
+static void read_layers(struct storage *storage) {
+    size_t i = 0;
+    json_t *entry = NULL;
+    storage->layers = calloc(json_array_size(storage->layer_list) + 1, sizeof *storage->layers);
+    storage->place.no_memory |= !storage->layers;
+    json_array_foreach(storage->layer_list, i, entry) {
+        const char *id = read_id(entry, "id");
+        json_t *size = json_object_get(entry, "diff-size");
+        uint32_t number = id ? varve_name_map_add(&storage->ids, NULL, id) : VARVE_NAME_NONE;
+        if (storage->place.no_memory || number == VARVE_NAME_NONE) {
+            continue;
+        }
+        struct layer *layer = &storage->layers[number];
+        layer->parent = read_id(entry, "parent");
+        layer->has_diffid = read_digest(&layer->diffid, entry, "diff-digest");
+        layer->size = json_is_integer(size) && json_integer_value(size) >= 0
+                          ? (uint64_t)json_integer_value(size)
+                          : VARVE_NO_SIZE;
+    }
+}
+
+/* A document of an image, held against its digest. False with *fault; bytes are given where they
+ * are another's. */
+static bool read_document(struct storage *storage, uint8_t **data, size_t *data_bytes,
+                          struct varve_fault *fault, const char *image, const char *key,
+                          const struct varve_digest_name *digest) {
+    char *path = document_path(storage, image, key);
+    bool good = path && varve_place_read(&storage->place, data, data_bytes, fault, path);
+    free(path);
+    if (good && !varve_digest_name_holds(digest, *data, *data_bytes)) {
+        *fault = varve_fault_of(VARVE_CODE_CLAIM_NAME, VARVE_NO_OFFSET);
+    }
+    return good;
+}
+
+static void blame(struct varve_image *image, const char *document, struct varve_fault fault) {
+    if (fault.code && !image->fault.code) {
+        image->fault = fault;
+        image->fault_digest = document;
+    }
+}
+
+/* The layers of an image from the lowest up, as the store has them. The count, or SIZE_MAX where
+ * the chain is broken or goes in circles. */
+static size_t read_chain(const struct storage *storage, uint32_t *chain, const char *top) {
+    size_t count = 0;
+    size_t most = storage->ids.count;
+    for (const char *id = top; id; id = storage->layers[chain[count - 1]].parent) {
+        uint32_t number = varve_name_map_find(&storage->ids, id);
+        if (number == VARVE_NAME_NONE || count == most) {
+            return SIZE_MAX;
+        }
+        chain[count++] = number;
+    }
+    for (size_t i = 0; i < count / 2; i++) {
+        uint32_t other = chain[i];
+        chain[i] = chain[count - 1 - i];
+        chain[count - 1 - i] = other;
+    }
+    return count;
+}
+
+/* The image's layers as the config lists them, held against what the store keeps. */
+static void take_layers(struct storage *storage, struct varve_image *image,
+                        const struct varve_config *config, const char *top) {
+    uint32_t *chain = calloc(storage->ids.count + 1, sizeof *chain);
+    uint32_t *claims = calloc(config->diffid_count + 1, sizeof *claims);
+    size_t count = chain && claims ? read_chain(storage, chain, top) : 0;
+    bool same = count == config->diffid_count;
+    for (size_t i = 0; chain && claims && i < config->diffid_count; i++) {
+        const struct varve_digest_name *diffid = &config->diffids[i];
+        struct layer *layer = i < count && count != SIZE_MAX ? &storage->layers[chain[i]] : NULL;
+        if (layer) {
+            layer->used = true;
+            same &= !layer->has_diffid ||
+                    (layer->diffid.count == diffid->count &&
+                     memcmp(layer->diffid.bytes, diffid->bytes, diffid->count) == 0);
+        }
+        uint32_t blob = varve_source_add_unpacked(&storage->place, diffid, false);
+        uint32_t claim =
+            blob == VARVE_NAME_NONE
+                ? VARVE_NAME_NONE
+                : varve_catalog_add_claim(
+                      storage->place.catalog, blob, layer ? layer->size : VARVE_NO_SIZE, NULL,
+                      diffid->algorithm == VARVE_ALGORITHM_SHA256 ? diffid->bytes : NULL);
+        claims[image->layer_count] = claim;
+        image->layer_count += claim != VARVE_NAME_NONE;
+        storage->place.no_memory |= claim == VARVE_NAME_NONE;
+    }
+    if (!same) {
+        blame(image, image->digest, varve_fault_of(VARVE_CODE_SOURCE_LAYERS, VARVE_NO_OFFSET));
+    }
+    storage->place.no_memory |= !chain;
+    free(chain);
+    if (claims && varve_catalog_keep_claims(storage->place.catalog, claims)) {
+        image->claims = claims;
+    } else {
+        storage->place.no_memory = true;
+        image->layer_count = 0;
+    }
+}
+
+/* The image's config, by its manifest. */
+static bool read_config(struct storage *storage, struct varve_config *config,
+                        struct varve_image *image, char name[VARVE_DIGEST_TEXT_BYTES],
+                        const char *id, const struct varve_digest_name *digest) {
+    struct varve_document manifest;
+    struct varve_fault fault = {0};
+    uint8_t *data = NULL;
+    size_t data_bytes = 0;
+    bool there = read_document(storage, &data, &data_bytes, &fault, id, "manifest", digest);
+    blame(image, image->digest, fault);
+    if (!there || !varve_document_parse(&manifest, &fault, data, data_bytes)) {
+        blame(image, image->digest, fault);
+        free(data);
+        return false;
+    }
+    free(data);
+    blame(image, image->digest, manifest.config.fault);
+    bool good = !manifest.config.fault.code;
+    if (good) {
+        varve_digest_name_text(name, &manifest.config.digest);
+        memset(&fault, 0, sizeof fault);
+        good =
+            read_document(storage, &data, &data_bytes, &fault, id, name, &manifest.config.digest);
+        blame(image, name, fault);
+        if (good) {
+            good = varve_config_parse(config, &fault, data, data_bytes);
+            blame(image, name, good ? (struct varve_fault){0} : fault);
+            free(data);
+        }
+    }
+    varve_document_free(&manifest);
+    return good;
+}
+
+static void read_image(struct storage *storage, json_t *entry) {
+    struct varve_config config = {0};
+    struct varve_digest_name digest;
+    char name[VARVE_DIGEST_TEXT_BYTES] = "";
+    const char *id = read_id(entry, "id");
+    json_t *names = json_object_get(entry, "names");
+    if (!id || !read_digest(&digest, entry, "digest")) {
+        varve_place_complain(&storage->place, "images.json",
+                             varve_fault_of(VARVE_CODE_OCI_SHAPE, VARVE_NO_OFFSET));
+        return;
+    }
+    struct varve_image image = {.digest = json_string_value(json_object_get(entry, "digest"))};
+    if (read_config(storage, &config, &image, name, id, &digest)) {
+        image.platform = *config.platform ? config.platform : NULL;
+        image.config = varve_place_keep_config(&storage->place, &config.digests);
+        take_layers(storage, &image, &config, read_id(entry, "layer"));
+    }
+    size_t count = json_array_size(names);
+    for (size_t i = 0; i < (count ? count : 1) && !storage->place.no_memory; i++) {
+        image.ref = count ? varve_json_string(json_array_get(names, i)) : NULL;
+        storage->place.no_memory |= !varve_catalog_add_image(storage->place.catalog, &image);
+    }
+    varve_config_free(&config);
+}
+
+/* Layers that no image has; and those whose bytes could never be put together again. */
+static void look_at_layers(struct storage *storage) {
+    for (size_t i = 0; i < storage->ids.count && !storage->place.no_memory; i++) {
+        const struct layer *layer = &storage->layers[i];
+        char path[VARVE_PATTERN_PATH_BYTES];
+        snprintf(path, sizeof path, "%s%s%.128s.tar-split.gz", storage->place.prefix,
+                 storage->folder, storage->ids.names[i]);
+        if (!layer->has_diffid) {
+            continue; /* a container's own layer, which changes as it runs */
+        }
+        if (!layer->used) {
+            varve_source_add_unpacked(&storage->place, &layer->diffid, true);
+        }
+        if (!varve_folder_has(storage->place.fd, path)) {
+            varve_place_note(&storage->place, storage->ids.names[i],
+                             VARVE_CODE_SOURCE_NO_TAR_SPLIT);
+        }
+    }
+}
+
+/* One driver's lists. */
+static bool read_driver(struct storage *storage, const char *driver) {
+    char *layers = NULL;
+    char *images = NULL;
+    size_t i = 0;
+    json_t *entry = NULL;
+    json_t *image_list = NULL;
+    if (asprintf(&storage->folder, "%s-layers/", driver) < 0) {
+        storage->folder = NULL;
+    }
+    if (asprintf(&storage->images, "%s-images/", driver) < 0) {
+        storage->images = NULL;
+    }
+    if (asprintf(&layers, "%s-layers/layers.json", driver) < 0) {
+        layers = NULL;
+    }
+    if (asprintf(&images, "%s-images/images.json", driver) < 0) {
+        images = NULL;
+    }
+    storage->place.no_memory |= !storage->folder || !storage->images || !layers || !images;
+    if (!storage->place.no_memory) {
+        storage->layer_list = varve_source_read_list(&storage->place, layers);
+        image_list = varve_source_read_list(&storage->place, images);
+        read_layers(storage);
+    }
+    bool good = storage->layer_list && image_list;
+    json_array_foreach(image_list, i, entry) {
+        if (!storage->place.no_memory) {
+            read_image(storage, entry);
+        }
+    }
+    look_at_layers(storage);
+    json_decref(image_list);
+    json_decref(storage->layer_list);
+    varve_name_map_free(&storage->ids);
+    free(storage->layers);
+    free(storage->folder);
+    free(storage->images);
+    free(layers);
+    free(images);
+    return good;
+}
+
+/* The driver of a folder "<driver>-layers" that lies beside a "<driver>-images"; NULL: there is
+ * none. The caller's to free. */
+static char *find_driver(int fd) {
+    struct varve_folder folder;
+    struct varve_fault fault;
+    char *driver = NULL;
+    if (!varve_folder_read(&folder, &fault, fd, "")) {
+        return NULL;
+    }
+    for (size_t i = 0; i < folder.count && !driver; i++) {
+        char *end = strstr(folder.names[i], "-layers");
+        char images[300];
+        if (end && !end[sizeof "-layers" - 1]) {
+            *end = 0;
+            snprintf(images, sizeof images, "%.255s-images", folder.names[i]);
+            driver = varve_folder_has(fd, images) ? strdup(folder.names[i]) : NULL;
+        }
+    }
+    varve_folder_free(&folder);
+    return driver;
+}
+
+bool varve_source_is_storage(int fd) {
+    char *driver = find_driver(fd);
+    free(driver);
+    return driver != NULL;
+}
+
+enum varve_status varve_source_storage(struct varve_catalog *catalog, const char *operand) {
+    struct storage storage = {.place = {.prefix = "", .pattern = "%h"}};
+    struct varve_place *place = &storage.place;
+    enum varve_status status = VARVE_ERROR;
+    uint32_t root = VARVE_NAME_NONE;
+    if (varve_source_open_folder(place, &root, catalog, "containers-storage", operand)) {
+        char *driver = find_driver(place->fd);
+        if (!driver) {
+            varve_place_complain(place, NULL,
+                                 varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+        } else if (varve_place_begin(place, root) && read_driver(&storage, driver)) {
+            status = VARVE_OK;
+        }
+        free(driver);
+    }
+    return varve_place_end(place, status);
+}
