@@ -248,6 +248,7 @@ static void report_name(struct varve_scan *scan, const struct varve_layer *layer
     const struct varve_checks *checks = &layer->checks;
     keep_outcome(scan, layer, blob);
     summary->layers[layer->status]++;
+    summary->unreferenced += !varve_catalog_blob(scan->catalog, blob).referenced;
     summary->mismatches +=
         layer->status == VARVE_MISMATCH || checks->name == VARVE_CHECK_MISMATCH ||
         checks->size == VARVE_CHECK_MISMATCH || checks->diffid == VARVE_CHECK_MISMATCH;

@@ -66,6 +66,7 @@ struct varve_scan_summary {
     uint64_t attestations, artifacts;
     uint64_t layers[6];        /* distinct blobs, by status; twins each by themselves */
     uint64_t twins;            /* of these, names of a file that was read under another one */
+    uint64_t unreferenced;     /* of these, blobs that nothing in their source refers to */
     uint64_t layer_references; /* layers of all images */
     uint64_t errors;           /* of the catalog; notes apart */
     uint64_t mismatches;       /* layers with any check that failed, whatever their status */

@@ -235,7 +235,9 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
         json_close(&json, '}');
     }
     json_close(&json, ']');
-    put_rungs(&json, image->rungs, varve_image_rung_text);
+    if (image->rungs->present) {
+        put_rungs(&json, image->rungs, varve_image_rung_text);
+    }
     if (image->fault.code) {
         put_fault(&json, &image->fault, image->fault_digest);
     }
@@ -265,6 +267,9 @@ void json_begin(struct reporter *reporter) {
     json_close(&json, ']');
     json_open(&json, "options", '{');
     json_bool(&json, "entries", settings->entries);
+    if (settings->files_from) {
+        json_text(&json, "files0_from", settings->files_from);
+    }
     if (settings->scan.memory_bytes) {
         json_unsigned(&json, "memory", settings->scan.memory_bytes);
     }
@@ -327,6 +332,7 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     json_unsigned(&json, "layer_references", summary->layer_references);
     put_counts(&json, "layers", summary->layers);
     json_unsigned(&json, "same_files", summary->twins);
+    json_unsigned(&json, "unreferenced", summary->unreferenced);
     json_unsigned(&json, "mismatches", summary->mismatches);
     json_unsigned(&json, "errors", summary->errors);
     json_unsigned(&json, "bytes_stored", summary->bytes_stored);

@@ -312,6 +312,13 @@ static void put_counts(const char *what, const uint64_t counts[6]) {
     fputs(sum(counts) ? ")" : "", stdout);
 }
 
+/* What is only worth a word where there is any. */
+static void put_some(uint64_t count, const char *what) {
+    if (count) {
+        printf(", %" PRIu64 " %s", count, what);
+    }
+}
+
 void text_end(struct reporter *reporter, const struct varve_scan_summary *summary) {
     struct text_state *state = reporter->state;
     for (size_t i = 0; i < state->failure_count; i++) {
@@ -328,6 +335,10 @@ void text_end(struct reporter *reporter, const struct varve_scan_summary *summar
         put_counts("images", summary->images);
         printf(", %" PRIu64 " layers of them in ", summary->layer_references);
         put_counts("distinct blobs", summary->layers);
+        put_some(summary->unreferenced, "unreferenced");
+        put_some(summary->twins, "the same files as others");
+        put_some(summary->attestations, "attestations");
+        put_some(summary->artifacts, "artifacts");
         printf("\n%.1f MB read, %.1f MB decoded, %" PRIu64 " entries; %" PRIu64 " mismatches",
                (double)summary->bytes_stored / 1e6, (double)summary->bytes_decoded / 1e6,
                summary->entries, summary->mismatches);

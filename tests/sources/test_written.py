@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stores written here after what their programs' sources say, with what real programs at hand do not
+make: zot's and Quay's and Pulp's folders, artifacts and attestations, docker's layerdb, one file under
+many names; and the ladder of images, computed a second time."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+import stores
+import harness
+from harness import run
+
+import oci
+
+RUNGS = ("blob", "diffid", "archive", "encoding", "order", "names", "times", "content")
+
+
+def put_link(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.link(source, target)
+
+
+class Folders(stores.StoreCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.layout = stores.small_layout(cls.work / "layout")
+        cls.blobs = {"sha256:" + path.name: path
+                     for path in (cls.layout.folder / "blobs" / "sha256").iterdir()}
+
+    def test_zot(self):
+        """Repositories are layouts; a blob of several is one file with several names."""
+        root = self.work / "zot"
+        for name in ("app", "team/app", "team/other"):
+            target = root / name
+            target.mkdir(parents=True)
+            for file in ("index.json", "oci-layout"):
+                shutil.copy(self.layout.folder / file, target)
+            for digest, path in self.blobs.items():
+                put_link(path, target / "blobs" / "sha256" / digest[7:])
+        (root / "team" / ".uploads").mkdir()
+        (root / "cache.db").write_bytes(b"zot's own")
+        for source in (root, f"zot:{root}"):
+            found = self.scan(source)
+            self.all_well(found)
+            self.assertEqual(sorted(line["ref"] for line in found["image"]), [
+                "app:1", "app:2", "team/app:1", "team/app:2", "team/other:1", "team/other:2"])
+            self.assertEqual((len(found["layer"]), found["summary"]["same_files"]), (6, 4))
+            firsts = {}
+            for line in found["layer"]:
+                self.assertEqual(line["rungs"]["blob"], line["name"])
+                first = firsts.setdefault(line["name"], line["source"])
+                if first != line["source"]:
+                    self.assertEqual(line["same_file_as"],
+                                     {"name": line["name"], "source": first})
+            self.assertEqual(found["summary"]["bytes_stored"],
+                             sum(self.blobs[name].stat().st_size for name in firsts))
+
+    def test_zot_with_a_damaged_file_of_many_names(self):
+        root = self.work / "zot damaged"
+        copies = [stores.copy(self.layout.folder, root / name) for name in ("a", "b")]
+        manifest = json.loads(self.layout.path(self.layout.top[0]["digest"]).read_bytes())
+        layer = manifest["layers"][0]["digest"][7:]
+        one, two = (copy / "blobs" / "sha256" / layer for copy in copies)
+        one.write_bytes(b"not this")
+        two.unlink()
+        os.link(one, two)
+        found = self.scan(root, expect=1)
+        bad = [line for line in found["layer"] if line["status"] != "ok"]
+        self.assertEqual([line["error"]["code"] for line in bad], ["claim.name"] * 2)
+        self.assertEqual({line["ref"] for line in found["image"] if line["status"] == "mismatch"},
+                         {"a:1", "a:2", "b:1", "b:2"})
+
+    def test_folders_of_blobs(self):
+        patterns = {
+            "quay": lambda name: pathlib.Path("sha256", name[:2], name),
+            "pulp": lambda name: pathlib.Path(name[:2], name[2:]),
+            "flat": pathlib.Path,
+            "plain": lambda name: pathlib.Path("sha256", name),
+            "given": lambda name: pathlib.Path("x", name[:2], f"{name}.blob"),
+        }
+        for store, place in patterns.items():
+            root = self.work / store
+            for digest, path in self.blobs.items():
+                put_link(path, root / place(digest[7:]))
+            (root / "README").write_bytes(b"no digest")
+            sources = [f"cas:{root}", root]
+            if store == "given":
+                sources = [f"cas:{root}:x/%2/%h.blob"]
+            for source in sources:
+                found = self.scan(source)
+                self.all_well(found)
+                self.assertEqual({line["digest"] for line in found["image"]},
+                                 {top["digest"] for top in self.layout.top}, store)
+                self.assertEqual(len(found["layer"]), 2)
+                self.assertEqual(found["rest"], [])
+                for line in found["layer"]:
+                    self.assertEqual(line["rungs"]["blob"], line["name"])
+
+    def test_folder_of_blobs_alone(self):
+        """Without a manifest nothing is known of what is referred to."""
+        root = self.work / "blobs alone"
+        for tar in (stores.BASE, stores.TOP):
+            path = root / "sha256" / stores.sha256(tar)[7:9] / stores.sha256(tar)[7:]
+            path.parent.mkdir(parents=True)
+            path.write_bytes(tar)
+        found = self.scan(f"cas:{root}")
+        self.all_well(found)
+        self.assertEqual((len(found["layer"]), found["rest"], found["image"]), (2, [], []))
+
+    def test_one_source_twice(self):
+        """Two ways to the same files: each is read once."""
+        found = self.scan(f"oci:{self.layout.folder}", f"cas:{self.layout.folder}")
+        self.all_well(found)
+        self.assertEqual((len(found["layer"]), found["summary"]["same_files"]), (4, 2))
+        self.assertEqual(found["summary"]["images"]["ok"], 4)
+
+    def test_blob_and_lists_of_files(self):
+        layer = next(path for path in self.blobs.values()
+                     if path.read_bytes()[:2] == b"\x1f\x8b")
+        line, = self.scan(f"blob:{layer}")["layer"]
+        self.assertEqual((line["name"], line["checks"]["name"]), (str(layer), "none"))
+        self.assertEqual(line["rungs"]["blob"], "sha256:" + layer.name)
+        odd = self.work / "a name\nwith a line"
+        shutil.copy(layer, odd)
+        names = [str(layer), str(odd), str(self.work / "gone")]
+        for command in ("scan", "digest"):
+            out = run(harness.VARVE, command, "--json", "--files0-from=-", expect=3,
+                      input="".join(name + "\0" for name in names).encode())
+            found = {line["name"]: line for line in map(json.loads, out.splitlines())
+                     if line["type"] == "layer"}
+            self.assertEqual(set(found), set(names))
+            self.assertEqual(found[names[1]]["rungs"], line["rungs"] | found[names[1]]["rungs"])
+            self.assertEqual(found[names[2]]["error"]["code"], "io.missing")
+        listed = self.work / "list"
+        listed.write_bytes(os.fsencode(odd))
+        out = run(harness.VARVE, "digest", "--json", f"--files0-from={listed}", layer)
+        self.assertEqual(len(out.splitlines()), 4)
+        run(harness.VARVE, "digest", f"--files0-from={self.work / 'no list'}", expect=2)
+
+
+class Purposes(stores.StoreCase):
+    """What is an image and what is not."""
+
+    def test_attestations_and_artifacts(self):
+        layout = stores.small_layout(self.work / "purposes")
+        image = {key: value for key, value in layout.top[1].items() if key != "annotations"}
+        empty = layout.put(b"{}", "application/vnd.oci.empty.v1+json")
+        statement = layout.put(b'{"_type":"a statement"}', "application/vnd.in-toto+json")
+        attested = layout.image([(statement, stores.sha256(b'{"_type":"a statement"}'))])
+        layout.tag("attested", layout.index([
+            {**image, "platform": {"os": "linux", "architecture": "amd64"}},
+            {**attested, "platform": {"os": "unknown", "architecture": "unknown"}, "annotations": {
+                "vnd.docker.reference.type": "attestation-manifest",
+                "vnd.docker.reference.digest": image["digest"]}}]))
+        newer = layout.put_json({
+            "schemaVersion": 2, "mediaType": oci.MANIFEST, "config": empty, "subject": image,
+            "artifactType": "application/vnd.docker.attestation.manifest.v1+json",
+            "layers": [statement]}, oci.MANIFEST)
+        layout.tag("newer", newer)
+        sbom = layout.put_json({
+            "schemaVersion": 2, "mediaType": oci.MANIFEST, "config": empty, "subject": image,
+            "layers": [statement]}, oci.MANIFEST)
+        layout.tag("sha256-" + image["digest"][7:], layout.index([sbom]))
+        chart = layout.put(stores.packed(stores.OTHER),
+                           "application/vnd.cncf.helm.chart.content.v1.tar+gzip")
+        layout.tag("chart", layout.put_json({
+            "schemaVersion": 2, "config": layout.put(
+                b'{"name":"chart"}', "application/vnd.cncf.helm.config.v1+json"),
+            "layers": [chart]}, oci.MANIFEST))
+        layout.tag("odd", layout.put(b"anything", "application/x-something"))
+        found = self.scan(layout.folder)
+        self.all_well(found)
+        purpose = {}
+        for line in found["image"]:
+            what = "attestation" if line.get("attestation") else (
+                "artifact" if line.get("artifact") else "image")
+            purpose.setdefault((line["ref"], line["digest"]), what)
+        self.assertEqual(sorted((ref[:6], what) for (ref, _), what in purpose.items()), [
+            ("1", "image"), ("2", "image"), ("attest", "attestation"), ("attest", "image"),
+            ("chart", "artifact"), ("newer", "attestation"), ("sha256", "artifact")])
+        summary = found["summary"]
+        self.assertEqual((summary["images"]["ok"], summary["attestations"], summary["artifacts"]),
+                         (3, 2, 2))
+        # Whatever an index names is hashed, and nothing here is without reference.
+        self.assertIn(stores.sha256(b"anything"), [line["name"] for line in found["layer"]])
+        self.assertEqual(found["rest"], [])
+
+    def test_several_tags_of_one_manifest(self):
+        layout = stores.small_layout(self.work / "tags")
+        for tag in ("latest", "1.0"):
+            layout.tag(tag, {key: value for key, value in layout.top[1].items()
+                             if key != "annotations"})
+        found = self.scan(layout.folder)
+        self.all_well(found)
+        self.assertEqual(sorted(line["ref"] for line in found["image"]), ["1", "1.0", "2", "latest"])
+        self.assertEqual(len(found["layer"]), 2)
+
+    def test_one_tag_alone(self):
+        layout = stores.small_layout(self.work / "one tag")
+        layout.put(b"left", "x/y")
+        found = self.scan(f"oci:{layout.folder}:1")
+        self.assertEqual([line["ref"] for line in found["image"]], ["1"])
+        self.assertEqual((len(found["layer"]), found["rest"]), (1, []))
+        self.assertEqual(self.codes(self.scan(f"oci:{layout.folder}:3", expect=3)), ["source.tag"])
+
+
+class Unpacked(stores.StoreCase):
+    """Stores that keep layers as folders: what is written of them is checked, and that their bytes are
+    not there is said."""
+
+    def test_containers_storage(self):
+        harness.need_tools("buildah", "skopeo")
+        root = self.work / "storage"
+        words = ["buildah", "--storage-driver", "vfs", "--root", root, "--runroot",
+                 self.work / "run"]
+        layout = stores.small_layout(self.work / "to pull")
+        try:
+            for tag in ("1", "2"):
+                run("skopeo", "--insecure-policy", "copy", "--quiet",
+                    f"oci:{layout.folder}:{tag}",
+                    f"containers-storage:[vfs@{root}+{self.work / 'run'}]localhost/app:{tag}")
+        except AssertionError as error:
+            self.skipTest(f"containers-storage cannot be written here: {error}")
+        said = json.loads(run(*words, "images", "--json", "--no-trunc"))
+        for source in (root, f"containers-storage:{root}"):
+            found = self.scan(source, expect=3)
+            self.assertEqual((found["error"], found["note"]), ([], []))
+            self.assertEqual(
+                sorted((line.get("ref"), line["digest"]) for line in found["image"]),
+                sorted((name, image["digest"]) for image in said
+                       for name in image["names"] or [None]))
+            self.assertEqual({line["name"] for line in found["layer"]},
+                             {stores.sha256(stores.BASE), stores.sha256(stores.TOP)})
+            for line in found["layer"]:
+                self.assertEqual((line["status"], line["error"]["code"]),
+                                 ("unsupported", "source.unpacked"))
+        self.spoiled_storage(root, found)
+
+    def spoiled_storage(self, root, before):
+        """A config that is another, a chain that is cut, tar-split that is gone."""
+        images = json.loads((root / "vfs-images" / "images.json").read_bytes())
+        two = next(image for image in images if len(image["big-data-names"]) and image["digest"]
+                   == max(before["image"], key=lambda line: len(line["layers"]))["digest"])
+        for split in (root / "vfs-layers").glob("*.tar-split.gz"):
+            split.unlink()
+        layers = json.loads((root / "vfs-layers" / "layers.json").read_bytes())
+        for layer in layers:
+            layer.pop("parent", None)
+        (root / "vfs-layers" / "layers.json").write_text(json.dumps(layers))
+        found = self.scan(root, expect=1)
+        self.assertEqual([(note["code"], note["count"]) for note in found["note"]],
+                         [("source.no-tar-split", 2)])
+        bad, = [line for line in found["image"] if "error" in line]
+        self.assertEqual((bad["digest"], bad["error"]["code"]), (two["digest"], "source.layers"))
+        (root / "vfs-images" / two["id"] / "manifest").write_bytes(b"{}")
+        found = self.scan(root, expect=1)
+        bad, = [line for line in found["image"] if "error" in line]
+        self.assertEqual(bad["error"]["code"], "claim.name")
+        (root / "vfs-images" / "images.json").write_bytes(b"[")
+        self.assertEqual(self.codes(self.scan(root, expect=1))[-1], "oci.json")
+
+    def docker(self, folder):
+        """A docker data folder with one image of two layers; its ids."""
+        image = folder / "image" / "overlay2"
+        diffids = [stores.sha256(stores.BASE), stores.sha256(stores.TOP)]
+        config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
+            "type": "layers", "diff_ids": diffids}}).encode()
+        identity = stores.sha256(config)
+        content = image / "imagedb" / "content" / "sha256"
+        content.mkdir(parents=True)
+        (content / identity[7:]).write_bytes(config)
+        chain = None
+        chains = []
+        for diffid in diffids:
+            parent, chain = chain, diffid if chain is None else stores.sha256(
+                f"{chain} {diffid}".encode())
+            layer = image / "layerdb" / "sha256" / chain[7:]
+            layer.mkdir(parents=True)
+            (layer / "diff").write_text(diffid)
+            (layer / "size").write_text("5000")
+            (layer / "cache-id").write_text("0" * 64)
+            (layer / "tar-split.json.gz").write_bytes(stores.packed(b""))
+            if parent:
+                (layer / "parent").write_text(parent)
+            chains.append(layer)
+        (image / "repositories.json").write_text(json.dumps({"Repositories": {"app": {
+            "app:1": identity, "app@" + stores.sha256(b"m"): identity}}}))
+        return identity, diffids, chains
+
+    def test_docker(self):
+        folder = self.work / "docker"
+        identity, diffids, chains = self.docker(folder)
+        for source in (folder, f"docker:{folder}"):
+            found = self.scan(source, expect=3)
+            self.assertEqual((found["error"], found["note"]), ([], []))
+            self.assertEqual(self.refs(found), [("app:1", identity, tuple(diffids))])
+            self.assertEqual({line["error"]["code"] for line in found["layer"]},
+                             {"source.unpacked"})
+        (chains[1] / "diff").write_text(diffids[0])
+        found = self.scan(folder, expect=1)
+        self.assertEqual(self.codes(found), ["source.chain"])
+        self.assertEqual(found["image"][0]["error"]["code"], "source.layers")
+
+
+def canonical(config, timeless):
+    """What is hashed of a config. Python's sorted compact JSON is RFC 8785's for what is in these:
+    ASCII keys, integers, text without control characters."""
+    config = json.loads(json.dumps(config))
+    config.get("rootfs", {}).pop("diff_ids", None)
+    if timeless:
+        config.pop("created", None)
+        for event in config.get("history", []):
+            event.pop("created", None)
+    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":"),
+                                     ensure_ascii=False).encode()).digest()
+
+
+def image_rung(name, config, digests):
+    """docs/image-ladder.md, written a second time."""
+    data = b"varve1.image." + name.encode() + b"\0"
+    data += canonical(config, name in ("times", "content"))
+    data += len(digests).to_bytes(8, "little")
+    for digest in digests:
+        data += bytes.fromhex(digest.rpartition(":")[2])
+    return f"varve1.image.{name}:sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class ImageLadder(stores.StoreCase):
+    def layout(self, name):
+        return oci.Layout(self.work / name)
+
+    def put_image(self, layout, tag, layers, **config):
+        """An image with a config of one's own; the config."""
+        config = {"architecture": "amd64", "os": "linux", **config, "rootfs": {
+            "type": "layers", "diff_ids": [diffid for _, diffid in layers]}}
+        layout.tag(tag, layout.put_json({
+            "schemaVersion": 2, "mediaType": oci.MANIFEST,
+            "config": layout.put_json(config, oci.CONFIG),
+            "layers": [layer for layer, _ in layers]}, oci.MANIFEST))
+        return config
+
+    def layer(self, layout, tar, squeeze=True):
+        data = stores.packed(tar) if squeeze else tar
+        return (layout.put(data, stores.GZIP if squeeze else oci.LAYER), stores.sha256(tar))
+
+    def scan_rungs(self, folder):
+        lines = self.lines(folder, options=["--rungs=content"])
+        layers = {line["name"]: line for line in lines if line["type"] == "layer"}
+        return layers, {line["ref"]: line for line in lines if line["type"] == "image"}
+
+    def test_rungs_are_what_the_document_says(self):
+        layout = self.layout("ladder")
+        history = [{"created": "2024-01-01T00:00:00Z", "created_by": "COPY \u20ac \u2028 # buildkit"},
+                   {"created": "2024-01-01T00:00:01Z", "empty_layer": True}]
+        config = {"created": "2024-01-01T00:00:01Z", "history": history,
+                  "config": {"Env": ["PATH=/bin"], "Healthcheck": {"Interval": 30000000000}}}
+        base, top = self.layer(layout, stores.BASE), self.layer(layout, stores.TOP)
+        configs = {"two": self.put_image(layout, "two", [base, top], **config),
+                   "turned": self.put_image(layout, "turned", [top, base], **config),
+                   "none": self.put_image(layout, "none", [])}
+        layers, images = self.scan_rungs(layout.folder)
+        seen = set()
+        for ref, config in configs.items():
+            line = images[ref]
+            for name in RUNGS:
+                digests = [layers[layer["digest"]]["rungs"][name] for layer in line["layers"]]
+                self.assertEqual(line["rungs"][name], image_rung(name, config, digests), ref)
+                seen.add(line["rungs"][name])
+        self.assertEqual(len(seen), len(configs) * len(RUNGS))
+
+    def test_images_meet_where_they_should(self):
+        layout = self.layout("meeting")
+        at = "2024-01-01T00:00:00Z"
+        later = "2025-01-01T00:00:00Z"
+        config = {"created": at, "history": [{"created": at, "created_by": "x"}]}
+        self.put_image(layout, "gzip", [self.layer(layout, stores.BASE)], **config)
+        self.put_image(layout, "plain", [self.layer(layout, stores.BASE, False)], **config)
+        self.put_image(layout, "later", [self.layer(layout, stores.BASE)], created=later,
+                       history=[{"created": later, "created_by": "x"}])
+        self.put_image(layout, "other", [self.layer(layout, stores.BASE)], created=at,
+                       history=[{"created": at, "created_by": "y"}])
+        self.put_image(layout, "padded", [self.layer(layout, stores.BASE + bytes(1024))], **config)
+        _, images = self.scan_rungs(layout.folder)
+
+        def meeting(a, b):
+            equal = [name for name in RUNGS
+                     if images[a]["rungs"][name] == images[b]["rungs"][name]]
+            self.assertEqual(equal, list(RUNGS[len(RUNGS) - len(equal):]), (a, b))
+            return equal[0] if equal else None
+        self.assertEqual(meeting("gzip", "plain"), "diffid")
+        self.assertEqual(meeting("gzip", "padded"), "archive")
+        self.assertEqual(meeting("gzip", "later"), "times")
+        self.assertIsNone(meeting("gzip", "other"))
+
+    def test_rungs_are_absent_where_a_layer_has_none(self):
+        layout = self.layout("absent")
+        bad = layout.put(stores.packed(stores.BASE)[:-9], stores.GZIP)
+        self.put_image(layout, "cut", [(bad, stores.sha256(stores.BASE))])
+        lines = self.lines(layout.folder, expect=1, options=["--rungs=content"])
+        image, = [line for line in lines if line["type"] == "image"]
+        self.assertEqual(list(image["rungs"]), ["blob"])
+
+
+if __name__ == "__main__":
+    harness.main()
