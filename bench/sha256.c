@@ -17,6 +17,9 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* the old calls are its fastest */
 #include <openssl/sha.h>
 
+/* Their old names are each other's. */
+#define NO_COMPAT_IMB_API_053
+#define NO_COMPAT_ISAL_CRYPTO_API_2_24
 #if defined(VARVE_HAVE_IPSEC_MB)
 #include <intel-ipsec-mb.h>
 #endif

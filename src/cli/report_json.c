@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/report_json.c - the output contract: NDJSON, one object a line. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,10 +96,15 @@ static void put_findings(struct json *json, const struct varve_findings *finding
     json_close(json, ']');
 }
 
-/* `text` is no longer than the %lld of a second and nine digits. */
+/* Seconds as a decimal number: what struct varve_tar_time holds as whole seconds and nanoseconds
+ * towards the future, -5 and 0.5, is -4.500000000. */
 static void put_time(struct json *json, const char *key, const struct varve_tar_time *time) {
     char text[40];
-    snprintf(text, sizeof text, "%lld.%09u", (long long)time->seconds, time->nanoseconds);
+    bool mirrored = time->seconds < 0 && time->nanoseconds > 0;
+    uint64_t magnitude = time->seconds < 0 ? 0 - (uint64_t)time->seconds : (uint64_t)time->seconds;
+    snprintf(text, sizeof text, "%s%" PRIu64 ".%09u", time->seconds < 0 ? "-" : "",
+             mirrored ? magnitude - 1 : magnitude,
+             mirrored ? 1000000000u - time->nanoseconds : time->nanoseconds);
     json_text(json, key, text);
 }
 
