@@ -337,14 +337,13 @@ static void content_done(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES])
 }
 
 /* The content of the entry at hand begins. */
-static void begin_content(struct varve_ladder *ladder, const struct varve_tar_entry *entry) {
+static void begin_content(struct varve_ladder *ladder) {
     if (!ladder->free_slot) {
         varve_sha256_flush(ladder->sha256);
     }
     struct content_slot *slot = ladder->free_slot;
     struct record_chunk *chunk = &ladder->chunks[ladder->chunk_count - 1];
-    assert(slot && varve_record_has_content(entry->typeflag));
-    (void)entry;
+    assert(slot && varve_record_has_content(varve_ladder_type(ladder, ladder->entry_count - 1)));
     ladder->free_slot = slot->next;
     ladder->slots_used++;
     slot->chunk = ladder->chunk_count - 1;
@@ -358,7 +357,7 @@ static void take_data(struct varve_ladder *ladder, const struct varve_tar_item *
     bool whole = item->data.count == item->entry->size;
     bool first = !ladder->content;
     if (first) {
-        begin_content(ladder, item->entry);
+        begin_content(ladder);
     }
     struct content_slot *slot = ladder->content;
     if (whole) {
@@ -376,7 +375,7 @@ static void take_data(struct varve_ladder *ladder, const struct varve_tar_item *
 
 static void take_hole(struct varve_ladder *ladder, const struct varve_tar_item *item) {
     if (!ladder->content) {
-        begin_content(ladder, item->entry);
+        begin_content(ladder);
         varve_sha256_init(&ladder->content->stream);
         ladder->content_begun = true;
     }
