@@ -285,8 +285,8 @@ static void parse(struct varve_job *job, const uint8_t *data, size_t bytes, bool
 
 /* Queues the digest of decoded bytes that begin at `offset`. Where the archive may end inside them,
  * its own digest is forked off there: at most one split a portion. A fork waits for what is queued
- * before it; at the end of a layer it is put off until after the flush, so that the streams of many
- * small layers are not settled one by one. */
+ * before it and would have it done all alone, so it is put off until after the flush; only a pipe's
+ * portion is gone by then. */
 static void digest_decoded(struct varve_job *job, const struct varve_portion *portion,
                            uint64_t offset) {
     const uint8_t *data = portion->made;
@@ -300,7 +300,7 @@ static void digest_decoded(struct varve_job *job, const struct varve_portion *po
         data += before;
         bytes -= before;
         job->archive_forked = true;
-        if (portion->final && portion->state == VARVE_DECODE_END && !job->pipe) {
+        if (!job->pipe) {
             job->fork_due = true;
             job->behind_archive = data;
             job->behind_bytes = bytes;
@@ -457,6 +457,13 @@ static void judge_name(struct varve_job *job) {
     }
 }
 
+/* The fork that was put off; nothing is pending on the stream. */
+static void fork_archive(struct varve_job *job) {
+    job->fork_due = false;
+    varve_sha256_fork(job->sha256, &job->archive_stream, &job->diffid_stream);
+    varve_sha256_update(job->sha256, &job->diffid_stream, job->behind_archive, job->behind_bytes);
+}
+
 /* The digests of bytes are there, or as far as a fork that is due. What is done here may queue
  * more. */
 static void close_job(struct varve_job *job) {
@@ -470,10 +477,10 @@ static void close_job(struct varve_job *job) {
     layer->bytes_stored = job->digested_bytes;
     job->phase = JUDGING;
     if (job->fork_due) {
-        varve_sha256_fork(job->sha256, &job->archive_stream, &job->diffid_stream);
-        varve_sha256_update(job->sha256, &job->diffid_stream, job->behind_archive,
-                            job->behind_bytes);
-        finish_stream(job, &job->diffid_stream, VARVE_RUNG_DIFFID);
+        fork_archive(job);
+        if (job->decoded_whole) {
+            finish_stream(job, &job->diffid_stream, VARVE_RUNG_DIFFID);
+        }
     }
     if (job->decoder) {
         judge_decoding(job);
@@ -539,6 +546,10 @@ static void end_step(struct varve_job *job) {
         close_job(job);
     } else if (job->phase == STARVED) {
         varve_job_starve(job);
+    } else if (job->phase == RUNNING && job->fork_due) {
+        /* What is behind is padding as a rule, and its room is about to be filled again. */
+        fork_archive(job);
+        varve_sha256_settle(job->sha256, &job->diffid_stream);
     }
     /* A layer without a ladder to finish has nothing to wait for. */
     if (job->phase == JUDGING && !job->finishing) {
