@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import harness
@@ -30,7 +29,7 @@ def tree_files():
         yield from (here / name for name in sorted(files) if name != ".git")
 
 
-class House(unittest.TestCase):
+class House(harness.Case):
     def test_every_source_names_its_licence(self):
         seen = 0
         bare = []
@@ -63,6 +62,13 @@ class House(unittest.TestCase):
         if not shutil.which("clang-format-14"):
             self.skipTest("clang-format-14 is not installed")
         harness.run(harness.SOURCE / "dev", "format", "--check")
+        # And the check does see what is wrong.
+        (self.work / "src").mkdir()
+        for name in ("dev", ".clang-format"):
+            shutil.copy2(harness.SOURCE / name, self.work / name)
+        for text, expected in (("int x;\n", 0), ("int   x ;\n", 1)):
+            (self.work / "src" / "x.c").write_text(text)
+            harness.run(self.work / "dev", "format", "--check", expect=expected)
 
 
 if __name__ == "__main__":

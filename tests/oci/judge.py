@@ -69,6 +69,21 @@ def walk(layout):
     yield from follow(json.loads((layout / "index.json").read_bytes()), None)
 
 
+def unreferenced(layout):
+    """Names of the blobs that nothing in a layout leads to."""
+    def follow(document):
+        for descriptor in document["manifests"]:
+            yield descriptor["digest"]
+            inner = json.loads(blob_of(layout, descriptor["digest"]).read_bytes())
+            if "manifests" in inner:
+                yield from follow(inner)
+            else:
+                yield inner["config"]["digest"]
+                yield from (layer["digest"] for layer in inner["layers"])
+    there = {f"{path.parent.name}:{path.name}" for path in (layout / "blobs").glob("*/*")}
+    return there - set(follow(json.loads((layout / "index.json").read_bytes())))
+
+
 class ScanCase(harness.Case):
     """Scans and judgements."""
 
@@ -91,6 +106,11 @@ class ScanCase(harness.Case):
         for kind in ("scan", "summary"):
             self.assertEqual(len(by_type[kind]), 1)
         self.assertEqual(by_type["error"], [])
+        self.assertEqual(sorted(line["name"] for line in by_type["rest"]),
+                         sorted(unreferenced(layout)))
+        for line in by_type["rest"]:
+            self.assertEqual((line["status"], line["rungs"]["blob"]),
+                             ("ok", sha256sum(blob_of(layout, line["name"]))))
         return by_type
 
     def truth(self, path):

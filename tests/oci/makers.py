@@ -57,9 +57,14 @@ def layout_of_dir(folder, copies):
     return folder
 
 
+class CannotWork(Exception):
+    """A program that is installed, and that this environment does not let work."""
+
+
 def buildah_layout(folder, work, trees):
     """One tag per tree, t0, t1, ...; tags have the layers of those before. Uncompressed layers, as
-    buildah writes them into a layout unless told otherwise."""
+    buildah writes them into a layout unless told otherwise. More trees than one need a place where
+    buildah may unpack layers: not so in a chroot that is no mount point."""
     harness.need_tools("buildah")
     policy = pathlib.Path(work) / "policy.json"
     policy.write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
@@ -69,14 +74,18 @@ def buildah_layout(folder, work, trees):
     def buildah(*words):
         return run("buildah", *stores, *words, env=environment).decode().strip()
 
-    try:
-        container = buildah("from", "scratch")
-    except AssertionError as error:
-        harness.skip(f"buildah cannot work here: {error}")
+    def possible(*words):
+        try:
+            return buildah(*words)
+        except AssertionError as error:
+            raise CannotWork(f"buildah cannot work here: {error}") from error
+
+    container = possible("from", "scratch")
     for number, tree in enumerate(trees):
         buildah("copy", "--quiet", container, tree, f"/opt/t{number}")
-        buildah("commit", "--quiet", "--signature-policy", policy, container,
-                f"oci:{folder}:t{number}")
-        image = buildah("commit", "--quiet", "--signature-policy", policy, container, f"t{number}")
-        container = buildah("from", "--signature-policy", policy, image)
+        commit = ["commit", "--quiet", "--signature-policy", policy, container]
+        buildah(*commit, f"oci:{folder}:t{number}")
+        if number + 1 < len(trees):
+            image = possible(*commit, f"t{number}")
+            container = buildah("from", "--signature-policy", policy, image)
     return folder
