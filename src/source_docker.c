@@ -23,6 +23,7 @@ struct docker {
     struct varve_place place;
     char *prefix;                 /* "image/<driver>/" */
     struct varve_name_map chains; /* chain ids in layerdb, as text */
+    struct varve_name_map named;  /* ids of images that have a tag */
 };
 
 static void complain(struct docker *docker, const char *path, enum varve_code code) {
@@ -190,8 +191,8 @@ static void read_image(struct docker *docker, const char *digest_text, const cha
     varve_config_free(&config);
 }
 
-/* Images by their tags; *named keeps the ids of those that have one. */
-static void read_names(struct docker *docker, struct varve_name_map *named) {
+/* Images by their tags. */
+static void read_names(struct docker *docker) {
     const char *name = NULL;
     const char *ref = NULL;
     json_t *refs = NULL;
@@ -202,33 +203,21 @@ static void read_names(struct docker *docker, struct varve_name_map *named) {
             const char *text = varve_json_string(id);
             if (text && !strchr(ref, '@') && !docker->place.no_memory) {
                 read_image(docker, text, ref);
-                docker->place.no_memory |= varve_name_map_add(named, NULL, text) == VARVE_NAME_NONE;
+                docker->place.no_memory |=
+                    varve_name_map_add(&docker->named, NULL, text) == VARVE_NAME_NONE;
             }
         }
     }
     json_decref(list);
 }
 
-static void read_driver(struct docker *docker) {
-    struct varve_name_map named = {0};
-    struct varve_folder folder;
-    struct varve_fault fault;
-    char full[VARVE_PATTERN_PATH_BYTES];
-    each_digest(docker, "layerdb/sha256", read_layer);
-    read_names(docker, &named);
-    snprintf(full, sizeof full, "%simagedb/content/sha256", docker->prefix);
-    if (varve_folder_read(&folder, &fault, docker->place.fd, full)) {
-        for (size_t i = 0; i < folder.count && !docker->place.no_memory; i++) {
-            char id[VARVE_DIGEST_TEXT_BYTES];
-            snprintf(id, sizeof id, "sha256:%.64s", folder.names[i]);
-            if (strspn(folder.names[i], "0123456789abcdef") == 64 &&
-                varve_name_map_find(&named, id) == VARVE_NAME_NONE) {
-                read_image(docker, id, NULL);
-            }
-        }
-        varve_folder_free(&folder);
+/* An image of imagedb, if no tag led to it. */
+static void read_nameless(struct docker *docker, const char *hex) {
+    char id[VARVE_DIGEST_TEXT_BYTES];
+    snprintf(id, sizeof id, "sha256:%.64s", hex);
+    if (varve_name_map_find(&docker->named, id) == VARVE_NAME_NONE) {
+        read_image(docker, id, NULL);
     }
-    varve_name_map_free(&named);
 }
 
 /* "image/<driver>/" of the first driver that has a layerdb; NULL: there is none. */
@@ -269,13 +258,16 @@ enum varve_status varve_source_docker(struct varve_catalog *catalog, const char 
         } else {
             place->prefix = docker.prefix;
             if (varve_place_begin(place, root)) {
-                read_driver(&docker);
+                each_digest(&docker, "layerdb/sha256", read_layer);
+                read_names(&docker);
+                each_digest(&docker, "imagedb/content/sha256", read_nameless);
                 status = VARVE_OK;
             }
         }
     }
     status = varve_place_end(place, status);
     varve_name_map_free(&docker.chains);
+    varve_name_map_free(&docker.named);
     free(docker.prefix);
     return status;
 }

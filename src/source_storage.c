@@ -119,10 +119,10 @@ static void blame(struct varve_image *image, const char *document, struct varve_
 }
 
 /* The layers of an image from the lowest up, as the store has them. The count, or SIZE_MAX where
- * the chain is broken or goes in circles. */
-static size_t read_chain(const struct storage *storage, uint32_t *chain, const char *top) {
+ * the chain is broken or longer than `most`. */
+static size_t read_chain(const struct storage *storage, uint32_t *chain, size_t most,
+                         const char *top) {
     size_t count = 0;
-    size_t most = storage->ids.count;
     for (const char *id = top; id; id = storage->layers[chain[count - 1]].parent) {
         uint32_t number = varve_name_map_find(&storage->ids, id);
         if (number == VARVE_NAME_NONE || count == most) {
@@ -141,9 +141,9 @@ static size_t read_chain(const struct storage *storage, uint32_t *chain, const c
 /* The image's layers as the config lists them, held against what the store keeps. */
 static void take_layers(struct storage *storage, struct varve_image *image,
                         const struct varve_config *config, const char *top) {
-    uint32_t *chain = calloc(storage->ids.count + 1, sizeof *chain);
+    uint32_t *chain = calloc(config->diffid_count + 1, sizeof *chain);
     uint32_t *claims = calloc(config->diffid_count + 1, sizeof *claims);
-    size_t count = chain && claims ? read_chain(storage, chain, top) : 0;
+    size_t count = chain && claims ? read_chain(storage, chain, config->diffid_count, top) : 0;
     bool same = count == config->diffid_count;
     for (size_t i = 0; chain && claims && i < config->diffid_count; i++) {
         const struct varve_digest_name *diffid = &config->diffids[i];

@@ -27,7 +27,7 @@ static const struct option_row {
     {'x', 0, "max-decoded", "SIZE",
      "decoded bytes beyond which a layer ends as limit (default 1TiB)"},
     {'0', 0, "files0-from", "FILE",
-     "also read the layer files listed there, parted by NULs (- is standard input)"},
+     "also the layer files that FILE (- is stdin) lists, parted by NULs"},
     {'T', 0, "timings", NULL, "say on stderr where the CPU time went"},
     {'C', 0, "chunk", "SIZE", NULL}, /* for tests: bytes a step */
     {'V', 'V', "version", NULL, "print the version; with -v also libraries, CPU tier and engine"},

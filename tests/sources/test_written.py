@@ -256,6 +256,15 @@ class Unpacked(stores.StoreCase):
                          [("source.no-tar-split", 2)])
         bad, = [line for line in found["image"] if "error" in line]
         self.assertEqual((bad["digest"], bad["error"]["code"]), (two["digest"], "source.layers"))
+        for layer in layers:
+            layer["parent"] = layer["id"]
+        (root / "vfs-layers" / "layers.json").write_text(json.dumps(layers))
+        found = self.scan(root, expect=1)
+        self.assertEqual([line["error"]["code"] for line in found["image"]],
+                         ["source.layers"] * 2)
+        for layer in layers:
+            del layer["parent"]
+        (root / "vfs-layers" / "layers.json").write_text(json.dumps(layers))
         (root / "vfs-images" / two["id"] / "manifest").write_bytes(b"{}")
         found = self.scan(root, expect=1)
         bad, = [line for line in found["image"] if "error" in line]
