@@ -23,6 +23,7 @@ enum state {
     TRAILING
 };
 
+enum { OS_UNIX = 3, OS_UNKNOWN = 255 }; /* of the header's operating systems */
 enum flag { FTEXT = 1, FHCRC = 2, FEXTRA = 4, FNAME = 8, FCOMMENT = 16, FRESERVED = 0xe0 };
 
 struct varve_gzip {
@@ -141,6 +142,38 @@ static enum varve_step between(struct varve_decoder *decoder, struct varve_curso
     return VARVE_STEP_END;
 }
 
+/* What a member's fixed header tells of who made it, and when. */
+static void note_header(struct varve_decoder *decoder) {
+    const struct varve_gzip *gzip = decoder->gzip;
+    uint64_t offset = gzip->member_offset;
+    uint32_t mtime = le32(gzip->field + 4);
+    uint8_t os = gzip->field[9];
+    if (decoder->info.member_count > 1) {
+        note(decoder, VARVE_CODE_GZIP_MEMBER, offset);
+    }
+    if (mtime && mtime != MTIME_NONE) {
+        note(decoder, VARVE_CODE_GZIP_MTIME, offset + 4);
+    }
+    if (gzip->field[8]) {
+        note(decoder, VARVE_CODE_GZIP_XFL, offset + 8);
+    }
+    if (os != OS_UNIX && os != OS_UNKNOWN) {
+        note(decoder, VARVE_CODE_GZIP_OS, offset + 9);
+    }
+    const struct {
+        uint8_t flag;
+        enum varve_code code;
+    } codes[] = {{FTEXT, VARVE_CODE_GZIP_TEXT},
+                 {FHCRC, VARVE_CODE_GZIP_HEADER_CRC},
+                 {FNAME, VARVE_CODE_GZIP_NAME},
+                 {FCOMMENT, VARVE_CODE_GZIP_COMMENT}};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (gzip->flags & codes[i].flag) {
+            note(decoder, codes[i].code, offset + 3);
+        }
+    }
+}
+
 static enum varve_step fixed(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     struct varve_gzip *gzip = decoder->gzip;
     uint64_t offset = gzip->member_offset;
@@ -166,24 +199,7 @@ static enum varve_step fixed(struct varve_decoder *decoder, struct varve_cursor 
         varve_encoder_header(&decoder->encoder, gzip->field);
     }
     decoder->encoder.footer = false;
-    uint32_t mtime = le32(gzip->field + 4);
-    if (mtime && mtime != MTIME_NONE) {
-        note(decoder, VARVE_CODE_GZIP_MTIME, offset + 4);
-    }
-    if (gzip->flags & ~FEXTRA) {
-        const struct {
-            uint8_t flag;
-            enum varve_code code;
-        } codes[] = {{FTEXT, VARVE_CODE_GZIP_TEXT},
-                     {FHCRC, VARVE_CODE_GZIP_HEADER_CRC},
-                     {FNAME, VARVE_CODE_GZIP_NAME},
-                     {FCOMMENT, VARVE_CODE_GZIP_COMMENT}};
-        for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-            if (gzip->flags & codes[i].flag) {
-                note(decoder, codes[i].code, offset + 3);
-            }
-        }
-    }
+    note_header(decoder);
     next_field(gzip);
     return VARVE_STEP_INPUT;
 }

@@ -151,6 +151,10 @@ static enum varve_step magic(struct varve_decoder *decoder, struct varve_cursor 
     return VARVE_STEP_END;
 }
 
+static void note(struct varve_decoder *decoder, enum varve_code code, uint64_t offset) {
+    varve_findings_add(decoder->findings, code, 1, offset, NULL, 0);
+}
+
 static void skip(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     struct varve_zstd *zstd = decoder->zstd;
     if (zstd->state == SKIP_SIZE) {
@@ -160,6 +164,7 @@ static void skip(struct varve_decoder *decoder, struct varve_cursor *cursor) {
         zstd->left = little_endian(zstd->field, 4);
         zstd->state = SKIP;
         decoder->info.skippable_count++;
+        note(decoder, VARVE_CODE_ZSTD_SKIPPABLE, zstd->frame_offset);
         varve_toc_see_skippable(decoder->toc, zstd->magic, decoder->info.stored_bytes, zstd->left);
     }
     size_t n = cursor->in_bytes < zstd->left ? cursor->in_bytes : (size_t)zstd->left;
@@ -180,6 +185,20 @@ static uint8_t window_descriptor(uint64_t bytes) {
     uint64_t base = UINT64_C(1024) << exponent;
     uint64_t mantissa = bytes > base ? (bytes - base + base / 8 - 1) / (base / 8) : 0;
     return (uint8_t)(exponent << 3 | mantissa);
+}
+
+/* What a frame's header tells of who made it. */
+static void note_header(struct varve_decoder *decoder) {
+    const struct varve_zstd *zstd = decoder->zstd;
+    if (decoder->info.member_count > 1) {
+        note(decoder, VARVE_CODE_ZSTD_FRAME, zstd->frame_offset);
+    }
+    if (zstd->content_bytes == NO_SIZE) {
+        note(decoder, VARVE_CODE_ZSTD_NO_SIZE, zstd->frame_offset + 4);
+    }
+    if (!zstd->with_checksum) {
+        note(decoder, VARVE_CODE_ZSTD_NO_CHECKSUM, zstd->frame_offset + 4);
+    }
 }
 
 /* Reads the frame header (RFC 8878, 3.1.1.1) once it is whole. */
@@ -232,6 +251,7 @@ static enum varve_step frame_header(struct varve_decoder *decoder, struct varve_
         decoder->encoder.window = zstd->field[1];
     }
     decoder->info.member_count++;
+    note_header(decoder);
     begin_state(zstd, WINDOW);
     return VARVE_STEP_INPUT;
 }
