@@ -26,16 +26,20 @@ struct source {
     char *prefix;
     char *pattern; /* NULL: an archive, or loose files */
     uint32_t root;
+    uint32_t operand; /* VARVE_NAME_NONE: loose files */
     uint32_t first_blob;
+    uint64_t inode; /* of the archive */
+    int64_t mtime_ns;
     struct varve_name_map blobs; /* names; number + first_blob = the blob's number */
     struct extent *extents;      /* archives only: by number of the name */
     size_t extent_room;
 };
 
-/* Some 140 bytes each with its name and its places in the two tables. */
+/* Some 150 bytes each with its name and its places in the two tables. */
 struct blob {
     uint64_t size;
     uint64_t inode;
+    int64_t mtime_ns;
     uint32_t device; /* number in `devices`; VARVE_NAME_NONE: the file is not known */
     uint32_t source;
     uint32_t first_claim; /* VARVE_NAME_NONE: none */
@@ -67,6 +71,7 @@ struct varve_catalog {
     size_t root_count, root_room;
     struct source *sources;
     size_t source_count, source_room;
+    uint32_t operand; /* of sources begun from now on */
     dev_t *devices;
     size_t device_count, device_room;
     struct slots file_slots; /* blobs by device and inode, first twins only */
@@ -107,6 +112,7 @@ enum varve_status varve_catalog_open(struct varve_catalog **catalog) {
     if (!*catalog) {
         return VARVE_ERROR;
     }
+    (*catalog)->operand = VARVE_NAME_NONE;
     if (getrandom((*catalog)->key, sizeof(*catalog)->key, GRND_NONBLOCK) < 0) {
         (*catalog)->key[0] = (uint64_t)(uintptr_t)*catalog; /* early boot */
     }
@@ -157,6 +163,16 @@ uint32_t varve_catalog_add_root(struct varve_catalog *catalog, int fd) {
     return (uint32_t)catalog->root_count++;
 }
 
+bool varve_catalog_begin_operand(struct varve_catalog *catalog, const char *operand) {
+    catalog->operand =
+        operand ? varve_name_map_add(&catalog->strings, NULL, operand) : VARVE_NAME_NONE;
+    return !operand || catalog->operand != VARVE_NAME_NONE;
+}
+
+static int64_t mtime_of(const struct stat *status) {
+    return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+}
+
 uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name,
                                     const struct varve_location *location) {
     struct source source = {
@@ -164,6 +180,7 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
         .prefix = strdup(location->prefix),
         .pattern = location->pattern ? strdup(location->pattern) : NULL,
         .root = location->root,
+        .operand = location->root == VARVE_ROOT_NONE ? VARVE_NAME_NONE : catalog->operand,
         .first_blob = (uint32_t)catalog->blob_count,
     };
     if (!source.name || !source.prefix || (location->pattern && !source.pattern) ||
@@ -172,6 +189,12 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
         free(source.prefix);
         free(source.pattern);
         return VARVE_NAME_NONE;
+    }
+    struct stat status;
+    if (location->root != VARVE_ROOT_NONE && !location->pattern &&
+        fstat(catalog->roots[location->root], &status) == 0) {
+        source.inode = (uint64_t)status.st_ino;
+        source.mtime_ns = mtime_of(&status);
     }
     memset(catalog->notes, 0, sizeof catalog->notes);
     catalog->sources[catalog->source_count] = source;
@@ -317,6 +340,7 @@ static bool look_at(struct varve_catalog *catalog, uint32_t number) {
     }
     blob->size = (uint64_t)status.st_size;
     blob->inode = (uint64_t)status.st_ino;
+    blob->mtime_ns = mtime_of(&status);
     blob->device = device_number(catalog, status.st_dev);
     return blob->device != VARVE_NAME_NONE && join_twins(catalog, number);
 }
@@ -528,8 +552,41 @@ int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offse
     return varve_file_open(fault, NULL, root, path);
 }
 
+bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,
+                         size_t number) {
+    const struct blob *blob = &catalog->blobs[number];
+    const struct source *source = source_of(catalog, number);
+    if (source->extents) {
+        *stamp = (struct varve_stamp){blob->size, source->inode,
+                                      source->extents[number - source->first_blob].offset,
+                                      source->mtime_ns};
+        return !blob->fault;
+    }
+    *stamp = (struct varve_stamp){blob->size, blob->inode, 0, blob->mtime_ns};
+    return !blob->fault && blob->device != VARVE_NAME_NONE;
+}
+
+const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t blob) {
+    uint32_t operand = source_of(catalog, blob)->operand;
+    return operand == VARVE_NAME_NONE ? NULL : catalog->strings.names[operand];
+}
+
 static size_t index_or_none(uint32_t number) {
     return number == VARVE_NAME_NONE ? SIZE_MAX : number;
+}
+
+size_t varve_catalog_find(const struct varve_catalog *catalog, const char *name_of_source,
+                          const char *name) {
+    for (size_t i = 0; i < catalog->source_count; i++) {
+        const struct source *source = &catalog->sources[i];
+        uint32_t place = strcmp(source->name, name_of_source) == 0
+                             ? varve_name_map_find(&source->blobs, name)
+                             : VARVE_NAME_NONE;
+        if (place != VARVE_NAME_NONE) {
+            return source->first_blob + place;
+        }
+    }
+    return SIZE_MAX;
 }
 
 size_t varve_catalog_blob_count(const struct varve_catalog *catalog) {

@@ -21,6 +21,10 @@ struct varve_location {
 /* Takes over a descriptor, of a folder or an archive, that sources may share. */
 uint32_t varve_catalog_add_root(struct varve_catalog *catalog, int fd);
 
+/* Sources begun from now on are of that operand of varve_catalog_add; NULL: loose files. False: no
+ * memory. */
+bool varve_catalog_begin_operand(struct varve_catalog *catalog, const char *operand);
+
 /* Begins a source of that name; blobs, images and errors added from now on are its own. Strings are
  * copied. */
 uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name,
@@ -46,6 +50,25 @@ bool varve_catalog_has_blob(const struct varve_catalog *catalog, const char *nam
  * be NULL, `size` VARVE_NO_SIZE: not claimed. */
 uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, uint64_t size,
                                  const char *media_type, const uint8_t *diffid);
+
+/* What varve_catalog_add was given for the source that a blob is of; NULL: a loose file. */
+const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t blob);
+
+/* The blob of that name in a source of that name; SIZE_MAX: there is none. */
+size_t varve_catalog_find(const struct varve_catalog *catalog, const char *source,
+                          const char *name);
+
+/* What tells a file from a later one of the same name, as it was when the catalog was filled. */
+struct varve_stamp {
+    uint64_t size;   /* of the blob */
+    uint64_t inode;  /* of the file, or the archive that it lies in */
+    uint64_t offset; /* in an archive */
+    int64_t mtime_ns;
+};
+
+/* False: nothing was to be seen of it (missing, standard input, unpacked). */
+bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,
+                         size_t blob);
 
 /* An image of the source begun last. Strings are copied; `claims` and `config` are by pointer:
  * keep_claims, keep_config. */

@@ -169,11 +169,48 @@ void varve_job_refuse(struct varve_job *job, const struct varve_fault *fault, co
     job->layer = (struct varve_layer){.name = name,
                                       .source = source,
                                       .findings = job->findings,
+                                      .content_fault = *fault,
                                       .own_status = fault->status,
                                       .status = fault->status,
                                       .fault = *fault};
     job->digested_bytes = 0;
     job->phase = DONE;
+}
+
+void varve_job_vanish(struct varve_job *job) {
+    job->layer.gone = true;
+}
+
+/* What is wrong with the bytes is known: the name's fault is shown before one of the same weight.
+ */
+static void weigh_name(struct varve_layer *layer) {
+    struct varve_fault fault = layer->content_fault;
+    layer->status = layer->checks.name == VARVE_CHECK_MISMATCH ? VARVE_MISMATCH : VARVE_OK;
+    layer->fault = (struct varve_fault){0};
+    if (layer->status != VARVE_OK) {
+        layer->fault = varve_fault_of(VARVE_CODE_CLAIM_NAME, VARVE_NO_OFFSET);
+    }
+    blame(layer, fault);
+    layer->own_status = layer->status;
+}
+
+struct varve_findings *varve_job_findings(struct varve_job *job) {
+    assert(job->phase == DONE);
+    varve_findings_reset(job->findings);
+    return job->findings;
+}
+
+void varve_job_recall(struct varve_job *job, const struct varve_layer *known, const char *name,
+                      const char *source) {
+    assert(job->phase == DONE);
+    job->layer = *known;
+    job->layer.name = name;
+    job->layer.source = source;
+    job->layer.cached = job->layer.complete = true;
+    job->layer.findings = job->findings;
+    job->digested_bytes = 0;
+    job->released = true;
+    weigh_name(&job->layer);
 }
 
 /* Nothing of a layer stands that could not be read. */
@@ -452,9 +489,6 @@ static void judge_name(struct varve_job *job) {
     }
     bool holds = memcmp(found, job->claimed.bytes, job->claimed.count) == 0;
     layer->checks.name = holds ? VARVE_CHECK_OK : VARVE_CHECK_MISMATCH;
-    if (!holds) {
-        blame(layer, varve_fault_of(VARVE_CODE_CLAIM_NAME, VARVE_NO_OFFSET));
-    }
 }
 
 /* The fork that was put off; nothing is pending on the stream. */
@@ -513,8 +547,10 @@ static void judge_job(struct varve_job *job) {
     }
     if (layer->status == VARVE_ERROR || varve_findings_lost(job->findings)) {
         give_up(job, VARVE_CODE_NO_MEMORY, 0);
+    } else {
+        layer->content_fault = layer->fault;
+        weigh_name(layer);
     }
-    layer->own_status = layer->status;
     job->phase = DONE;
 }
 

@@ -17,6 +17,17 @@ void varve_layer_hold(struct varve_layer *layer, uint64_t size, const char *medi
 void varve_job_refuse(struct varve_job *job, const struct varve_fault *fault, const char *name,
                       const char *source);
 
+/* Says of a job that was just refused that its blob is `gone` (varve/job.h). */
+void varve_job_vanish(struct varve_job *job);
+
+/* Makes `job` a finished one whose result was known: `known` without its name, source and status.
+ * Findings were added to varve_job_findings. */
+void varve_job_recall(struct varve_job *job, const struct varve_layer *known, const char *name,
+                      const char *source);
+
+/* Those of a job that is done, to be filled before varve_job_recall. They are empty. */
+struct varve_findings *varve_job_findings(struct varve_job *job);
+
 /* A job that cannot have the memory it wants beside its neighbours steps back: it is starved, holds
  * nothing, and must be begun anew when no other job holds any of the budget. What it comes to then
  * depends on the budget alone. */

@@ -30,6 +30,7 @@
 #include "image_ladder.h"
 #include "layer.h"
 #include "pipe.h"
+#include "vanished.h"
 
 /* Layers in flight per thread: sixteen lanes want twelve to sixteen streams of each kind (DESIGN).
  */
@@ -38,6 +39,7 @@
 #define WINDOW 16384u
 #define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
 #define PROGRESS_SECONDS 0.1
+#define LONGEST_WAIT_SECONDS 0.1
 /* Memory of a slot beside the budget: rooms, igzip's state, what parser and ladder keep. Slots
  * together take at most a quarter of the budget. */
 #define SLOT_BYTES (UINT64_C(512) << 10)
@@ -46,7 +48,7 @@
 
 /* What images need to know of a layer after it was reported. */
 struct outcome {
-    bool reported, complete, has_format;
+    bool reported, gone, complete, has_format;
     uint8_t own_status, format, compression, name_check;
     uint8_t rungs_present;
     uint64_t bytes_stored;
@@ -67,7 +69,9 @@ struct varve_scan {
     struct outcome *outcomes;             /* by blob; twins have their first one's */
     uint8_t (*rungs)[VARVE_SHA256_BYTES]; /* by blob, as many each as are computed */
     size_t rung_count;
+    struct varve_vanished *vanished;
     _Atomic bool cancelled;
+    _Atomic bool stopped; /* nothing more is begun */
 
     _Atomic uint64_t bytes_done;
     _Atomic size_t next;   /* place in `order` that is taken next; moved under the mutex */
@@ -87,6 +91,7 @@ struct varve_scan {
     struct varve_scan_summary *summary;
     uint64_t bytes_total;
     double progress_at;
+    double begun;
 };
 
 /* cgroup v2, "cpu.max": quota and period in microseconds, or "max". */
@@ -116,15 +121,20 @@ unsigned varve_thread_default(void) {
 }
 
 struct sort_key {
+    uint64_t turn;
     uint64_t size;
     const char *name;
     uint32_t blob;
 };
 
-/* Largest first, ties by name, and the same name in two sources in the catalog's order. */
+/* As the turns are given, then largest first, ties by name, and the same name in two sources in the
+ * catalog's order. */
 static int compare_keys(const void *a, const void *b) {
     const struct sort_key *x = a;
     const struct sort_key *y = b;
+    if (x->turn != y->turn) {
+        return x->turn < y->turn ? -1 : 1;
+    }
     if (x->size != y->size) {
         return x->size > y->size ? -1 : 1;
     }
@@ -141,7 +151,8 @@ static bool sort_jobs(struct varve_scan *scan) {
     for (uint32_t i = 0; i < blob_count; i++) {
         struct varve_blob blob = varve_catalog_blob(scan->catalog, i);
         if (blob.twin_of == i) {
-            keys[scan->count++] = (struct sort_key){blob.size, blob.name, i};
+            uint64_t turn = scan->options.turns ? scan->options.turns[i] : 0;
+            keys[scan->count++] = (struct sort_key){turn, blob.size, blob.name, i};
             scan->bytes_total += blob.size;
         }
     }
@@ -184,8 +195,9 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
     scan->outcomes = calloc(blob_count + 1, sizeof *scan->outcomes);
     scan->rungs = calloc(blob_count * scan->rung_count + 1, sizeof *scan->rungs);
     scan->window = calloc(WINDOW, sizeof(struct parked *));
-    if (status == VARVE_OK &&
-        (!scan->order || !scan->outcomes || !scan->rungs || !scan->window || !sort_jobs(scan))) {
+    scan->vanished = varve_vanished_open(catalog);
+    if (status == VARVE_OK && (!scan->vanished || !scan->order || !scan->outcomes || !scan->rungs ||
+                               !scan->window || !sort_jobs(scan))) {
         status = VARVE_ERROR;
     }
     if (status != VARVE_OK) {
@@ -211,6 +223,7 @@ void varve_scan_close(struct varve_scan *scan) {
         free_parked(scan->window[i]);
     }
     varve_budget_close(scan->budget);
+    varve_vanished_close(scan->vanished);
     pthread_cond_destroy(&scan->changed);
     pthread_mutex_destroy(&scan->mutex);
     free(scan->order);
@@ -218,6 +231,10 @@ void varve_scan_close(struct varve_scan *scan) {
     free(scan->rungs);
     free(scan->window);
     free(scan);
+}
+
+void varve_scan_stop(struct varve_scan *scan) {
+    atomic_store(&scan->stopped, true);
 }
 
 void varve_scan_cancel(struct varve_scan *scan) {
@@ -228,6 +245,7 @@ void varve_scan_cancel(struct varve_scan *scan) {
 static void keep_outcome(struct varve_scan *scan, const struct varve_layer *layer, size_t blob) {
     scan->outcomes[blob] = (struct outcome){
         .reported = true,
+        .gone = layer->gone,
         .complete = layer->complete,
         .has_format = layer->has_format,
         .rungs_present = (uint8_t)layer->rungs.present,
@@ -247,6 +265,14 @@ static void report_name(struct varve_scan *scan, const struct varve_layer *layer
     struct varve_scan_summary *summary = scan->summary;
     const struct varve_checks *checks = &layer->checks;
     keep_outcome(scan, layer, blob);
+    if (layer->gone) {
+        summary->gone++;
+        if (scan->report->gone) {
+            scan->report->gone(scan->cookie, blob);
+        }
+        return;
+    }
+    summary->cached += layer->cached;
     summary->layers[layer->status]++;
     summary->unreferenced += !varve_catalog_blob(scan->catalog, blob).referenced;
     summary->mismatches +=
@@ -264,6 +290,8 @@ static void report_layer(struct varve_scan *scan, const struct varve_layer *laye
                          const struct varve_job *job) {
     struct varve_scan_summary *summary = scan->summary;
     summary->bytes_stored += layer->bytes_stored;
+    summary->bytes_read += layer->cached ? 0 : layer->bytes_stored;
+    scan->bytes_total -= layer->cached ? varve_catalog_blob(scan->catalog, blob).size : 0;
     summary->bytes_decoded += layer->bytes_decoded;
     summary->entries += layer->entry_count;
     report_name(scan, layer, blob, job);
@@ -408,36 +436,52 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
 static bool take_place(struct worker *worker, struct slot *slot) {
     struct varve_scan *scan = worker->scan;
     pthread_mutex_lock(&scan->mutex);
-    bool taken = scan->starving == 0 && scan->next < scan->count;
+    bool stopped = atomic_load_explicit(&scan->stopped, memory_order_relaxed);
+    bool taken = scan->starving == 0 && scan->next < scan->count && !stopped;
     if (taken) {
         slot->place = scan->next++;
         scan->active++;
     }
-    worker->more = scan->next < scan->count;
+    worker->more = scan->next < scan->count && !stopped;
     pthread_mutex_unlock(&scan->mutex);
     return taken;
 }
 
-/* Takes the next blob into an empty slot. False: none is to be had now. */
-static bool fill_slot(struct worker *worker, struct slot *slot) {
-    struct varve_scan *scan = worker->scan;
+/* Begins a blob's job; where its result is known, or it cannot be opened, it is done at once. */
+static void begin_job(struct varve_scan *scan, struct slot *slot, uint32_t number) {
+    struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
+    const struct varve_report *report = scan->report;
+    struct varve_layer known = {0};
     struct varve_fault fault;
     uint64_t offset = 0;
     uint64_t bytes = 0;
+    slot->fd = -1;
+    if (report->recall &&
+        report->recall(scan->cookie, &known, varve_job_findings(slot->job), number)) {
+        varve_job_recall(slot->job, &known, blob.name, blob.source);
+        return;
+    }
+    slot->fd = varve_catalog_open_blob(scan->catalog, &offset, &bytes, &fault, number);
+    if (slot->fd >= 0) {
+        varve_job_begin(slot->job, slot->fd, offset, bytes, blob.name, blob.source);
+        return;
+    }
+    varve_job_refuse(slot->job, &fault, blob.name, blob.source);
+    if (strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0 &&
+        varve_vanished_is_gone(scan->vanished, number)) {
+        varve_job_vanish(slot->job);
+    }
+}
+
+/* Takes the next blob into an empty slot. False: none is to be had now. */
+static bool fill_slot(struct worker *worker, struct slot *slot) {
     if (!take_place(worker, slot)) {
         return false;
     }
-    uint32_t number = scan->order[slot->place];
-    struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
     slot->taken = slot->active = true;
     slot->starving = slot->checked = false;
     slot->counted_bytes = 0;
-    slot->fd = varve_catalog_open_blob(scan->catalog, &offset, &bytes, &fault, number);
-    if (slot->fd < 0) {
-        varve_job_refuse(slot->job, &fault, blob.name, blob.source);
-    } else {
-        varve_job_begin(slot->job, slot->fd, offset, bytes, blob.name, blob.source);
-    }
+    begin_job(worker->scan, slot, worker->scan->order[slot->place]);
     return true;
 }
 
@@ -454,7 +498,8 @@ static void fill_slots(struct worker *worker) {
     }
 }
 
-/* Holds all claims against a job that has just finished, under whatever name they were made. */
+/* Holds all claims against a job that has just finished, under whatever name they were made, and
+ * says that it is done. */
 static void check_claims(struct worker *worker, struct slot *slot) {
     const struct varve_catalog *catalog = worker->scan->catalog;
     size_t blob = worker->scan->order[slot->place];
@@ -467,6 +512,11 @@ static void check_claims(struct worker *worker, struct slot *slot) {
         }
     }
     slot->checked = true;
+    const struct varve_layer *layer = varve_job_layer(slot->job);
+    if (worker->scan->report->done && !layer->gone) {
+        worker->scan->report->done(worker->scan->cookie, layer, worker->scan->order[slot->place],
+                                   worker->scan->options.entries ? slot->job : NULL);
+    }
 }
 
 static void set_active(struct varve_scan *scan, struct slot *slot, bool active) {
@@ -558,6 +608,7 @@ static bool work_round(struct worker *worker) {
     struct varve_job *running[SLOTS];
     size_t running_count = 0;
     size_t taken = 0;
+    bool handed_on = false;
     fill_slots(worker);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
@@ -583,10 +634,11 @@ static bool work_round(struct worker *worker) {
         slot->counted_bytes = bytes;
         if (varve_job_done(slot->job)) {
             tend_done(worker, slot);
+            handed_on |= !slot->taken;
         }
         taken += slot->taken;
     }
-    if (!running_count && (taken || worker->more)) {
+    if (!running_count && !handed_on && (taken || worker->more)) {
         /* Everything here waits for a layer on another thread. */
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
@@ -612,12 +664,27 @@ static void lend_hand(struct varve_scan *scan) {
     pthread_mutex_unlock(&scan->mutex);
 }
 
+/* Where more was read than the limit allows by now: waits until it is allowed, or a little, so that
+ * the thread stays in touch. */
+static void hold_back(const struct varve_scan *scan) {
+    double allowed_at = scan->begun + (double)atomic_load(&scan->bytes_done) /
+                                          (double)scan->options.read_bytes_per_second;
+    double wait = allowed_at - varve_wall_seconds();
+    wait = wait < LONGEST_WAIT_SECONDS ? wait : LONGEST_WAIT_SECONDS;
+    if (wait > 0) {
+        nanosleep(&(struct timespec){.tv_nsec = (long)(wait * 1e9)}, NULL);
+    }
+}
+
 /* `working` was counted up for every thread before the team began. */
 static void work(struct varve_scan *scan) {
     struct worker worker;
     bool opened = open_worker(&worker, scan);
     while (opened && !atomic_load_explicit(&scan->cancelled, memory_order_relaxed) &&
            work_round(&worker)) {
+        if (scan->options.read_bytes_per_second) {
+            hold_back(scan);
+        }
         if (scan->report->progress) {
             show_progress(scan);
         }
@@ -702,6 +769,7 @@ static bool report_images(struct varve_scan *scan) {
         struct varve_image image = varve_catalog_image(scan->catalog, i);
         enum varve_status status = image.fault.code ? image.fault.status : VARVE_OK;
         bool whole = true;
+        bool gone = false;
         if (image.layer_count > room) {
             struct varve_image_layer *grown = realloc(layers, image.layer_count * sizeof *layers);
             if (!grown) {
@@ -714,12 +782,14 @@ static bool report_images(struct varve_scan *scan) {
         for (size_t j = 0; j < image.layer_count; j++) {
             uint32_t claim = image.claims[j];
             whole &= scan->outcomes[varve_catalog_claim(scan->catalog, claim).blob].reported;
+            gone |= scan->outcomes[varve_catalog_claim(scan->catalog, claim).blob].gone;
             layers[j] = judge_image_layer(scan, claim);
             if (varve_status_weight(layers[j].status) > varve_status_weight(status)) {
                 status = layers[j].status;
             }
         }
-        if (!whole) {
+        scan->summary->images_gone += whole && gone;
+        if (!whole || gone) {
             continue;
         }
         scan->summary->layer_references += image.layer_count;
@@ -753,6 +823,7 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     }
     summary->threads = scan->options.threads;
 
+    scan->begun = start;
     scan->least_starving = SIZE_MAX;
 #pragma omp parallel num_threads(scan->options.threads)
     {
@@ -764,8 +835,9 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     report_leftovers(scan);
     bool whole = scan->turn == scan->count;
     summary->interrupted = atomic_load(&scan->cancelled) && !whole;
+    summary->partial = atomic_load(&scan->stopped) && !whole;
     bool images = report_images(scan);
     summary->seconds = varve_wall_seconds() - start;
     summary->memory_peak_bytes = varve_budget_peak(scan->budget);
-    return images && (whole || summary->interrupted) ? VARVE_OK : VARVE_ERROR;
+    return images && (whole || summary->interrupted || summary->partial) ? VARVE_OK : VARVE_ERROR;
 }

@@ -94,6 +94,11 @@ static int open_any(struct varve_fault *fault, bool *is_file, const char *path) 
 enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *source) {
     struct varve_fault fault;
     bool is_file = false;
+    if (!varve_catalog_begin_operand(catalog, source)) {
+        varve_catalog_add_error(catalog, source, NULL,
+                                varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET));
+        return VARVE_ERROR;
+    }
     for (size_t i = 0; i < KIND_COUNT; i++) {
         size_t count = strlen(kinds[i].info.prefix);
         if (strncmp(source, kinds[i].info.prefix, count) == 0 && source[count] == ':') {

@@ -52,7 +52,8 @@ struct varve_checks {
 struct varve_layer {
     const char *name; /* the claimed name, or the path given */
     const char *source;
-    bool cached;
+    bool cached;   /* not read: the result was known (varve_report.recall) */
+    bool gone;     /* not there any more, and nothing refers to it any more: no result at all */
     bool complete; /* false after VARVE_ERROR: nothing below but `fault` stands */
     uint64_t bytes_stored;
     bool decoded; /* decoding was asked for: bytes_decoded and compression stand */
@@ -60,7 +61,8 @@ struct varve_layer {
     bool has_format;
     enum varve_format format;
     enum varve_compression compression;
-    enum varve_status own_status; /* before any claim but the name was held against it */
+    struct varve_fault content_fault; /* of the bytes, whatever they are called; code NULL: none */
+    enum varve_status own_status;     /* before any claim but the name was held against it */
     enum varve_status status;
     struct varve_fault fault; /* why status is not OK */
     struct varve_rungs rungs;

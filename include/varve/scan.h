@@ -3,7 +3,8 @@
  *
  * Layers are taken largest stored size first, ties by name, and reported in that order, through a
  * bounded window; then images in the catalog's order. Neither results nor order depend on the
- * number of threads or the CPU. One bad blob never stops a scan.
+ * number of threads or the CPU. One bad blob never stops a scan. What was known before (recall)
+ * is reported in its place, but not read.
  */
 #ifndef VARVE_SCAN_H
 #define VARVE_SCAN_H
@@ -20,11 +21,14 @@ struct varve_scan_options {
     unsigned threads;     /* 0 = varve_thread_default() */
     enum varve_tier tier; /* 0 = AUTO */
     enum varve_sha256_engine engine;
-    enum varve_rung deepest_rung; /* BLOB scrubs without decoding; CONTENT is the whole ladder */
-    uint64_t memory_bytes;        /* budget; 0 = 1 GiB */
-    uint64_t max_decoded_bytes;   /* 0 = 2^40 */
-    size_t chunk_bytes;           /* decoded bytes a step; 0 = 131072 */
-    bool entries;                 /* give each layer's entries to the report */
+    enum varve_rung deepest_rung;   /* BLOB scrubs without decoding; CONTENT is the whole ladder */
+    uint64_t memory_bytes;          /* budget; 0 = 1 GiB */
+    uint64_t max_decoded_bytes;     /* 0 = 2^40 */
+    size_t chunk_bytes;             /* decoded bytes a step; 0 = 131072 */
+    bool entries;                   /* give each layer's entries to the report */
+    uint64_t read_bytes_per_second; /* all threads together; 0 = no limit */
+    const uint64_t *turns; /* by blob: those with a lesser number go first; NULL: all are equal.
+                              Must live until varve_scan_open returns */
 };
 
 /* Threads a scan uses by itself: CPU affinity or cgroup quota, whichever is smaller; >= 1. */
@@ -43,9 +47,21 @@ struct varve_image_layer {
     struct varve_checks checks;
 };
 
-/* What the scan reports to. Calls come one at a time, from any of its threads. NULL members are
- * skipped. */
+/* What the scan reports to. Calls come one at a time, from any of its threads, but for recall and
+ * done, which come several at a time. NULL members are skipped. */
 struct varve_report {
+    /* Before a blob is opened: its result, where that is known. True with everything of *layer set
+     * but name, source and status (content_fault and checks.name say what it is), and its findings
+     * added to `findings`; the claims are held against it as if it had been read. */
+    bool (*recall)(void *cookie, struct varve_layer *layer, struct varve_findings *findings,
+                   size_t blob);
+    /* A layer's result, all claims held against it, as soon as it is there, in no order; it comes
+     * again in its order to `layer`. Of twins the first. `job` as for `layer`. */
+    void (*done)(void *cookie, const struct varve_layer *layer, size_t blob,
+                 const struct varve_job *job);
+    /* In a layer's place: the blob was there when the catalog was filled and is not now, and
+     * nothing in its source refers to it any more. */
+    void (*gone)(void *cookie, size_t blob);
     /* A layer's result; `job` gives its entries (varve_job_each_entry) where options.entries asked
      * for them, else NULL. `blob` is its number in the catalog. Valid during the call. */
     void (*layer)(void *cookie, const struct varve_layer *layer, size_t blob,
@@ -67,11 +83,16 @@ struct varve_scan_summary {
     uint64_t layers[6];        /* distinct blobs, by status; twins each by themselves */
     uint64_t twins;            /* of these, names of a file that was read under another one */
     uint64_t unreferenced;     /* of these, blobs that nothing in their source refers to */
+    uint64_t cached;           /* of these, recalled ones */
+    uint64_t gone;             /* blobs, not counted among layers */
+    uint64_t images_gone;      /* images of such, not reported and not counted among images */
     uint64_t layer_references; /* layers of all images */
     uint64_t errors;           /* of the catalog; notes apart */
     uint64_t mismatches;       /* layers with any check that failed, whatever their status */
     uint64_t bytes_stored, bytes_decoded, entries;
+    uint64_t bytes_read; /* as bytes_stored, without what was recalled */
     bool interrupted;
+    bool partial; /* stopped before all layers were begun */
     double seconds;
     unsigned threads;
     uint64_t memory_peak_bytes; /* of the budget */
@@ -97,6 +118,10 @@ VARVE_API void varve_scan_close(struct varve_scan *scan);
 VARVE_API enum varve_status varve_scan_run(struct varve_scan *scan,
                                            struct varve_scan_summary *summary,
                                            const struct varve_report *report, void *cookie);
+
+/* Ends a running scan when the layers in flight are done: no more are begun. From any thread or
+ * signal handler. */
+VARVE_API void varve_scan_stop(struct varve_scan *scan);
 
 /* Ends a running scan soon: layers in flight are dropped, those done are reported. From any thread
  * or signal handler. */

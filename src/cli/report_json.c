@@ -250,12 +250,23 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
     end_line(&json);
 }
 
+static void on_gone(void *cookie, size_t number) {
+    const struct reporter *reporter = cookie;
+    struct varve_blob blob = varve_catalog_blob(reporter->catalog, number);
+    struct json json;
+    begin_line(&json, "gone");
+    json_text(&json, "name", blob.name);
+    json_text(&json, "source", blob.source);
+    end_line(&json);
+}
+
 static void on_progress(void *cookie, const struct varve_progress *progress) {
     (void)cookie;
     progress_show(progress);
 }
 
-const struct varve_report json_report = {on_layer, on_image, on_progress};
+const struct varve_report json_report = {
+    .gone = on_gone, .layer = on_layer, .image = on_image, .progress = on_progress};
 
 void json_begin(struct reporter *reporter) {
     const struct settings *settings = reporter->settings;
@@ -339,12 +350,17 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     put_counts(&json, "layers", summary->layers);
     json_unsigned(&json, "same_files", summary->twins);
     json_unsigned(&json, "unreferenced", summary->unreferenced);
+    json_unsigned(&json, "cached", summary->cached);
+    json_unsigned(&json, "gone", summary->gone);
+    json_unsigned(&json, "images_gone", summary->images_gone);
     json_unsigned(&json, "mismatches", summary->mismatches);
     json_unsigned(&json, "errors", summary->errors);
     json_unsigned(&json, "bytes_stored", summary->bytes_stored);
+    json_unsigned(&json, "bytes_read", summary->bytes_read);
     json_unsigned(&json, "bytes_decoded", summary->bytes_decoded);
     json_unsigned(&json, "entries", summary->entries);
     json_bool(&json, "interrupted", summary->interrupted);
+    json_bool(&json, "partial", summary->partial);
     json_unsigned(&json, "exit_code", (uint64_t)exit_code);
     json_open(&json, "versions", '{');
     json_text(&json, "varve", varve_version());

@@ -214,7 +214,8 @@ static void on_progress(void *cookie, const struct varve_progress *progress) {
     progress_show(progress);
 }
 
-const struct varve_report text_report = {on_layer, on_image, on_progress};
+const struct varve_report text_report = {
+    .layer = on_layer, .image = on_image, .progress = on_progress};
 
 bool text_begin(struct reporter *reporter) {
     struct text_state *state = calloc(1, sizeof *state);
@@ -337,14 +338,18 @@ void text_end(struct reporter *reporter, const struct varve_scan_summary *summar
         put_counts("distinct blobs", summary->layers);
         put_some(summary->unreferenced, "unreferenced");
         put_some(summary->twins, "the same files as others");
+        put_some(summary->cached, "known before");
+        put_some(summary->gone, "gone meanwhile");
         put_some(summary->attestations, "attestations");
         put_some(summary->artifacts, "artifacts");
         printf("\n%.1f MB read, %.1f MB decoded, %" PRIu64 " entries; %" PRIu64 " mismatches",
-               (double)summary->bytes_stored / 1e6, (double)summary->bytes_decoded / 1e6,
+               (double)summary->bytes_read / 1e6, (double)summary->bytes_decoded / 1e6,
                summary->entries, summary->mismatches);
         printf("\n%.2f s on %u threads, %.2f GB/s decoded%s\n", summary->seconds, summary->threads,
                (double)summary->bytes_decoded / 1e9 / seconds,
-               summary->interrupted ? "; interrupted, not complete" : "");
+               summary->interrupted ? "; interrupted, not complete"
+               : summary->partial   ? "; out of time, not complete"
+                                    : "");
     }
     free(state->failures);
     free(state->failure_of);
