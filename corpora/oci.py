@@ -47,10 +47,12 @@ class Layout:
     def put_json(self, document, media_type, **fields):
         return self.put(json.dumps(document, separators=(",", ":")).encode(), media_type, **fields)
 
-    def image(self, layers, docker=False, media_type=True, architecture="amd64", **fields):
+    def image(self, layers, docker=False, media_type=True, architecture="amd64", created=None,
+              **fields):
         """A config and a manifest; the manifest's descriptor. `layers` is a list of pairs: a blob's
         descriptor, and the diff_id that the config shall claim."""
-        config = {"architecture": architecture, "os": "linux", "config": {},
+        config = {**({"created": created} if created else {}),
+                  "architecture": architecture, "os": "linux", "config": {},
                   "rootfs": {"type": "layers", "diff_ids": [diffid for _, diffid in layers]}}
         manifest = {"schemaVersion": 2}
         kind = DOCKER_MANIFEST if docker else MANIFEST
@@ -67,7 +69,11 @@ class Layout:
 
     def tag(self, name, descriptor):
         """Puts an image or index into index.json, under a name."""
-        self.top.append({**descriptor, "annotations": {REF_NAME: name}})
+        self.tags([(name, descriptor)])
+
+    def tags(self, pairs):
+        """Many at once: index.json is written once."""
+        self.top += [{**descriptor, "annotations": {REF_NAME: name}} for name, descriptor in pairs]
         (self.folder / "index.json").write_text(
             json.dumps({"schemaVersion": 2, "manifests": self.top}, indent=1))
 
