@@ -27,6 +27,11 @@ struct settings {
     enum progress_mode progress;
     struct varve_scan_options scan;
     const char *files_from; /* list of loose files, NUL-separated; "-": standard input */
+    bool csv;
+    uint64_t bench_sample_bytes, bench_seed; /* 0: the default */
+    unsigned bench_rounds;                   /* 0: the default */
+    const char *bench_only;                  /* a group of tasks, or NULL: all */
+    const char *bench_compare, *bench_plot;  /* files, or NULL */
     char *const *operands;
     int operand_count;
 };
@@ -50,6 +55,7 @@ void options_help(const struct command *command);
 int run_scan(const struct settings *settings);
 int run_digest(const struct settings *settings);
 int run_findings(const struct settings *settings);
+int run_bench(const struct settings *settings);
 int list_kernels(void);
 int print_version(const struct settings *settings);
 

@@ -12,6 +12,8 @@ static const struct command commands[] = {
      run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
      "jeprtkmxg0TCh", 1, 1 << 30, run_digest},
+    {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
+     "jcsSnoOPpth", 1, 1 << 30, run_bench},
     {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -17,6 +17,13 @@ static const struct option_row {
     const char *help;
 } table[] = {
     {'j', 0, "json", NULL, "write NDJSON, one object a line"},
+    {'c', 0, "csv", NULL, "write CSV, one line a sample"},
+    {'s', 0, "sample", "SIZE", "decoded bytes of layers to measure on (default 16MiB)"},
+    {'S', 0, "seed", "N", "which layers are drawn (default 0)"},
+    {'n', 0, "rounds", "N", "rounds at most, up to 100 (default 7)"},
+    {'o', 0, "only", "GROUP", "compression, hash or nightly"},
+    {'O', 0, "compare", "FILE", "what changed since a run whose --json output FILE is"},
+    {'P', 0, "plot", "FILE", "draw ratio against speed as SVG"},
     {'e', 0, "entries", NULL, "list every tar entry"},
     {'p', 0, "progress", "MODE", "auto, tty, plain (a line every 30 s) or none; on stderr"},
     {'r', 0, "rungs", "RUNG", "how far down the ladder to go: blob, diffid, ... content (default)"},
@@ -125,11 +132,40 @@ static bool read_count(unsigned *count, const char *text) {
     return true;
 }
 
+static bool read_number(uint64_t *number, const char *text) {
+    char *end = NULL;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return end != text && !*end && *text != '-' && !errno;
+}
+
+static bool read_group(const char **group, const char *text) {
+    *group = text;
+    return strcmp(text, "compression") == 0 || strcmp(text, "hash") == 0 ||
+           strcmp(text, "nightly") == 0;
+}
+
 static bool apply(struct settings *settings, char row, const char *argument) {
     uint64_t chunk = 0;
     switch (row) {
     case 'j':
         return settings->json = true;
+    case 'c':
+        return settings->csv = true;
+    case 's':
+        return read_size(&settings->bench_sample_bytes, argument);
+    case 'S':
+        return read_number(&settings->bench_seed, argument);
+    case 'n':
+        return read_count(&settings->bench_rounds, argument) && settings->bench_rounds <= 100;
+    case 'o':
+        return read_group(&settings->bench_only, argument);
+    case 'O':
+        settings->bench_compare = argument;
+        return true;
+    case 'P':
+        settings->bench_plot = argument;
+        return true;
     case 'e':
         return settings->entries = settings->scan.entries = true;
     case 'p':

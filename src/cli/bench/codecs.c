@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/bench/codecs.c - the compressors, and their tasks: compressing and decompressing, over
+ * whole archives and over lanes apart. */
+#include <isa-l/igzip_lib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+#ifdef VARVE_HAVE_ZLIB
+#include <zlib.h>
+#endif
+#ifdef VARVE_HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#endif
+
+#include "bench.h"
+
+/* ---- igzip ---- */
+
+struct igzip {
+    struct isal_zstream stream;
+    uint8_t *levels;
+    uint32_t level_bytes;
+    uint32_t level;
+};
+
+static void igzip_close(void *context) {
+    struct igzip *igzip = context;
+    free(igzip->levels);
+    free(igzip);
+}
+
+static void *igzip_open(int level, bool far) {
+    static const uint32_t sizes[] = {ISAL_DEF_LVL0_DEFAULT, ISAL_DEF_LVL1_DEFAULT,
+                                     ISAL_DEF_LVL2_DEFAULT, ISAL_DEF_LVL3_DEFAULT};
+    struct igzip *igzip = calloc(1, sizeof *igzip);
+    (void)far;
+    if (!igzip) {
+        return NULL;
+    }
+    igzip->level = (uint32_t)level;
+    igzip->level_bytes = sizes[level];
+    igzip->levels = malloc(sizes[level] + 1);
+    if (!igzip->levels) {
+        igzip_close(igzip);
+        return NULL;
+    }
+    return igzip;
+}
+
+static size_t igzip_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
+                             size_t bytes) {
+    struct igzip *igzip = context;
+    struct isal_zstream *stream = &igzip->stream;
+    if (bytes > UINT32_MAX || room > UINT32_MAX) {
+        return 0;
+    }
+    isal_deflate_init(stream);
+    stream->gzip_flag = IGZIP_GZIP;
+    stream->level = igzip->level;
+    stream->level_buf = igzip->levels;
+    stream->level_buf_size = igzip->level_bytes;
+    stream->end_of_stream = 1;
+    stream->next_in = (uint8_t *)(uintptr_t)in;
+    stream->avail_in = (uint32_t)bytes;
+    stream->next_out = out;
+    stream->avail_out = (uint32_t)room;
+    bool good = isal_deflate(stream) == COMP_OK && stream->internal_state.state == ZSTATE_END;
+    return good ? stream->total_out : 0;
+}
+
+static size_t igzip_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
+    struct inflate_state state;
+    if (bytes > UINT32_MAX || room > UINT32_MAX) {
+        return 0;
+    }
+    isal_inflate_init(&state);
+    state.crc_flag = ISAL_GZIP;
+    state.next_in = (uint8_t *)(uintptr_t)in;
+    state.avail_in = (uint32_t)bytes;
+    state.next_out = out;
+    state.avail_out = (uint32_t)room;
+    return isal_inflate(&state) == ISAL_DECOMP_OK && state.block_state == ISAL_BLOCK_FINISH
+               ? state.total_out
+               : 0;
+}
+
+/* ---- zlib ---- */
+
+#ifdef VARVE_HAVE_ZLIB
+/* 15 bits of window, and 16 more for gzip's framing (zlib.h). */
+#define ZLIB_GZIP (15 + 16)
+
+static void *zlib_open(int level, bool far) {
+    z_stream *stream = calloc(1, sizeof *stream);
+    (void)far;
+    if (stream && deflateInit2(stream, level, Z_DEFLATED, ZLIB_GZIP, 8, 0) != Z_OK) {
+        free(stream);
+        return NULL;
+    }
+    return stream;
+}
+
+static size_t zlib_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
+                            size_t bytes) {
+    z_stream *stream = context;
+    if (bytes > UINT32_MAX || room > UINT32_MAX || deflateReset(stream) != Z_OK) {
+        return 0;
+    }
+    stream->next_in = (Bytef *)(uintptr_t)in;
+    stream->avail_in = (uInt)bytes;
+    stream->next_out = out;
+    stream->avail_out = (uInt)room;
+    return deflate(stream, Z_FINISH) == Z_STREAM_END ? stream->total_out : 0;
+}
+
+static void zlib_close(void *context) {
+    deflateEnd(context);
+    free(context);
+}
+
+static size_t zlib_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)bytes};
+    if (bytes > UINT32_MAX || room > UINT32_MAX || inflateInit2(&stream, ZLIB_GZIP) != Z_OK) {
+        return 0;
+    }
+    stream.next_out = out;
+    stream.avail_out = (uInt)room;
+    size_t made = inflate(&stream, Z_FINISH) == Z_STREAM_END ? stream.total_out : 0;
+    inflateEnd(&stream);
+    return made;
+}
+#endif
+
+/* ---- libdeflate ---- */
+
+#ifdef VARVE_HAVE_LIBDEFLATE
+static void *deflate_open(int level, bool far) {
+    (void)far;
+    return libdeflate_alloc_compressor(level);
+}
+
+static size_t deflate_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
+                               size_t bytes) {
+    return libdeflate_gzip_compress(context, in, bytes, out, room);
+}
+
+static void deflate_close(void *context) {
+    libdeflate_free_compressor(context);
+}
+
+static size_t deflate_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
+    struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+    size_t made = 0;
+    if (!decompressor ||
+        libdeflate_gzip_decompress(decompressor, in, bytes, out, room, &made) != 0) {
+        made = 0;
+    }
+    libdeflate_free_decompressor(decompressor);
+    return made;
+}
+#endif
+
+/* ---- zstd ---- */
+
+/* The window of `zstd --long`. */
+#define LONG_WINDOW_LOG 27
+
+static void *zstd_open(int level, bool far) {
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+    if (!context) {
+        return NULL;
+    }
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+    if (far) {
+        ZSTD_CCtx_setParameter(context, ZSTD_c_enableLongDistanceMatching, 1);
+        ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, LONG_WINDOW_LOG);
+    }
+    return context;
+}
+
+static size_t zstd_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
+                            size_t bytes) {
+    size_t made = ZSTD_compress2(context, out, room, in, bytes);
+    return ZSTD_isError(made) ? 0 : made;
+}
+
+static void zstd_close(void *context) {
+    ZSTD_freeCCtx(context);
+}
+
+static size_t zstd_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
+    size_t made = ZSTD_decompress(out, room, in, bytes);
+    return ZSTD_isError(made) ? 0 : made;
+}
+
+/* ---- The table ---- */
+
+#define IGZIP(level, nightly)                                                                      \
+    { "igzip", level, false, nightly, igzip_open, igzip_compress, igzip_close, igzip_decompress }
+#define ZLIB(level, nightly)                                                                       \
+    { "zlib", level, false, nightly, zlib_open, zlib_compress, zlib_close, zlib_decompress }
+#define LIBDEFLATE(level, nightly)                                                                 \
+    {                                                                                              \
+        "libdeflate", level, false, nightly, deflate_open, deflate_compress, deflate_close,        \
+            deflate_decompress                                                                     \
+    }
+#define ZSTD(level, far, nightly)                                                                  \
+    { "zstd", level, far, nightly, zstd_open, zstd_compress, zstd_close, zstd_decompress }
+
+static const struct bench_codec codecs[] = {
+    IGZIP(0, false),        IGZIP(1, true),         IGZIP(2, false),        IGZIP(3, false),
+#ifdef VARVE_HAVE_ZLIB
+    ZLIB(1, false),         ZLIB(6, true),          ZLIB(9, false),
+#endif
+#ifdef VARVE_HAVE_LIBDEFLATE
+    LIBDEFLATE(1, false),   LIBDEFLATE(6, false),   LIBDEFLATE(9, false),   LIBDEFLATE(12, true),
+#endif
+    ZSTD(-5, false, false), ZSTD(-1, false, false), ZSTD(1, false, false),  ZSTD(3, false, true),
+    ZSTD(6, false, false),  ZSTD(9, false, false),  ZSTD(12, false, false), ZSTD(15, false, false),
+    ZSTD(19, false, true),  ZSTD(19, true, false),
+};
+
+size_t bench_codec_count(void) {
+    return sizeof codecs / sizeof *codecs;
+}
+
+const struct bench_codec *bench_codec_at(size_t index) {
+    return &codecs[index];
+}
+
+/* A level as its program takes it: zstd --fast=5 is level -5 of the library. */
+void bench_codec_name(char name[48], const struct bench_codec *codec) {
+    if (codec->level < 0) {
+        snprintf(name, 48, "%s --fast=%d", codec->library, -codec->level);
+    } else {
+        snprintf(name, 48, "%s -%d%s", codec->library, codec->level, codec->far ? " --long" : "");
+    }
+}
+
+/* ---- Tasks ---- */
+
+/* What compressing a form by a codec gave; compressing fills it, decompressing reads it. Both write
+ * into the form's scratch memory, one task after the other. */
+struct pressed {
+    const struct bench_codec *codec;
+    uint8_t **kept; /* by unit; verified once, by decompressing */
+    size_t *kept_bytes;
+    size_t *made_bytes; /* of the last run */
+    unsigned users;     /* tasks */
+};
+
+static void close_pressed(struct bench_task *task) {
+    struct pressed *pressed = task->state;
+    task->state = NULL;
+    if (--pressed->users > 0) {
+        return;
+    }
+    for (size_t i = 0; pressed->kept && i < task->over->count; i++) {
+        free(pressed->kept[i]);
+    }
+    free(pressed->kept);
+    free(pressed->kept_bytes);
+    free(pressed->made_bytes);
+    free(pressed);
+}
+
+static uint8_t *scratch_of(const struct bench_task *task, uint32_t unit) {
+    return task->over->scratch + task->over->scratch_at[unit];
+}
+
+static bool run_compress(struct bench_task *task, const struct bench_share *share) {
+    struct pressed *pressed = task->state;
+    void *context = pressed->codec->open(pressed->codec->level, pressed->codec->far);
+    bool good = context != NULL;
+    for (size_t i = 0; good && i < share->count; i++) {
+        uint32_t unit = share->units[i];
+        const struct bench_unit *from = &task->over->units[unit];
+        pressed->made_bytes[unit] = pressed->codec->compress(
+            context, scratch_of(task, unit), bench_room(from->bytes), from->data, from->bytes);
+        good = pressed->made_bytes[unit] > 0;
+    }
+    if (context) {
+        pressed->codec->close(context);
+    }
+    return good;
+}
+
+/* The first time by decompressing; later the same bytes must come again. */
+static bool verify_unit(struct bench_task *task, uint32_t unit) {
+    struct pressed *pressed = task->state;
+    const struct bench_unit *from = &task->over->units[unit];
+    const uint8_t *made = scratch_of(task, unit);
+    size_t bytes = pressed->made_bytes[unit];
+    if (pressed->kept[unit]) {
+        return bytes == pressed->kept_bytes[unit] && memcmp(made, pressed->kept[unit], bytes) == 0;
+    }
+    uint8_t *opened = malloc(from->bytes + 1);
+    uint8_t *kept = malloc(bytes + 1);
+    bool good = opened && kept &&
+                pressed->codec->decompress(opened, from->bytes + 1, made, bytes) == from->bytes &&
+                memcmp(opened, from->data, from->bytes) == 0;
+    free(opened);
+    if (!good) {
+        free(kept);
+        return false;
+    }
+    memcpy(kept, made, bytes);
+    pressed->kept[unit] = kept;
+    pressed->kept_bytes[unit] = bytes;
+    return true;
+}
+
+static void sum_stored(struct bench_task *task) {
+    const struct pressed *pressed = task->state;
+    task->stored = 0;
+    for (uint32_t unit = 0; unit < task->over->count; unit++) {
+        task->stored += pressed->kept_bytes[unit];
+    }
+}
+
+static bool verify_compress(struct bench_task *task) {
+    struct pressed *pressed = task->state;
+    bool good = true;
+    for (uint32_t unit = 0; unit < task->over->count; unit++) {
+        good = good && verify_unit(task, unit);
+        pressed->made_bytes[unit] = 0;
+    }
+    sum_stored(task);
+    return good;
+}
+
+static bool run_decompress(struct bench_task *task, const struct bench_share *share) {
+    struct pressed *pressed = task->state;
+    bool good = true;
+    for (size_t i = 0; good && i < share->count; i++) {
+        uint32_t unit = share->units[i];
+        size_t bytes = task->over->units[unit].bytes;
+        good = pressed->kept[unit] != NULL;
+        pressed->made_bytes[unit] =
+            good ? pressed->codec->decompress(scratch_of(task, unit), bytes + 1,
+                                              pressed->kept[unit], pressed->kept_bytes[unit])
+                 : 0;
+    }
+    return good;
+}
+
+/* What was verified is overwritten, so that the next run has to write it again. */
+static bool verify_decompress(struct bench_task *task) {
+    struct pressed *pressed = task->state;
+    bool good = true;
+    for (uint32_t unit = 0; unit < task->over->count; unit++) {
+        const struct bench_unit *from = &task->over->units[unit];
+        good = good && pressed->made_bytes[unit] == from->bytes &&
+               memcmp(scratch_of(task, unit), from->data, from->bytes) == 0;
+        memset(scratch_of(task, unit), 0xa5, from->bytes);
+    }
+    sum_stored(task);
+    return good;
+}
+
+static const struct bench_operations compress_operations = {run_compress, verify_compress,
+                                                            close_pressed};
+static const struct bench_operations decompress_operations = {run_decompress, verify_decompress,
+                                                              close_pressed};
+
+static struct pressed *open_pressed(const struct bench_codec *codec, size_t count) {
+    struct pressed *pressed = calloc(1, sizeof *pressed);
+    if (!pressed) {
+        return NULL;
+    }
+    pressed->codec = codec;
+    pressed->kept = calloc(count, sizeof *pressed->kept);
+    pressed->kept_bytes = calloc(count, sizeof *pressed->kept_bytes);
+    pressed->made_bytes = calloc(count, sizeof *pressed->made_bytes);
+    return pressed;
+}
+
+static bool add_codec(struct bench *bench, const struct bench_codec *codec,
+                      enum bench_form_kind form) {
+    struct pressed *pressed = open_pressed(codec, bench->sample.forms[form].count);
+    if (!pressed) {
+        return false;
+    }
+    for (int down = 0; down < 2; down++) {
+        struct bench_task *task = bench_add(bench, down ? "decompress" : "compress", form);
+        if (!task) {
+            return false; /* the program is about to end */
+        }
+        bench_codec_name(task->variant, codec);
+        task->operations = down ? &decompress_operations : &compress_operations;
+        task->state = pressed;
+        pressed->users++;
+    }
+    return pressed->kept && pressed->kept_bytes && pressed->made_bytes;
+}
+
+bool bench_add_compression(struct bench *bench) {
+    bool good = true;
+    for (int form = BENCH_ARCHIVES; form <= BENCH_LANES; form++) {
+        for (size_t i = 0; good && i < bench_codec_count(); i++) {
+            good = add_codec(bench, bench_codec_at(i), (enum bench_form_kind)form);
+        }
+    }
+#ifndef VARVE_HAVE_ZLIB
+    bench_note_absent(bench, "zlib", "not built in");
+#endif
+#ifndef VARVE_HAVE_LIBDEFLATE
+    bench_note_absent(bench, "libdeflate", "not built in");
+#endif
+    return good;
+}

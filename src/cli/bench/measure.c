@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/cli/bench/measure.c - rounds over all tasks, and what the machine did meanwhile. */
+#include <omp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+/* A task is measured at least so often; a slow one not oftener, once it took its share of time. */
+#define LEAST_ROUNDS 3
+#define DEFAULT_ROUNDS 7
+#define DEFAULT_SECONDS 4.0
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number) {
+    (void)number;
+    caught = 1;
+}
+
+static double seconds_of(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* A chain of dependent multiplications: takes as long as the clock is slow, and touches no memory.
+ */
+static double clock_probe(void) {
+    double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    volatile uint64_t sink = 0;
+    uint64_t x = 1;
+    for (int i = 0; i < 4000000; i++) {
+        x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+    }
+    sink = x;
+    (void)sink;
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
+}
+
+/* CPU time of the whole machine, and what of it the hypervisor gave to others (proc(5)). */
+static void read_steal(double *stolen, double *total) {
+    unsigned long long field[8] = {0};
+    FILE *file = fopen("/proc/stat", "re");
+    *stolen = *total = 0;
+    if (file && fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &field[0], &field[1],
+                       &field[2], &field[3], &field[4], &field[5], &field[6], &field[7]) == 8) {
+        for (size_t i = 0; i < 8; i++) {
+            *total += (double)field[i];
+        }
+        *stolen = (double)field[7];
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
+void bench_machine_read(struct bench_machine *machine) {
+    struct utsname name;
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    snprintf(machine->cpu, sizeof machine->cpu, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon) {
+            snprintf(machine->cpu, sizeof machine->cpu, "%.*s", (int)strcspn(colon + 2, "\n"),
+                     colon + 2);
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    if (uname(&name) == 0) {
+        snprintf(machine->kernel, sizeof machine->kernel, "%.16s %.60s", name.sysname,
+                 name.release);
+    }
+}
+
+struct bench_task *bench_add(struct bench *bench, const char *group, enum bench_form_kind form) {
+    if (bench->task_count == bench->task_room) {
+        size_t room = bench->task_room ? 2 * bench->task_room : 64;
+        struct bench_task *grown = realloc(bench->tasks, room * sizeof *grown);
+        if (!grown) {
+            return NULL;
+        }
+        bench->tasks = grown;
+        bench->task_room = room;
+    }
+    struct bench_task *task = &bench->tasks[bench->task_count++];
+    *task = (struct bench_task){.group = group,
+                                .form = bench->sample.forms[form].name,
+                                .bytes = bench->sample.forms[form].bytes,
+                                .over = &bench->sample.forms[form],
+                                .sample = &bench->sample};
+    return task;
+}
+
+void bench_note_absent(struct bench *bench, const char *library, const char *reason) {
+    if (bench->absent_count < sizeof bench->absent / sizeof *bench->absent) {
+        bench->absent[bench->absent_count++] = (struct bench_absent){library, reason};
+    }
+}
+
+static bool run_all(struct bench_task *task) {
+    unsigned threads = task->sample->threads;
+    bool good = true;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(&& : good)
+    for (unsigned i = 0; i < threads; i++) {
+        good = task->operations->run(task, &task->over->shares[i]) && good;
+    }
+    return good;
+}
+
+/* One sample of each width, each verified. `round` SIZE_MAX: to warm up, by one thread, not kept. */
+static void run_task(struct bench_task *task, size_t round) {
+    double begun = seconds_of(CLOCK_MONOTONIC);
+    double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    task->failed = !task->operations->run(task, &task->over->whole);
+    double one = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
+    task->failed |= !task->operations->verify(task);
+    double all = one;
+    if (task->sample->threads > 1 && !task->failed && round != SIZE_MAX) {
+        start = seconds_of(CLOCK_MONOTONIC);
+        task->failed |= !run_all(task);
+        all = seconds_of(CLOCK_MONOTONIC) - start;
+        task->failed |= !task->operations->verify(task);
+    }
+    task->spent += seconds_of(CLOCK_MONOTONIC) - begun;
+    if (round < BENCH_MOST_ROUNDS) {
+        task->seconds[BENCH_ONE][round] = one;
+        task->seconds[BENCH_ALL][round] = all;
+        task->rounds = round + 1;
+    }
+}
+
+static void say_progress(const struct bench *bench, const char *what, size_t done) {
+    enum progress_mode mode = bench->settings->progress;
+    if (mode == PROGRESS_PLAIN || mode == PROGRESS_TTY ||
+        (mode == PROGRESS_AUTO && isatty(STDERR_FILENO))) {
+        fprintf(stderr, "varve: bench: %s, %zu of %zu tasks\n", what, done, bench->task_count);
+    }
+}
+
+bool bench_measure(struct bench *bench) {
+    struct sigaction action = {.sa_handler = on_signal};
+    unsigned most = bench->settings->bench_rounds ? bench->settings->bench_rounds : DEFAULT_ROUNDS;
+    size_t least = most < LEAST_ROUNDS ? most : LEAST_ROUNDS;
+    double quickest = clock_probe();
+    double slowest = quickest;
+    double stolen[2];
+    double total[2];
+    bool good = true;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    read_steal(&stolen[0], &total[0]);
+    for (size_t i = 0; i < bench->task_count && !caught; i++) {
+        run_task(&bench->tasks[i], SIZE_MAX);
+        good &= !bench->tasks[i].failed;
+    }
+    say_progress(bench, "warmed up", bench->task_count);
+    for (size_t round = 0; round < most && !caught; round++) {
+        size_t done = 0;
+        /* Each round begins elsewhere, so that no task always follows the same one. */
+        for (size_t i = 0; i < bench->task_count && !caught; i++) {
+            struct bench_task *task = &bench->tasks[(i + round * 7) % bench->task_count];
+            bool enough = round >= least && task->spent > DEFAULT_SECONDS;
+            if (!task->failed && !enough && task->rounds == round) {
+                run_task(task, round);
+                good &= !task->failed;
+                done++;
+            }
+        }
+        double probe = clock_probe();
+        quickest = probe < quickest ? probe : quickest;
+        slowest = probe > slowest ? probe : slowest;
+        say_progress(bench, "measured", done);
+        if (done == 0) {
+            break;
+        }
+    }
+    read_steal(&stolen[1], &total[1]);
+    bench->clock_spread = slowest / quickest - 1;
+    bench->stolen = total[1] > total[0] ? (stolen[1] - stolen[0]) / (total[1] - total[0]) : 0;
+    bench->stopped = caught != 0;
+    return good;
+}

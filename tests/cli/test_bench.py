@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`varve bench` on a small layout: every answer verified, figures that are known held against it, its
+output read back. No time is asserted."""
+
+import collections
+import csv
+import io
+import json
+import os
+import pathlib
+import sys
+import tarfile
+import xml.etree.ElementTree
+import zlib
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
+import oci
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def make_tar(number):
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for i in range(20):
+            data = (f"{number} {i} " * (i * 40 + 1)).encode() + os.urandom(i)
+            info = tarfile.TarInfo(f"dir/file{i}.{'txt' if i % 2 else 'bin'}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return memory.getvalue()
+
+
+def gzip_bytes(data):
+    encoder = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return encoder.compress(data) + encoder.flush()
+
+
+class Bench(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.layout = oci.Layout(cls.work / "layout")
+        cls.tars = [make_tar(i) for i in range(5)]
+        layers = []
+        for tar in cls.tars:
+            layers.append((cls.layout.put(gzip_bytes(tar), oci.LAYER + "+gzip"), oci.digest_of(tar)))
+        no_tar = b"no tar at all\n"
+        layers.append((cls.layout.put(no_tar, "application/x-other"), oci.digest_of(no_tar)))
+        cls.layout.tag("one", cls.layout.image(layers))
+
+    def bench(self, *options, expect=0, **more):
+        return harness.run(harness.VARVE, "bench", "--rounds=2", "--threads=2", *options,
+                           self.layout.folder, expect=expect, **more).decode()
+
+    def lines(self, *options):
+        return [json.loads(line) for line in self.bench("--json", *options).splitlines()]
+
+    def test_results(self):
+        lines = self.lines()
+        self.assertEqual([lines[0]["type"], lines[-1]["type"]], ["bench", "summary"])
+        sample = lines[0]["sample"]
+        decoded = sum(map(len, self.tars))
+        self.assertEqual((sample["layers"], sample["source_layers"], sample["unusable"]), (5, 6, 1))
+        self.assertEqual(sample["bytes_decoded"], decoded)
+        stored = sum(len(gzip_bytes(tar)) for tar in self.tars)
+        self.assertEqual(sample["bytes_stored"], stored)
+        results = [line for line in lines if line["type"] == "result"]
+        groups = collections.Counter((line["group"], line["form"]) for line in results)
+        self.assertGreaterEqual(groups["compress", "archives"], 14)
+        for group in "compress", "decompress":
+            self.assertEqual(groups[group, "lanes"], groups["compress", "archives"])
+        self.assertEqual(groups["hash", "files"], groups["hash", "archives"])
+        self.assertGreaterEqual(groups["nightly", "scan"], 5)
+        for line in results:
+            with self.subTest(line["group"] + " " + line["variant"] + " " + line["form"]):
+                self.assertTrue(line["verified"])
+                self.assertEqual([len(line[width]["samples_ns"]) for width in ("one", "all")], [2, 2])
+                self.assertEqual((line["one"]["threads"], line["all"]["threads"]), (1, 2))
+                self.assertGreater(line["one"]["bytes_per_second"], 0)
+                # The lanes together are the archive; files are a part of it.
+                if line["form"] == "files":
+                    self.assertLess(line["bytes"], decoded)
+                else:
+                    self.assertEqual(line["bytes"], decoded)
+        by = {(line["group"], line["variant"], line["form"]): line for line in results}
+        self.assertEqual(by["compress", "zlib -6", "archives"]["bytes_compressed"], stored)
+        self.assertEqual(by["nightly", "as stored", "scan"]["bytes_compressed"], stored)
+        self.assertEqual(by["nightly", "not compressed", "scan"]["bytes_compressed"], decoded)
+        # A kernel that was asked for is one that ran.
+        scalar = by["hash", "varve SHA-256 scalar, 1 at once", "archives"]
+        self.assertEqual(scalar["kernels"], "scalar 100%")
+
+    def test_the_seed_decides(self):
+        size = len(self.tars[0]) + 1000
+        drawn = [self.lines("--only=hash", f"--sample={size}", f"--seed={seed}")[0]["sample"]
+                 for seed in (1, 1, 2, 3, 4, 5, 6, 7)]
+        self.assertEqual(drawn[0], drawn[1])
+        self.assertTrue(all(sample["layers"] == 1 and sample["too_large"] >= 3 for sample in drawn))
+        self.assertGreater(len({sample["bytes_stored"] for sample in drawn}), 1)
+
+    def test_csv(self):
+        text = self.bench("--csv", "--only=compression")
+        rows = list(csv.DictReader(io.StringIO(text)))
+        by = collections.Counter((row["group"], row["variant"], row["form"], row["threads"])
+                                 for row in rows)
+        self.assertEqual(set(by.values()), {2})
+        self.assertTrue(all(float(row["seconds"]) > 0 for row in rows))
+
+    def test_plot(self):
+        plot = self.work / "plot.svg"
+        text = self.bench("--only=compression", f"--plot={plot}")
+        root = xml.etree.ElementTree.parse(plot).getroot()
+        titles = [title.text for title in root.iter(SVG + "title")]
+        variants = text.count("±") // 2
+        self.assertEqual(len(titles), variants)
+        self.assertTrue(any("zstd -19 --long, lanes apart: ratio " in title for title in titles))
+        self.assertIn("prefers-color-scheme:dark", root.find(SVG + "style").text)
+        fronts = [path for path in root.iter(SVG + "path") if path.get("class") == "front"]
+        self.assertEqual(len(fronts), 2)
+        self.bench("--only=hash", f"--plot={self.work / 'none.svg'}", expect=2)
+
+    def test_compare(self):
+        lines = self.lines("--only=hash", "--rounds=5")
+        old = self.work / "old.json"
+        for line in lines:
+            if line["type"] == "result" and "SHA2-512/256" in line["variant"]:
+                line["one"]["samples_ns"] = [100 * ns for ns in line["one"]["samples_ns"]]
+            if line["type"] == "result" and "SHA3-256" in line["variant"]:
+                line["one"]["samples_ns"] = [1 for _ in line["one"]["samples_ns"]]
+            if line["type"] == "result" and "BLAKE2B" in line["variant"]:
+                line["variant"] = "nobody's"
+        old.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        said = self.bench("--only=hash", "--rounds=5", f"--compare={old}")
+        self.assertRegex(said, r"OpenSSL SHA2-512/256 +archives .*% +faster, p = 0.00")
+        self.assertRegex(said, r"OpenSSL SHA3-256 +files .*% +SLOWER, p = 0.00")
+        self.assertRegex(said, r"\d+ of \d+ variants changed beyond the noise")
+        self.assertIn("2 results of the earlier run have no counterpart here", said)
+        self.bench("--only=hash", f"--compare={self.work / 'missing'}", expect=2)
+        # Two rounds against two can show nothing, and that is said.
+        said = self.bench("--only=hash", "--rounds=2", f"--compare={old}")
+        self.assertRegex(said, r"\d+ have too few rounds")
+
+    def test_a_wrong_answer_is_seen(self):
+        """A library that decompresses wrongly, put before the right one."""
+        source = self.work / "wrong.c"
+        source.write_text("""
+            #include <stddef.h>
+            size_t ZSTD_decompress(void *to, size_t room, const void *from, size_t bytes) {
+                (void)room, (void)from, (void)bytes;
+                *(char *)to = 1;
+                return 4096;
+            }""")
+        library = self.work / "wrong.so"
+        harness.run(harness.CC, "-shared", "-fPIC", "-o", library, source)
+        said = self.bench("--only=compression", expect=2,
+                          env=self.preload(library))
+        for line in said.splitlines():
+            if line.startswith(("zstd", "zlib")):
+                self.assertEqual("WRONG ANSWER" in line, line.startswith("zstd"), line)
+        self.assertIn("WRONG ANSWER", said)
+
+    def preload(self, library):
+        """LD_PRELOAD knows no quoting: a path with a space needs a link without."""
+        link = pathlib.Path("/tmp") / f"varve-wrong-{os.getpid()}.so"
+        link.symlink_to(library)
+        self.addCleanup(link.unlink)
+        return {**os.environ, "LD_PRELOAD": str(link)}
+
+    def test_nothing_to_measure(self):
+        self.bench("--sample=1000", expect=2)
+        self.bench("--json", "--csv", expect=2)
+
+
+if __name__ == "__main__":
+    harness.main()
