@@ -116,7 +116,8 @@ static bool run_all(struct bench_task *task) {
     return good;
 }
 
-/* One sample of each width, each verified. `round` SIZE_MAX: to warm up, by one thread, not kept. */
+/* One sample of each width, each verified. `round` SIZE_MAX: to warm up, by one thread, not kept.
+ */
 static void run_task(struct bench_task *task, size_t round) {
     double begun = seconds_of(CLOCK_MONOTONIC);
     double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
