@@ -31,24 +31,32 @@ def package_files(package):
     return sorted(set(os.fsdecode(out).splitlines()) - {"/."})
 
 
+def add_package(tar, package, prefix=""):
+    """Its files as they are installed. False: they have too many bytes, or too many yet to come."""
+    begun = tar.offset
+    for path in package_files(package):
+        try:
+            info = tar.gettarinfo(path, prefix + path)
+            if info is None:
+                continue
+            if tar.offset - begun + info.size > MOST_LAYER_BYTES:
+                return False
+            if not info.isreg():
+                tar.addfile(info)
+                continue
+            with open(path, "rb") as content:
+                tar.addfile(info, content)
+        except OSError:
+            continue  # diverted, removed, or not for us to read
+    return True
+
+
 def package_tar(package):
-    """Its files as they are installed, in GNU tar's format; empty where it has too many bytes."""
+    """Its files, in GNU tar's format; empty where it has too many bytes."""
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path in package_files(package):
-            try:
-                info = tar.gettarinfo(path)
-                if info is None:
-                    continue
-                if not info.isreg():
-                    tar.addfile(info)
-                    continue
-                with open(path, "rb") as content:
-                    tar.addfile(info, content)
-            except OSError:
-                continue  # diverted, removed, or not for us to read
-            if memory.tell() > MOST_LAYER_BYTES:
-                return b""
+        if not add_package(tar, package):
+            return b""
     return memory.getvalue()
 
 

@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <omp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,32 +92,6 @@ struct varve_scan {
     double progress_at;
     double begun;
 };
-
-/* cgroup v2, "cpu.max": quota and period in microseconds, or "max". */
-static unsigned cgroup_quota(void) {
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    double quota = 0;
-    double period = 0;
-    int fields = file ? fscanf(file, "%lf %lf", &quota, &period) : 0;
-    if (file) {
-        fclose(file);
-    }
-    if (fields != 2 || quota <= 0 || period <= 0) {
-        return 0;
-    }
-    double cpus = quota / period;
-    return cpus < 1 ? 1 : (unsigned)cpus;
-}
-
-unsigned varve_thread_default(void) {
-    cpu_set_t set;
-    unsigned cpus = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        cpus = (unsigned)CPU_COUNT(&set);
-    }
-    unsigned quota = cgroup_quota();
-    return quota && quota < cpus ? quota : cpus;
-}
 
 struct sort_key {
     uint64_t turn;
