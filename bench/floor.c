@@ -2,6 +2,7 @@
 /* bench/floor.c - the floor of a scan: a program that only decodes.
  *
  *   varve_floor FILE...
+ *   varve_floor --files0-from FILE        the files that FILE lists, parted by NULs
  *
  * Each file in pieces of 256 KiB through igzip (members, CRC-32 and length checked by the library)
  * or ZSTD_decompressStream, told apart by their first bytes; the decoded bytes are counted and
@@ -91,19 +92,43 @@ static uint64_t unzstd_file(int fd, const char *path, size_t filled, ZSTD_DStrea
     return total;
 }
 
+static uint64_t decode_file(const char *path, ZSTD_DStream *stream) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail(path, "cannot open");
+    }
+    size_t filled = fill(fd, path);
+    bool gzip = filled > 1 && stored[0] == 0x1f && stored[1] == 0x8b;
+    uint64_t total = gzip ? inflate_file(fd, path, filled) : unzstd_file(fd, path, filled, stream);
+    close(fd);
+    return total;
+}
+
+static uint64_t decode_list(const char *list, ZSTD_DStream *stream) {
+    FILE *file = fopen(list, "re");
+    char *path = NULL;
+    size_t room = 0;
+    uint64_t total = 0;
+    if (!file) {
+        fail(list, "cannot open");
+    }
+    while (getdelim(&path, &room, 0, file) > 0) {
+        total += decode_file(path, stream);
+    }
+    free(path);
+    fclose(file);
+    return total;
+}
+
 int main(int argc, char **argv) {
     ZSTD_DStream *stream = ZSTD_createDStream();
     uint64_t total = 0;
-    for (int i = 1; i < argc; i++) {
-        int fd = open(argv[i], O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            fail(argv[i], "cannot open");
+    if (argc == 3 && strcmp(argv[1], "--files0-from") == 0) {
+        total = decode_list(argv[2], stream);
+    } else {
+        for (int i = 1; i < argc; i++) {
+            total += decode_file(argv[i], stream);
         }
-        size_t filled = fill(fd, argv[i]);
-        bool gzip = filled > 1 && stored[0] == 0x1f && stored[1] == 0x8b;
-        total +=
-            gzip ? inflate_file(fd, argv[i], filled) : unzstd_file(fd, argv[i], filled, stream);
-        close(fd);
     }
     printf("%llu\n", (unsigned long long)total);
     ZSTD_freeDStream(stream);

@@ -5,9 +5,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "codes.h"
@@ -42,15 +44,30 @@ static int open_retrying(int root, const char *path, int flags) {
     return fd;
 }
 
+/* Paths of sources are made from names that were read somewhere: no component may be empty, or lead
+ * upwards. */
+static bool is_downward(const char *path) {
+    for (;;) {
+        size_t count = strcspn(path, "/");
+        if (count == 0 || (count == 2 && memcmp(path, "..", 2) == 0)) {
+            return false;
+        }
+        if (!path[count]) {
+            return true;
+        }
+        path += count + 1;
+    }
+}
+
 /* Component after component, so that a link in the middle is met by O_NOFOLLOW too. */
-static int open_beneath(int root, const char *path, int last_flags) {
+static int walk_beneath(int root, const char *path, int last_flags) {
     int directory = root;
     for (;;) {
         const char *slash = strchr(path, '/');
         size_t count = slash ? (size_t)(slash - path) : strlen(path);
         char component[256];
         int fd = -1;
-        if (count == 0 || count >= sizeof component || (count == 2 && !memcmp(path, "..", 2))) {
+        if (count >= sizeof component) {
             errno = ENOENT;
         } else {
             memcpy(component, path, count);
@@ -69,6 +86,23 @@ static int open_beneath(int root, const char *path, int last_flags) {
         directory = fd;
         path = slash + 1;
     }
+}
+
+/* The kernel does the same walk in one call, from Linux 5.6 on (openat2(2)), which for a small
+ * layer is a tenth of all its time. Where it cannot, or where a sandbox forbids it, or something
+ * was renamed meanwhile, it is walked here. */
+static int open_beneath(int root, const char *path, int last_flags) {
+    if (!is_downward(path)) {
+        errno = ENOENT;
+        return -1;
+    }
+    struct open_how how = {.flags = (uint32_t)(last_flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY),
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    if (fd >= 0 || errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO) {
+        return (int)fd;
+    }
+    return walk_beneath(root, path, last_flags);
 }
 
 int varve_file_open(struct varve_fault *fault, uint64_t *size_bytes, int root, const char *path) {

@@ -45,15 +45,18 @@ static void read_ahead(struct varve_reader *reader) {
     reader->advised_bytes += AHEAD_BYTES;
 }
 
+/* A file that says how long it is, is read no further: had it grown, varve_reader_unchanged would
+ * see it. One of no length at all (procfs has such) is read to its end. */
 int64_t varve_reader_fill(struct varve_reader *reader, uint8_t *data, size_t room) {
     read_ahead(reader);
-    uint64_t left = reader->whole_bytes - reader->read_bytes;
+    uint64_t size = varve_reader_bytes(reader);
+    uint64_t left = (size ? size : reader->whole_bytes) - reader->read_bytes;
     size_t wanted = left < room ? (size_t)left : room;
     int64_t n = varve_file_fill(reader->fd, reader->seekable, data, wanted,
                                 reader->begin + reader->read_bytes);
     if (n >= 0) {
         reader->read_bytes += (uint64_t)n;
-        reader->ended = (size_t)n < room;
+        reader->ended = (size_t)n < room || (uint64_t)n == left;
     }
     return n;
 }

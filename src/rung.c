@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/rung.c - names of rungs and facets, and digests as the output contract writes them. */
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "digest_name.h"
@@ -32,14 +31,20 @@ const char *varve_facet_name(enum varve_facet facet) {
     return facet_names[facet];
 }
 
-/* "varve<version>.<scope><name>:sha256:<hex>", or without the first part. */
+/* "varve<version>.<scope><name>:sha256:<hex>", or without the first part. Fifteen of these are
+ * written for every layer: not by printf. */
 static void put_text(char text[VARVE_RUNG_TEXT_BYTES], const char *scope, const char *name,
                      const uint8_t digest[VARVE_SHA256_BYTES]) {
-    int n = name ? snprintf(text, VARVE_RUNG_TEXT_BYTES,
-                            "varve%u.%s%s:sha256:", varve_ladder_version(), scope, name)
-                 : snprintf(text, VARVE_RUNG_TEXT_BYTES, "sha256:");
-    assert(n > 0 && n + 2 * VARVE_SHA256_BYTES < VARVE_RUNG_TEXT_BYTES);
-    varve_hex(text + n, digest, VARVE_SHA256_BYTES);
+    char *at = text;
+    if (name) {
+        assert(varve_ladder_version() < 10);
+        at = stpcpy(at, "varve");
+        *at++ = (char)('0' + varve_ladder_version());
+        at = stpcpy(stpcpy(stpcpy(stpcpy(at, "."), scope), name), ":");
+    }
+    at = stpcpy(at, "sha256:");
+    assert(at - text + 2 * VARVE_SHA256_BYTES < VARVE_RUNG_TEXT_BYTES);
+    varve_hex(at, digest, VARVE_SHA256_BYTES);
 }
 
 void varve_rung_text(char text[VARVE_RUNG_TEXT_BYTES], enum varve_rung rung,

@@ -2,7 +2,7 @@
 /* src/cli/json.c - writing JSON. */
 #include "json.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Bytes of the well-formed UTF-8 sequence at p (RFC 3629, 4), or 0. */
@@ -41,78 +41,132 @@ bool utf8_valid(const void *bytes, size_t count) {
     return true;
 }
 
-static void put_string(FILE *out, const uint8_t *p, size_t count) {
-    putc('"', out);
+static void flush(struct json *json) {
+    fwrite(json->buffer, 1, json->used, json->out);
+    json->used = 0;
+}
+
+static void put(struct json *json, const void *bytes, size_t count) {
+    if (count > sizeof json->buffer - json->used) {
+        flush(json);
+    }
+    if (count > sizeof json->buffer) {
+        fwrite(bytes, 1, count, json->out);
+        return;
+    }
+    memcpy(json->buffer + json->used, bytes, count);
+    json->used += count;
+}
+
+static void put_char(struct json *json, char c) {
+    put(json, &c, 1);
+}
+
+/* Whether a byte stands for itself in a string. */
+static bool is_plain(uint8_t byte) {
+    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
+/* Returns whether it was all UTF-8. */
+static bool put_string(struct json *json, const uint8_t *p, size_t count) {
+    bool valid = true;
+    put_char(json, '"');
     while (count > 0) {
-        size_t n = utf8_sequence(p, count);
-        if (n == 0) {
-            fputs("\\ufffd", out);
-            n = 1;
+        size_t n = 0;
+        while (n < count && is_plain(p[n])) {
+            n++;
+        }
+        if (n > 0) {
+            put(json, p, n);
         } else if (*p == '"' || *p == '\\') {
-            putc('\\', out);
-            putc(*p, out);
+            put(json, (const char[]){'\\', (char)*p}, 2);
+            n = 1;
         } else if (*p < 0x20 || *p == 0x7f) {
-            fprintf(out, "\\u%04x", *p);
+            char text[8];
+            put(json, text, (size_t)snprintf(text, sizeof text, "\\u%04x", *p));
+            n = 1;
+        } else if ((n = utf8_sequence(p, count)) > 0) {
+            put(json, p, n);
         } else {
-            fwrite(p, 1, n, out);
+            put(json, "\\ufffd", 6);
+            valid = false;
+            n = 1;
         }
         p += n;
         count -= n;
     }
-    putc('"', out);
+    put_char(json, '"');
+    return valid;
 }
 
 static void put_key(struct json *json, const char *key) {
     if (json->comma) {
-        putc(',', json->out);
+        put_char(json, ',');
     }
     json->comma = true;
     if (key) {
-        fprintf(json->out, "\"%s\":", key);
+        put_char(json, '"');
+        put(json, key, strlen(key));
+        put(json, "\":", 2);
     }
 }
 
 void json_open(struct json *json, const char *key, char bracket) {
     put_key(json, key);
-    putc(bracket, json->out);
+    put_char(json, bracket);
     json->comma = false;
 }
 
 void json_close(struct json *json, char bracket) {
-    putc(bracket, json->out);
+    put_char(json, bracket);
     json->comma = true;
 }
 
 void json_line_end(struct json *json) {
-    putc('\n', json->out);
+    put_char(json, '\n');
     json->comma = false;
+    flush(json);
 }
 
 void json_bool(struct json *json, const char *key, bool value) {
     put_key(json, key);
-    fputs(value ? "true" : "false", json->out);
+    put(json, value ? "true" : "false", value ? 4 : 5);
+}
+
+static void put_digits(struct json *json, uint64_t value) {
+    char digits[20];
+    size_t first = sizeof digits;
+    do {
+        digits[--first] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    put(json, digits + first, sizeof digits - first);
 }
 
 void json_unsigned(struct json *json, const char *key, uint64_t value) {
     put_key(json, key);
-    fprintf(json->out, "%" PRIu64, value);
+    put_digits(json, value);
 }
 
 void json_signed(struct json *json, const char *key, int64_t value) {
     put_key(json, key);
-    fprintf(json->out, "%" PRId64, value);
+    if (value < 0) {
+        put_char(json, '-');
+    }
+    put_digits(json, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void json_real(struct json *json, const char *key, double value) {
+    char text[64];
     put_key(json, key);
-    fprintf(json->out, "%.3f", value);
+    put(json, text, (size_t)snprintf(text, sizeof text, "%.3f", value));
 }
 
 void json_text(struct json *json, const char *key, const char *text) {
     json_bytes(json, key, text, strlen(text));
 }
 
-static void put_base64(FILE *out, const uint8_t *p, size_t count) {
+static void put_base64(struct json *json, const uint8_t *p, size_t count) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < count; i += 3) {
         size_t n = count - i < 3 ? count - i : 3;
@@ -120,17 +174,19 @@ static void put_base64(FILE *out, const uint8_t *p, size_t count) {
         word |= n > 1 ? (uint32_t)p[i + 1] << 8 : 0;
         word |= n > 2 ? p[i + 2] : 0;
         for (size_t j = 0; j < 4; j++) {
-            putc(j <= n ? digits[word >> (18 - 6 * j) & 63] : '=', out);
+            put_char(json, j <= n ? digits[word >> (18 - 6 * j) & 63] : '=');
         }
     }
 }
 
 void json_bytes(struct json *json, const char *key, const void *bytes, size_t count) {
     put_key(json, key);
-    put_string(json->out, bytes, count);
-    if (key && !utf8_valid(bytes, count)) {
-        fprintf(json->out, ",\"%s_b64\":\"", key);
-        put_base64(json->out, bytes, count);
-        putc('"', json->out);
+    bool valid = put_string(json, bytes, count);
+    if (key && !valid) {
+        put(json, ",\"", 2);
+        put(json, key, strlen(key));
+        put(json, "_b64\":\"", 7);
+        put_base64(json, bytes, count);
+        put_char(json, '"');
     }
 }

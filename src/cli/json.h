@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/cli/json.h - writing JSON (RFC 8259), straight to a stream.
+/* src/cli/json.h - writing JSON (RFC 8259), a line at a time, to a stream.
  *
- * A hundred lines of our own because --entries writes millions of small objects: building a tree
- * for each would cost more than computing it. Reading JSON is jansson's. */
+ * Some lines of our own because --entries writes millions of small objects: building a tree for
+ * each would cost more than computing it. Reading JSON is jansson's. */
 #ifndef VARVE_CLI_JSON_H
 #define VARVE_CLI_JSON_H
 
@@ -10,9 +10,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Begun as {.out = stream}. What is written reaches the stream when the line ends, or earlier where
+ * it is long: stdio takes a lock and looks at its buffer for every piece, which for the line of a
+ * small layer took longer than to read and judge it. */
 struct json {
     FILE *out;
-    bool comma; /* something stands before in this object or array */
+    bool comma;  /* something stands before in this object or array */
+    size_t used; /* of the buffer */
+    char buffer[4096];
 };
 
 /* `key` NULL: an element of an array, or the top. */
