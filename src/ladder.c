@@ -18,7 +18,12 @@ static const uint8_t empty_digest[VARVE_SHA256_BYTES] = {
 enum { ZERO_PAGE_BYTES = 65536 };
 static const uint8_t zero_page[ZERO_PAGE_BYTES];
 
+/* Makes every slot free. Where none is in use the list is whole, and for a small layer's sake the
+ * 30 KB of them are not touched. */
 static void free_slots(struct varve_ladder *ladder) {
+    if (ladder->free_slot && ladder->slots_used == 0) {
+        return;
+    }
     ladder->free_slot = NULL;
     for (size_t i = CONTENT_SLOTS; i-- > 0;) {
         ladder->slots[i].ladder = ladder;

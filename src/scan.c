@@ -252,9 +252,7 @@ static void report_name(struct varve_scan *scan, const struct varve_layer *layer
         layer->status == VARVE_MISMATCH || checks->name == VARVE_CHECK_MISMATCH ||
         checks->size == VARVE_CHECK_MISMATCH || checks->diffid == VARVE_CHECK_MISMATCH;
     if (scan->report->layer) {
-        double begun = varve_cpu_seconds();
         scan->report->layer(scan->cookie, layer, blob, scan->options.entries ? job : NULL);
-        summary->report_seconds += varve_cpu_seconds() - begun;
     }
 }
 
@@ -341,6 +339,7 @@ struct worker {
     size_t slot_count;
     bool more; /* blobs that nobody took yet */
     struct varve_timings timings;
+    double report_seconds;
 };
 
 /* Adds a worker's figures to the scan's. */
@@ -352,6 +351,7 @@ static void count_worker(const struct worker *worker) {
     summary->timings.decode += worker->timings.decode;
     summary->timings.lanes += worker->timings.lanes;
     summary->hash_seconds += varve_sha256_seconds(worker->sha256);
+    summary->report_seconds += worker->report_seconds;
     for (size_t i = 0; varve_sha256_use_at(worker->sha256, &use, i); i++) {
         assert(i < VARVE_SCAN_HASH_ROWS);
         struct varve_sha256_use *sum = &summary->hash_rows[i];
@@ -405,6 +405,11 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
     return true;
 }
 
+static void set_active(struct varve_scan *scan, struct slot *slot, bool active) {
+    scan->active += (size_t)active - (size_t)slot->active;
+    slot->active = active;
+}
+
 /* The next place that nobody took. While a job starves no other is begun. */
 static bool take_place(struct worker *worker, struct slot *slot) {
     struct varve_scan *scan = worker->scan;
@@ -413,11 +418,19 @@ static bool take_place(struct worker *worker, struct slot *slot) {
     bool taken = scan->starving == 0 && scan->next < scan->count && !stopped;
     if (taken) {
         slot->place = scan->next++;
-        scan->active++;
+        set_active(scan, slot, true);
     }
     worker->more = scan->next < scan->count && !stopped;
     pthread_mutex_unlock(&scan->mutex);
     return taken;
+}
+
+/* What a slot's job holds goes back to the budget; only then may another run alone. */
+static void release(struct varve_scan *scan, struct slot *slot) {
+    varve_job_release(slot->job);
+    pthread_mutex_lock(&scan->mutex);
+    set_active(scan, slot, false);
+    pthread_mutex_unlock(&scan->mutex);
 }
 
 /* Begins a blob's job; where its result is known, or it cannot be opened, it is done at once. */
@@ -451,7 +464,7 @@ static bool fill_slot(struct worker *worker, struct slot *slot) {
     if (!take_place(worker, slot)) {
         return false;
     }
-    slot->taken = slot->active = true;
+    slot->taken = true;
     slot->starving = slot->checked = false;
     slot->counted_bytes = 0;
     begin_job(worker->scan, slot, worker->scan->order[slot->place]);
@@ -459,14 +472,22 @@ static bool fill_slot(struct worker *worker, struct slot *slot) {
 }
 
 /* Fills empty slots: most of them while many layers are left, one a round towards the end, so that
- * a few large layers are not all taken by the thread that came first. */
+ * a few large layers are not all taken by the thread that came first. Those that stay empty hold
+ * nothing. */
 static void fill_slots(struct worker *worker) {
     struct varve_scan *scan = worker->scan;
     size_t left = scan->count - atomic_load_explicit(&scan->next, memory_order_relaxed);
     size_t most = left / (4 * scan->options.threads) + 1;
-    for (size_t i = 0; i < worker->slot_count && worker->more && most > 0; i++) {
-        if (!worker->slots[i].taken) {
-            most -= fill_slot(worker, &worker->slots[i]) ? 1 : most;
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        struct slot *slot = &worker->slots[i];
+        if (slot->taken) {
+            continue;
+        }
+        if (worker->more && most > 0) {
+            most -= fill_slot(worker, slot) ? 1 : most;
+        }
+        if (!slot->taken && slot->active) {
+            release(scan, slot);
         }
     }
 }
@@ -490,11 +511,6 @@ static void check_claims(struct worker *worker, struct slot *slot) {
         worker->scan->report->done(worker->scan->cookie, layer, worker->scan->order[slot->place],
                                    worker->scan->options.entries ? slot->job : NULL);
     }
-}
-
-static void set_active(struct varve_scan *scan, struct slot *slot, bool active) {
-    scan->active += (size_t)active - (size_t)slot->active;
-    slot->active = active;
 }
 
 /* A starved job waits; when nobody holds memory any more the first of those that wait runs alone.
@@ -521,31 +537,31 @@ static void tend_starving(struct worker *worker, struct slot *slot) {
     }
 }
 
-/* A finished job: its claims, its result. What it holds goes back at once, or with its entries when
- * its turn has come; where a job that comes before it starves meanwhile, it starves too and is done
- * again. */
+/* A finished job: its claims, its result. What it holds goes back when its slot is filled again, or
+ * is not; at once where its turn has not come. Entries are held until then: where a job that comes
+ * before it starves meanwhile, it starves too and is done again. */
 static void tend_done(struct worker *worker, struct slot *slot) {
     struct varve_scan *scan = worker->scan;
     if (!slot->checked) {
         check_claims(worker, slot);
     }
-    if (!scan->options.entries) {
-        varve_job_release(slot->job);
-    }
     slot->taken = !deliver(scan, slot->job, slot->place);
     if (!slot->taken) {
-        varve_job_release(slot->job);
         if (slot->fd >= 0) {
             close(slot->fd);
         }
-    }
-    pthread_mutex_lock(&scan->mutex);
-    bool in_the_way = slot->taken && scan->options.entries && scan->starving > 0 && slot->fd >= 0;
-    set_active(scan, slot, slot->taken && scan->options.entries);
-    pthread_mutex_unlock(&scan->mutex);
-    if (in_the_way) {
-        varve_job_starve(slot->job);
-        slot->checked = false;
+    } else if (!scan->options.entries) {
+        if (slot->active) {
+            release(scan, slot);
+        }
+    } else {
+        pthread_mutex_lock(&scan->mutex);
+        bool in_the_way = scan->starving > 0 && slot->fd >= 0;
+        pthread_mutex_unlock(&scan->mutex);
+        if (in_the_way) {
+            varve_job_starve(slot->job);
+            slot->checked = false;
+        }
     }
 }
 
@@ -582,7 +598,9 @@ static bool work_round(struct worker *worker) {
     size_t running_count = 0;
     size_t taken = 0;
     bool handed_on = false;
+    double begun = varve_cpu_seconds();
     fill_slots(worker);
+    worker->timings.read += varve_cpu_seconds() - begun;
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (slot->taken && varve_job_starved(slot->job)) {
@@ -597,6 +615,7 @@ static bool work_round(struct worker *worker) {
         }
         varve_jobs_advance(running, running_count);
     }
+    begun = varve_cpu_seconds();
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (!slot->taken) {
@@ -611,6 +630,7 @@ static bool work_round(struct worker *worker) {
         }
         taken += slot->taken;
     }
+    worker->report_seconds += varve_cpu_seconds() - begun;
     if (!running_count && !handed_on && (taken || worker->more)) {
         /* Everything here waits for a layer on another thread. */
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);

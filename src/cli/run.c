@@ -10,6 +10,8 @@
 
 #include "cli.h"
 
+#define STDOUT_BYTES 65536
+
 static struct varve_scan *volatile running_scan;
 static volatile sig_atomic_t caught;
 
@@ -67,6 +69,10 @@ static int scan_catalog(const struct settings *settings, const struct varve_cata
         return EXIT_FATAL;
     }
     if (settings->json) {
+        /* Some lines a call, unless somebody is looking on. */
+        if (!isatty(STDOUT_FILENO)) {
+            setvbuf(stdout, NULL, _IOFBF, STDOUT_BYTES);
+        }
         json_begin(&reporter);
     }
     running_scan = scan;
