@@ -53,6 +53,7 @@ struct varve_job {
     struct varve_pipe *pipe;      /* or another thread brings them */
     int fd;
     uint64_t digested_bytes; /* stored ones */
+    uint64_t window_bytes;   /* the widest since the decoder was opened */
 
     enum phase phase;
     bool alone;     /* nobody else holds anything of the budget: no more waiting for it */
@@ -80,6 +81,14 @@ const char *varve_check_name(enum varve_check check) {
     return names[check];
 }
 
+static enum varve_status open_decoder(struct varve_job *job) {
+    struct varve_decode_options options = {job->options.budget, job->options.max_decoded_bytes};
+    enum varve_status status = varve_decoder_open(&job->decoder, &options);
+    job->intake.decoder = job->decoder;
+    job->window_bytes = 0;
+    return status;
+}
+
 enum varve_status varve_job_open(struct varve_job **out, struct varve_sha256 *sha256,
                                  const struct varve_job_options *options) {
     struct varve_job *job = calloc(1, sizeof *job);
@@ -99,7 +108,6 @@ enum varve_status varve_job_open(struct varve_job **out, struct varve_sha256 *sh
     job->portion.stored_room = malloc(job->intake.stored_room_bytes);
     job->portion.decoded_room = malloc(job->intake.decoded_room_bytes);
     struct varve_budget *budget = job->options.budget;
-    struct varve_decode_options decode = {budget, job->options.max_decoded_bytes};
     struct varve_tar_options tar = {budget, job->options.tier};
     struct varve_ladder_options ladder = {budget, job->options.tier};
     if (job->portion.stored_room && job->portion.decoded_room &&
@@ -107,8 +115,7 @@ enum varve_status varve_job_open(struct varve_job **out, struct varve_sha256 *sh
         status = varve_findings_open(&job->decode_findings);
     }
     if (status == VARVE_OK && job->options.deepest_rung >= VARVE_RUNG_DIFFID) {
-        status = varve_decoder_open(&job->decoder, &decode);
-        job->intake.decoder = job->decoder;
+        status = open_decoder(job);
     }
     if (status == VARVE_OK && job->options.deepest_rung >= VARVE_RUNG_ARCHIVE) {
         status = varve_tar_open(&job->tar, &tar);
@@ -569,6 +576,12 @@ static struct varve_portion *begin_step(struct varve_job *job, struct varve_deco
     return &job->portion;
 }
 
+/* The decoder's window is known after its first turn, before any other thread decodes. */
+static void note_window(struct varve_job *job) {
+    uint64_t bytes = job->decoder ? varve_decoder_info(job->decoder).window_bytes : 0;
+    job->window_bytes = bytes > job->window_bytes ? bytes : job->window_bytes;
+}
+
 /* After the flush nothing refers to the portion any more. */
 static void end_step(struct varve_job *job) {
     if (job->pipe) {
@@ -577,6 +590,9 @@ static void end_step(struct varve_job *job) {
             varve_pipe_close(job->pipe, job->options.timings);
             job->pipe = NULL;
         }
+    }
+    if (!job->pipe) {
+        note_window(job);
     }
     if (job->phase == CLOSING) {
         close_job(job);
@@ -652,6 +668,22 @@ void varve_jobs_advance(struct varve_job *const *jobs, size_t count) {
             advance_batch(running, n, count == 1);
             n = 0;
         }
+    }
+}
+
+uint64_t varve_job_window_bytes(const struct varve_job *job) {
+    return job->window_bytes;
+}
+
+void varve_job_trim(struct varve_job *job) {
+    assert(job->phase == DONE);
+    if (job->window_bytes > 0) {
+        struct varve_decoder *old = job->decoder;
+        if (open_decoder(job) != VARVE_OK) {
+            job->decoder = job->intake.decoder = old;
+            return;
+        }
+        varve_decoder_close(old);
     }
 }
 

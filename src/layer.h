@@ -38,6 +38,11 @@ void varve_job_restart_alone(struct varve_job *job);
 /* Gives back what a finished job holds of the budget; its entries are gone with it. */
 void varve_job_release(struct varve_job *job);
 
+/* What the decoder's window takes, or took for an earlier layer and was kept for later ones. trim
+ * gives that back between layers. */
+uint64_t varve_job_window_bytes(const struct varve_job *job);
+void varve_job_trim(struct varve_job *job);
+
 /* Hands the reading and decoding of a running job to another thread, which must then call
  * varve_pipe_fill. NULL: not now. The job's own thread goes on advancing it. */
 struct varve_pipe *varve_job_lend_intake(struct varve_job *job);

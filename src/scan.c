@@ -42,6 +42,15 @@
 /* Memory of a slot beside the budget: rooms, igzip's state, what parser and ladder keep. Slots
  * together take at most a quarter of the budget. */
 #define SLOT_BYTES (UINT64_C(512) << 10)
+/* zstd windows that the slots of a thread may hold together before no more layers are begun: with
+ * one more that is begun just below it, and the slots themselves, a thread stays within 32 MiB.
+ * Eight MiB are what common writers use and every reader must support (RFC 8878, 3.1.1.1.2); wider
+ * ones are reserved from the budget. */
+#define WINDOWS_BYTES (UINT64_C(16) << 20)
+#define WINDOW_BYTES (UINT64_C(8) << 20)
+/* A window holds no more than was decoded, which is seldom more than so many times what is stored.
+ */
+#define USUAL_RATIO 8
 /* A layer is worth a second thread while so many stored bytes of it are unread. */
 #define LENDABLE_BYTES (UINT64_C(1) << 20)
 
@@ -334,6 +343,7 @@ struct worker {
         bool starving; /* waits to run alone */
         bool checked;  /* done, and all claims were held against it */
         size_t place;
+        uint64_t window_bytes; /* what its window will be, as far as can be told before a step */
         uint64_t counted_bytes;
     } slots[SLOTS];
     size_t slot_count;
@@ -441,6 +451,8 @@ static void begin_job(struct varve_scan *scan, struct slot *slot, uint32_t numbe
     struct varve_fault fault;
     uint64_t offset = 0;
     uint64_t bytes = 0;
+    slot->window_bytes =
+        blob.size < WINDOW_BYTES / USUAL_RATIO ? blob.size * USUAL_RATIO : WINDOW_BYTES;
     slot->fd = -1;
     if (report->recall &&
         report->recall(scan->cookie, &known, varve_job_findings(slot->job), number)) {
@@ -471,21 +483,41 @@ static bool fill_slot(struct worker *worker, struct slot *slot) {
     return true;
 }
 
+/* What a slot's decoder holds, or will soon. */
+static uint64_t window_of(const struct slot *slot) {
+    uint64_t held = varve_job_window_bytes(slot->job);
+    uint64_t guess = slot->taken && varve_job_bytes(slot->job) == 0 ? slot->window_bytes : 0;
+    held = held < WINDOW_BYTES ? held : WINDOW_BYTES;
+    return held > guess ? held : guess;
+}
+
 /* Fills empty slots: most of them while many layers are left, one a round towards the end, so that
- * a few large layers are not all taken by the thread that came first. Those that stay empty hold
- * nothing. */
+ * a few large layers are not all taken by the thread that came first; and no more than there is
+ * room for their windows. Those that stay empty hold nothing of the budget. */
 static void fill_slots(struct worker *worker) {
     struct varve_scan *scan = worker->scan;
     size_t left = scan->count - atomic_load_explicit(&scan->next, memory_order_relaxed);
     size_t most = left / (4 * scan->options.threads) + 1;
+    uint64_t windows = 0;
+    size_t taken = 0;
+    for (size_t i = 0; i < worker->slot_count; i++) {
+        windows += window_of(&worker->slots[i]);
+        taken += worker->slots[i].taken;
+    }
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (slot->taken) {
             continue;
         }
-        if (worker->more && most > 0) {
+        uint64_t others = windows - window_of(slot);
+        bool room = others < WINDOWS_BYTES || taken == 0;
+        if (room && worker->more && most > 0) {
             most -= fill_slot(worker, slot) ? 1 : most;
+            taken += slot->taken;
+        } else if (!room) {
+            varve_job_trim(slot->job);
         }
+        windows = others + window_of(slot);
         if (!slot->taken && slot->active) {
             release(scan, slot);
         }
