@@ -31,8 +31,8 @@ struct varve_scan_options {
                               Must live until varve_scan_open returns */
 };
 
-/* Threads a scan uses by itself: CPU affinity or cgroup quota (v1 and v2, the process's own group and
- * all above it, rounded up), whichever is smaller; >= 1. */
+/* Threads a scan uses by itself: CPU affinity or cgroup quota (v1 and v2, the process's own group
+ * and all above it, rounded up), whichever is smaller; >= 1. */
 VARVE_API unsigned varve_thread_default(void);
 
 /* How far a scan is. Called from one of its threads, some times a second. */
