@@ -25,24 +25,26 @@ enum {
 uint32_t varve_cpu_bits(void);
 uint32_t varve_cpu_bits_of(enum varve_tier tier);
 
+/* Marks the upper halves of the vector registers clean: nothing that costs anything, and after it
+ * legacy-encoded SHA instructions run at full speed whatever ran before (other libraries' assembly
+ * leaves them dirty). Needs VARVE_CPU_AVX2. */
+void varve_upper_halves_clean(void);
+
 /* SHA-256 block compression (FIPS 180-4, 6.2.2), `lanes` streams side by side.
  *   state        [8][lanes], word-major (word w of lane l at state[w * lanes + l]), updated in
  *                place; aligned to 64 bytes, with one lane to 4
  *   blocks       one pointer per lane to `block_count` * 64 bytes, any alignment, none NULL (an
  *                idle lane points at another's data); no byte beyond them is touched
  *   block_count  >= 1
- * Vector kernels leave no dirty upper register halves behind. */
+ * Vector kernels leave no dirty upper register halves behind. Which row pays for how many streams
+ * differs between CPUs and is measured (src/sha256_cost.c). */
 typedef void varve_sha256_compress_fn(uint32_t *state, const uint8_t *const *blocks,
                                       size_t block_count);
 
-/* `cost` is what one block of all lanes takes, idle ones included, in cycles of a Golden Cove core
- * (measured: docs/sha256.md). Only ratios matter: the scheduler takes the row that compresses the
- * most blocks per cycle at the number of lanes alive. */
 struct varve_sha256_row {
     const char *name;
     uint32_t needs; /* CPU bits */
     uint32_t lanes;
-    uint32_t cost;
     varve_sha256_compress_fn *compress;
 };
 #define VARVE_SHA256_MAX_LANES 16

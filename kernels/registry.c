@@ -2,6 +2,7 @@
 /* kernels/registry.c - the tables of kernels/kernels.h; the only place where a variant exists. */
 #include "kernels.h"
 
+varve_sha256_compress_fn varve_sha256_hybrid_x16;
 varve_sha256_compress_fn varve_sha256_avx512_x16;
 varve_sha256_compress_fn varve_sha256_avx512_x8;
 varve_sha256_compress_fn varve_sha256_avx2_x8;
@@ -11,13 +12,14 @@ varve_sha256_compress_fn varve_sha256_scalar;
 
 const struct varve_sha256_row varve_sha256_rows[] = {
 #if defined(__x86_64__)
-    {"avx512_x16", VARVE_CPU_AVX512, 16, 900, varve_sha256_avx512_x16},
-    {"avx512_x8", VARVE_CPU_AVX512, 8, 610, varve_sha256_avx512_x8},
-    {"avx2_x8", VARVE_CPU_AVX2, 8, 1190, varve_sha256_avx2_x8},
-    {"shani_x2", VARVE_CPU_SHANI, 2, 215, varve_sha256_shani_x2},
-    {"shani_x1", VARVE_CPU_SHANI, 1, 131, varve_sha256_shani_x1},
+    {"hybrid_x16", VARVE_CPU_AVX512 | VARVE_CPU_SHANI, 16, varve_sha256_hybrid_x16},
+    {"avx512_x16", VARVE_CPU_AVX512, 16, varve_sha256_avx512_x16},
+    {"avx512_x8", VARVE_CPU_AVX512, 8, varve_sha256_avx512_x8},
+    {"avx2_x8", VARVE_CPU_AVX2, 8, varve_sha256_avx2_x8},
+    {"shani_x2", VARVE_CPU_SHANI, 2, varve_sha256_shani_x2},
+    {"shani_x1", VARVE_CPU_SHANI, 1, varve_sha256_shani_x1},
 #endif
-    {"scalar", 0, 1, 680, varve_sha256_scalar},
+    {"scalar", 0, 1, varve_sha256_scalar},
 };
 const size_t varve_sha256_row_count = sizeof varve_sha256_rows / sizeof varve_sha256_rows[0];
 

@@ -165,7 +165,8 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
     if (!scan->options.memory_bytes) {
         scan->options.memory_bytes = DEFAULT_MEMORY_BYTES;
     }
-    struct varve_sha256_options sha256 = {scan->options.tier, scan->options.engine};
+    struct varve_sha256_options sha256 = {.tier = scan->options.tier,
+                                          .engine = scan->options.engine};
     enum varve_status status = varve_sha256_open(&probe, &sha256);
     varve_sha256_close(probe);
     if (status == VARVE_OK) {
@@ -386,7 +387,8 @@ static void close_worker(struct worker *worker) {
 /* As many slots as there is memory and work for. False: none. */
 static bool open_worker(struct worker *worker, struct varve_scan *scan) {
     const struct varve_scan_options *options = &scan->options;
-    struct varve_sha256_options sha256 = {options->tier, options->engine};
+    struct varve_sha256_options sha256 = {
+        .tier = options->tier, .engine = options->engine, .timed = true};
     struct varve_job_options job = {.budget = scan->budget,
                                     .tier = options->tier,
                                     .deepest_rung = options->deepest_rung,

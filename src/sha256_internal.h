@@ -55,7 +55,8 @@ struct varve_sha256 {
 
     /* The row for each number of streams alive; [0] is unused, the last is for all above. */
     const struct varve_sha256_row *choice[VARVE_SHA256_MAX_LANES + 1];
-    uint32_t full; /* streams alive from which on more would not be faster */
+    uint32_t full;          /* streams alive from which on more would not be faster */
+    size_t shortest_paired; /* blocks from which on two lanes are better than one after the other */
 
     struct varve_sha256_stream *queue[QUEUE_LISTS];
     uint64_t nonempty;    /* bit per list */
@@ -65,6 +66,8 @@ struct varve_sha256 {
     enum varve_sha256_engine engine;
     struct isal_engine *isal;
     uint64_t blocks[SHA256_MAX_ROWS], empty_lane_blocks[SHA256_MAX_ROWS];
+    bool timed;
+    bool wide; /* the CPU has upper halves of vector registers, which callers may leave dirty */
     double seconds; /* of this thread's CPU time, in the engine */
 };
 
@@ -148,9 +151,17 @@ static inline struct varve_sha256_stream *varve_sha256_pop(struct varve_sha256 *
     return stream;
 }
 
-/* varve's engine. open: chooses the rows the CPU bits allow. run: while at least `alive` (> 0)
- * streams are pending and, if given, `until` is busy. */
-void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits);
+/* What one block of all lanes costs by each row of the registry, in picoseconds on this CPU; 0
+ * where it cannot run. Measured once per process, by the first call. */
+struct varve_sha256_costs {
+    uint32_t block[SHA256_MAX_ROWS];
+};
+const struct varve_sha256_costs *varve_sha256_costs(void);
+
+/* varve's engine. open: chooses rows by their costs, of those the CPU bits allow. run: while at
+ * least `alive` (> 0) streams are pending and, if given, `until` is busy. */
+void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits,
+                             const struct varve_sha256_costs *costs);
 void varve_sha256_lanes_run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until,
                             size_t alive);
 

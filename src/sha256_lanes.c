@@ -2,11 +2,9 @@
 /* src/sha256_lanes.c - varve's own engine: streams in the lanes of the kernel that pays.
  *
  * Which kernel pays depends on the number of streams alive, n: it is the row that compresses most
- * blocks per cycle, min(n, lanes) / cost. With the costs of the registry that is, on AVX-512, one
- * stream at a time for n = 1, two interleaved for 2..5, eight lanes for 6..11 and sixteen from 12
- * on; with SHA-NI and AVX2 only, one and two (its eight lanes are slower than two); with AVX2 and
- * no SHA-NI, eight lanes from 2 on. As every choice is at least as good as the single-lane row, no
- * number of lanes is slower than hashing one after the other.
+ * blocks in the same time, min(n, lanes) / cost. Costs are measured (src/sha256_cost.c), as CPUs
+ * differ: docs/sha256.md says what came out on some. As every choice is at least as good as the
+ * single-lane row, no number of lanes is slower than hashing one after the other.
  *
  * Where more streams are alive than the chosen row has lanes, though too few for a wider one, the
  * longest take turns in slices: nine equal streams end together after nine eighths of the time, and
@@ -21,30 +19,49 @@
  * 64 blocks keep that below 2 %. */
 #define SLICE_BLOCKS 64
 
-/* Two lanes save 24 cycles a block against one after the other (registry: 2 * 131 - 215, halved);
- * entering, ending and leaving a lane costs 70 more than doing without lanes. */
-#define SHORT_BLOCKS 3
+/* Entering, ending and leaving a lane of two takes this part of a block of shani_x1 longer than
+ * doing without lanes (70 of 131 cycles on Golden Cove; 40 of 130 on Zen 4). */
+#define PAIRING_BLOCKS 0.5
 
+/* A row with more lanes must be better by more than measurements err. */
+#define WIDER_BY 1.02
+
+/* True where `row` compresses more blocks in the same time than `than`, `alive` streams being there
+ * for either. */
 static bool better(const struct varve_sha256_row *row, const struct varve_sha256_row *than,
-                   uint64_t alive) {
-    uint64_t used = alive < row->lanes ? alive : row->lanes;
-    uint64_t than_used = alive < than->lanes ? alive : than->lanes;
-    return used * than->cost > than_used * row->cost;
+                   const struct varve_sha256_costs *costs, uint32_t alive) {
+    double used = alive < row->lanes ? alive : row->lanes;
+    double than_used = alive < than->lanes ? alive : than->lanes;
+    double speed = used / costs->block[row - varve_sha256_rows];
+    double than_speed = than_used / costs->block[than - varve_sha256_rows];
+    return row->lanes > than->lanes ? speed > WIDER_BY * than_speed : speed > than_speed;
 }
 
-void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits) {
+/* The fewest blocks for which it pays to take two streams side by side. */
+static size_t shortest_paired(const struct varve_sha256_row *alone,
+                              const struct varve_sha256_row *pair,
+                              const struct varve_sha256_costs *costs) {
+    double one = costs->block[alone - varve_sha256_rows];
+    double saved = one - costs->block[pair - varve_sha256_rows] / 2.0;
+    double blocks = saved > 0 ? PAIRING_BLOCKS * one / saved : 1;
+    return blocks < 32 ? (size_t)blocks + 1 : 32;
+}
+
+void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits,
+                             const struct varve_sha256_costs *costs) {
     assert(varve_sha256_row_count <= SHA256_MAX_ROWS);
     for (uint32_t alive = 1; alive <= VARVE_SHA256_MAX_LANES; alive++) {
         const struct varve_sha256_row *best = &varve_sha256_rows[varve_sha256_row_count - 1];
         for (size_t i = varve_sha256_row_count - 1; i-- > 0;) {
             const struct varve_sha256_row *row = &varve_sha256_rows[i];
-            if ((row->needs & cpu_bits) == row->needs && better(row, best, alive)) {
+            if ((row->needs & cpu_bits) == row->needs && better(row, best, costs, alive)) {
                 best = row;
             }
         }
         ctx->choice[alive] = best;
     }
     ctx->full = ctx->choice[VARVE_SHA256_MAX_LANES]->lanes;
+    ctx->shortest_paired = shortest_paired(ctx->choice[1], ctx->choice[2], costs);
 }
 
 static void count(struct varve_sha256 *ctx, const struct varve_sha256_row *row, uint32_t used,
@@ -139,7 +156,7 @@ static void advance_lanes(struct varve_sha256 *ctx, int32_t blocks) {
 
 /* Where two lanes would be used, but for a few blocks each, the way in and out costs more. */
 static bool too_short(const struct varve_sha256 *ctx) {
-    return ctx->used == 0 && varve_sha256_top_list(ctx) < SHORT_BLOCKS;
+    return ctx->used == 0 && varve_sha256_top_list(ctx) + 1 < ctx->shortest_paired;
 }
 
 /* One call of the kernel that pays for so many streams alive. */

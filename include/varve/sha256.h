@@ -35,6 +35,7 @@ enum varve_sha256_engine {
 struct varve_sha256_options {
     enum varve_tier tier;            /* upper bound on the kernels used; 0 = AUTO */
     enum varve_sha256_engine engine; /* 0 = OWN */
+    bool timed; /* count varve_sha256_seconds: two system calls whenever the engine runs */
 };
 
 struct varve_sha256; /* the context */
@@ -65,7 +66,9 @@ struct varve_sha256_stream {
 };
 
 /* VARVE_OK; VARVE_UNSUPPORTED (this CPU has not the tier, or the engine is not built in);
- * VARVE_ERROR (no memory). *ctx = NULL unless OK. `options` NULL: all defaults. */
+ * VARVE_ERROR (no memory). *ctx = NULL unless OK. `options` NULL: all defaults. Any thread. The
+ * first context of a process measures for half a millisecond which kernel pays when on this CPU;
+ * digests never depend on what it finds. */
 VARVE_API enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
                                               const struct varve_sha256_options *options);
 
@@ -130,7 +133,7 @@ struct varve_sha256_use {
 VARVE_API bool varve_sha256_use_at(const struct varve_sha256 *ctx, struct varve_sha256_use *use,
                                    size_t index);
 
-/* CPU seconds spent in the engine so far, done() calls included. */
+/* CPU seconds spent in the engine so far, done() calls included; 0 unless the context is timed. */
 VARVE_API double varve_sha256_seconds(const struct varve_sha256 *ctx);
 
 #ifdef __cplusplus
