@@ -262,7 +262,7 @@ static bool add_varve(struct bench *bench, enum bench_form_kind form, enum varve
     if (at_once != SIZE_MAX) {
         snprintf(streams, sizeof streams, ", %zu at once", at_once);
     }
-    digests->options = (struct varve_sha256_options){tier, engine};
+    digests->options = (struct varve_sha256_options){.tier = tier, .engine = engine};
     digests->at_once = at_once;
     snprintf(task->variant, sizeof task->variant, "%s SHA-256 %s%s",
              varve_sha256_engine_name(engine), varve_tier_name(tier), streams);
