@@ -41,6 +41,7 @@ struct varve_gzip {
     uint64_t member_offset;
     uint64_t member_decoded; /* info.decoded_bytes where the member began */
     uint32_t crc;
+    uint8_t head[VARVE_ENCODER_HEAD_BYTES]; /* of the first member, for the guess at its encoder */
 };
 
 bool varve_gzip_begin(struct varve_decoder *decoder) {
@@ -196,7 +197,7 @@ static enum varve_step fixed(struct varve_decoder *decoder, struct varve_cursor 
     decoder->info.member_count++;
     header_crc(gzip, gzip->field, 10);
     if (decoder->info.member_count == 1) {
-        varve_encoder_header(&decoder->encoder, gzip->field);
+        varve_encoder_header(&decoder->encoder, gzip->field, gzip->head);
     }
     decoder->encoder.footer = false;
     note_header(decoder);

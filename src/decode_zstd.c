@@ -54,7 +54,10 @@ struct varve_zstd {
     uint64_t frame_decoded; /* made of this frame */
     uint64_t window_bytes;
     uint64_t block_offset;
-    uint64_t taken; /* from the budget */
+    uint64_t taken;         /* from the budget */
+    uint64_t told_bytes;    /* of the last skippable frame */
+    uint8_t told[4];        /* its content, where that is four bytes */
+    uint64_t announced_end; /* stored: where it says that the frame behind it ends, or 0 */
     uint8_t header[6];
 };
 
@@ -74,6 +77,7 @@ bool varve_zstd_begin(struct varve_decoder *decoder) {
     }
     zstd->state = MAGIC;
     zstd->field_bytes = 0;
+    zstd->announced_end = 0;
     return true;
 }
 
@@ -161,7 +165,7 @@ static void skip(struct varve_decoder *decoder, struct varve_cursor *cursor) {
         if (!collect(decoder, cursor, 4)) {
             return;
         }
-        zstd->left = little_endian(zstd->field, 4);
+        zstd->left = zstd->told_bytes = little_endian(zstd->field, 4);
         zstd->state = SKIP;
         decoder->info.skippable_count++;
         note(decoder, VARVE_CODE_ZSTD_SKIPPABLE, zstd->frame_offset);
@@ -169,9 +173,16 @@ static void skip(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     }
     size_t n = cursor->in_bytes < zstd->left ? cursor->in_bytes : (size_t)zstd->left;
     varve_toc_see_skipped(decoder->toc, cursor->in, n, zstd->magic);
+    if (zstd->told_bytes == sizeof zstd->told) {
+        memcpy(zstd->told + sizeof zstd->told - zstd->left, cursor->in, n);
+    }
     varve_cursor_use(decoder, cursor, n);
     zstd->left -= n;
     if (!zstd->left) {
+        if (zstd->told_bytes == sizeof zstd->told) {
+            zstd->announced_end =
+                decoder->info.stored_bytes + little_endian(zstd->told, sizeof zstd->told);
+        }
         begin_state(zstd, MAGIC);
     }
 }
@@ -337,6 +348,9 @@ static enum varve_step end_frame(struct varve_decoder *decoder) {
     struct varve_zstd *zstd = decoder->zstd;
     if (zstd->content_bytes != NO_SIZE && zstd->content_bytes != zstd->frame_decoded) {
         return varve_decode_fail(decoder, VARVE_CODE_ZSTD_CONTENT_SIZE, zstd->frame_offset);
+    }
+    if (decoder->info.member_count == 1 && zstd->announced_end == decoder->info.stored_bytes) {
+        decoder->encoder.announced = true;
     }
     begin_state(zstd, MAGIC);
     return VARVE_STEP_INPUT;

@@ -8,37 +8,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Stored bytes of a blob in which flush markers are counted: enough to tell, too few to cost. */
-#define VARVE_ENCODER_SCAN_BYTES ((uint64_t)1 << 19)
+#include "varve/decode.h"
 
-#define VARVE_ENCODER_TAIL                                                                         \
-    13 /* the end of the deflate data that matters, and eight bytes behind                         \
-        */
+/* Stored bytes of a blob in which flush markers are counted: some 6 MiB of a layer, which are six
+ * pieces of pgzip and fifty of pigz. */
+#define VARVE_ENCODER_SCAN_BYTES ((uint64_t)2 << 20)
+
+/* Stored bytes of the first member whose blocks are looked at when the layer is over: the 32767
+ * symbols of the longest block that tells anything by its end take about 40 KiB. Reading them costs
+ * what decoding them costs, so that more would be felt. */
+#define VARVE_ENCODER_HEAD_BYTES ((size_t)64 << 10)
+
+/* The end of the deflate data that matters, and eight bytes behind. */
+#define VARVE_ENCODER_TAIL 13
 
 struct varve_encoder {
     /* gzip: the first member's header */
     bool gzip;
     uint8_t flags, xfl, os;
     uint32_t mtime;
-    /* gzip: empty stored blocks on byte boundaries, and where counting stopped */
+    uint64_t members; /* ended; footers left out */
+    /* gzip: empty stored blocks on byte boundaries in the first bytes of deflate data */
     uint64_t markers;
-    uint64_t scanned_bytes;
+    uint64_t seen_bytes;
     uint8_t tail[VARVE_ENCODER_TAIL]; /* the last compressed bytes seen */
     size_t tail_bytes;
     bool stored_end; /* the last member, footers left out, ends with an empty stored block */
     bool footer;     /* the last member is the footer of an eStargz */
+    uint8_t *head;   /* room for the first member's beginning, or NULL; the engine owns it */
+    size_t head_bytes;
     /* zstd: the first frame */
     bool zstd;
+    bool announced; /* a skippable frame before it told its size, as pzstd does */
     uint8_t descriptor, window;
     uint8_t block_type;
     uint32_t block_bytes;
-    char evidence[160];
+    char evidence[VARVE_ENCODER_EVIDENCE_BYTES];
 };
 
 void varve_encoder_reset(struct varve_encoder *encoder);
 
-/* The first member's ten header bytes. */
-void varve_encoder_header(struct varve_encoder *encoder, const uint8_t header[10]);
+/* The first member's ten header bytes. `head` has room for VARVE_ENCODER_HEAD_BYTES. */
+void varve_encoder_header(struct varve_encoder *encoder, const uint8_t header[10], uint8_t *head);
 
 /* The next compressed bytes of a member. */
 void varve_encoder_see(struct varve_encoder *encoder, const uint8_t *data, size_t bytes);

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -470,6 +471,7 @@ static void judge_decoding(struct varve_job *job) {
     layer->decoded = true;
     layer->compression = info.compression;
     layer->encoder = info.encoder;
+    snprintf(layer->encoder_evidence, sizeof layer->encoder_evidence, "%s", info.encoder_evidence);
     layer->format = layer->bytes_stored ? formats[info.compression] : VARVE_FORMAT_EMPTY;
     /* Without the parser a plain blob may be anything. */
     layer->has_format = job->tar || layer->format != VARVE_FORMAT_TAR;

@@ -94,6 +94,9 @@ VARVE_API void varve_decode(struct varve_decoder *const *decoders, struct varve_
  * decode.limit, where only the decoded one is. */
 VARVE_API struct varve_fault varve_decoder_fault(const struct varve_decoder *decoder);
 
+/* The longest evidence for a guess, its NUL included. */
+#define VARVE_ENCODER_EVIDENCE_BYTES 240
+
 /* What is known of the blob; whole after END, as far as it goes before. */
 struct varve_decode_info {
     enum varve_compression compression;

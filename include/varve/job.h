@@ -73,6 +73,7 @@ struct varve_layer {
     const struct varve_findings *findings;
     const char *toc;     /* kind of its table of contents, or NULL */
     const char *encoder; /* guesses: see varve_decoder_info and varve_tar_writer; NULL: not made */
+    char encoder_evidence[VARVE_ENCODER_EVIDENCE_BYTES]; /* "": there is none */
     const char *writer;
     const char *writer_evidence;
 };

@@ -184,6 +184,9 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
         }
         if (layer->encoder) {
             json_text(&json, "encoder", layer->encoder);
+            if (layer->encoder_evidence[0]) {
+                json_text(&json, "encoder_evidence", layer->encoder_evidence);
+            }
         }
         if (layer->writer) {
             json_text(&json, "writer", layer->writer);

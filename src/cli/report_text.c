@@ -133,7 +133,9 @@ static void show_layer(const struct varve_layer *layer, const struct varve_job *
         printf("  written by %s\n", layer->writer);
     }
     if (layer->encoder) {
-        printf("  compressed by %s\n", layer->encoder);
+        const char *evidence = layer->encoder_evidence;
+        printf("  compressed by %s%s%s%s\n", layer->encoder, evidence[0] ? " (" : "", evidence,
+               evidence[0] ? ")" : "");
     }
     if (job) {
         varve_job_each_entry(job, put_entry, NULL);

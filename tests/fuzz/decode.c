@@ -21,6 +21,7 @@ struct outcome {
     struct varve_decode_info info;
     uint64_t made_bytes;
     uint64_t findings; /* a sum over codes, counts and offsets */
+    char evidence[VARVE_ENCODER_EVIDENCE_BYTES];
     uint8_t *made;
 };
 
@@ -68,6 +69,7 @@ static void decode(struct outcome *outcome, const uint8_t *data, size_t bytes, s
     }
     outcome->fault = varve_decoder_fault(decoder);
     outcome->info = varve_decoder_info(decoder);
+    snprintf(outcome->evidence, sizeof outcome->evidence, "%s", outcome->info.encoder_evidence);
     MUST((outcome->state == VARVE_DECODE_FAULT) == (outcome->fault.code != NULL));
     MUST(outcome->state == VARVE_DECODE_FAULT || used == bytes);
     MUST(outcome->info.decoded_bytes == outcome->made_bytes);
@@ -180,6 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         MUST(whole.info.member_count == cut.info.member_count);
         MUST(whole.info.trailing_offset == cut.info.trailing_offset);
         MUST(strcmp(whole.info.encoder, cut.info.encoder) == 0);
+        MUST(strcmp(whole.evidence, cut.evidence) == 0);
         MUST(whole.made_bytes == cut.made_bytes &&
              memcmp(whole.made, cut.made, whole.made_bytes) == 0);
     }

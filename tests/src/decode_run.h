@@ -14,6 +14,7 @@ struct decode_run {
     enum varve_decode_state state;
     struct varve_fault fault;
     struct varve_decode_info info;
+    char evidence[VARVE_ENCODER_EVIDENCE_BYTES];
     uint8_t *made;
     size_t made_bytes;
     char findings[2048]; /* "code xcount @offset;" ... */
@@ -76,6 +77,7 @@ static inline struct decode_run decode_run(struct varve_decoder *decoder, const 
     }
     run.fault = varve_decoder_fault(decoder);
     run.info = varve_decoder_info(decoder);
+    snprintf(run.evidence, sizeof run.evidence, "%s", run.info.encoder_evidence);
     decode_run_findings(&run, findings);
     varve_findings_close(findings);
     free(out);
@@ -122,6 +124,9 @@ static inline const char *decode_run_differ(const struct decode_run *a,
     }
     if (strcmp(a->info.encoder, b->info.encoder) != 0) {
         return "encoder";
+    }
+    if (strcmp(a->evidence, b->evidence) != 0) {
+        return "encoder's evidence";
     }
     return NULL;
 }

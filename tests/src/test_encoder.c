@@ -13,34 +13,71 @@
 #include "decode_run.h"
 
 /* Each command reads `in` and writes `out` in the folder it runs in. */
+#define GO_PROGRAM(imports, make)                                                                  \
+    "printf 'package main\\nimport(" imports "\"io\";\"os\")\\nfunc main(){"                       \
+    "var w io.WriteCloser\\n" make "\\nio.Copy(w,os.Stdin)\\nw.Close()}\\n' > m.go && "            \
+    "HOME=$PWD GOCACHE=$PWD/cache GO111MODULE=off GOPATH=/usr/share/gocode go run m.go < in > out"
+#define PYTHON(line) "/usr/bin/python3 -c \"import gzip,shutil;" line "\""
 static const struct program {
     const char *needs;
     const char *command;
     const char *encoder;
 } programs[] = {
-    {"gzip", "gzip -c in > out", "unix-gzip"},
-    {"gzip", "gzip -9nc in > out", "unix-gzip"},
-    {"gzip", "gzip -1 < in > out", "unix-gzip"},
-    {"busybox", "busybox gzip -c in > out", "unix-gzip"},
-    {"igzip", "igzip -c in > out", "unix-gzip"},
-    {"zstd", "zstd -q --format=gzip < in > out", "unix-gzip"},
-    {"bsdtar", "bsdtar -czf out in", "unix-gzip"},
+    {"gzip", "gzip -c in > out", "gzip"},
+    {"gzip", "gzip -9nc in > out", "gzip"},
+    {"gzip", "gzip -1 < in > out", "unix-gzip"}, /* zlib with memLevel 9 cuts the same */
+    {"gzip", "gzip -1c in > out", "gzip"},
+    {"gzip", "head -c 100000 in | gzip > out", "gzip"},
+    {"gzip", "head -c 2000 in | gzip > out", "unix-gzip"},
+    {"busybox", "busybox gzip -c in > out", "gzip"}, /* GNU gzip's code */
+    {"igzip", "igzip -c in > out", "igzip"},
+    {"igzip", "igzip -0 -c in > out", "igzip"},
+    {"igzip", "igzip -3 < in > out", "igzip"},
+    {"zstd", "zstd -q --format=gzip < in > out", "zlib"},
+    {"bsdtar", "bsdtar -czf out in", "zlib"},
     {"node",
      "node -e \"const f=require('fs');"
      "f.writeFileSync('out',require('zlib').gzipSync(f.readFileSync('in')))\"",
-     "unix-gzip"},
+     "zlib"},
     {"pigz", "pigz -c in > out", "pigz"},
     {"pigz", "pigz -1n < in > out", "pigz"},
     {"pigz", "pigz -9n -p1 < in > out", "pigz"},
-    {"/usr/bin/python3",
-     "/usr/bin/python3 -c \"import gzip,shutil;"
-     "shutil.copyfileobj(open('in','rb'),gzip.open('out','wb'))\"",
+    {"pigz", "head -c 300000 in | pigz > out", "pigz"},
+    {"pigz", "head -c 100000 in | pigz > out", "unix-gzip"}, /* less than a piece */
+    {"pigz", "head -c 700000 in | pigz -11 -I 1 -n > out", "pigz"},
+    {"zopfli", "head -c 700000 in > s && zopfli --i1 -c s > out", "zopfli"},
+    {"7z", "7z a -tgzip -si x.gz < in > log && mv x.gz out", "unix-gzip"},
+    {"7z", "head -c 700000 in | 7z a -tgzip -mx=9 -si x.gz > log && mv x.gz out", "unix-gzip"},
+    {"libdeflate-gzip", "libdeflate-gzip -c in > out", "libdeflate"},
+    {"libdeflate-gzip", "libdeflate-gzip -1 -c in > out", "libdeflate"},
+    {"libdeflate-gzip", "libdeflate-gzip -12 -c in > out", "libdeflate"},
+    {"libdeflate-gzip", "head -c 2000 in > s && libdeflate-gzip -c s > out", "unknown"},
+    {"/usr/bin/python3", PYTHON("shutil.copyfileobj(open('in','rb'),gzip.open('out','wb'))"),
      "python"},
-    {"go",
-     "printf 'package main\\nimport(\"compress/gzip\";\"io\";\"os\")\\nfunc main(){"
-     "w:=gzip.NewWriter(os.Stdout);io.Copy(w,os.Stdin);w.Close()}\\n' > m.go && "
-     "HOME=$PWD GOCACHE=$PWD/cache GOFLAGS=-modcacherw go run m.go < in > out",
-     "go"},
+    {"/usr/bin/python3", PYTHON("open('out','wb').write(gzip.compress(open('in','rb').read(),6))"),
+     "python"},
+    {"/usr/bin/python3", PYTHON("open('out','wb').write(gzip.compress(open('in','rb').read(),0))"),
+     "unknown"},
+    {"/usr/bin/python3",
+     PYTHON("open('out','wb').write(gzip.compress(open('in','rb').read(),9,mtime=0))"), "zlib"},
+    {"/usr/bin/python3",
+     "/usr/bin/python3 -c \"import zlib\nz=zlib.compressobj(9,8,31,9)\n"
+     "d=open('in','rb').read()\nopen('out','wb').write(z.compress(d)+z.flush())\"",
+     "unix-gzip"}, /* zlib with memLevel 9: GNU gzip cuts the same */
+    {"/usr/bin/python3",
+     "/usr/bin/python3 -c \"import zlib\nz=zlib.compressobj(9,8,31)\no=open('out','wb')\n"
+     "d=open('in','rb').read()\nfor i in range(0,len(d),30000):\n"
+     " o.write(z.compress(d[i:i+30000])+z.flush(zlib.Z_SYNC_FLUSH))\no.write(z.flush())\"",
+     "unix-gzip"}, /* flushed after each write, as servers do */
+    {"go", GO_PROGRAM("\"compress/gzip\";", "w=gzip.NewWriter(os.Stdout)"), "go"},
+    {"/usr/share/gocode/src/github.com/klauspost/pgzip",
+     GO_PROGRAM("\"github.com/klauspost/pgzip\";", "w=pgzip.NewWriter(os.Stdout)"), "pgzip"},
+    {"/usr/share/gocode/src/github.com/klauspost/compress/gzip",
+     GO_PROGRAM("\"github.com/klauspost/compress/gzip\";", "w=gzip.NewWriter(os.Stdout)"),
+     "klauspost"},
+    {"/usr/share/gocode/src/github.com/klauspost/compress/zstd",
+     GO_PROGRAM("\"github.com/klauspost/compress/zstd\";", "w,_=zstd.NewWriter(os.Stdout)"),
+     "unknown"},
     {"umoci",
      "umoci init --layout o 2>/dev/null && umoci new --image o:a 2>/dev/null && "
      "umoci insert --rootless --image o:a in /in 2>/dev/null && "
@@ -53,16 +90,25 @@ static const struct program {
      "containers-image"},
     {"zstd", "zstd -q -1 < in > out", "libzstd"},
     {"zstd", "zstd -q -3 -c in > out", "libzstd"},
+    {"zstd", "zstd -q --long=27 < in > out", "libzstd"},
     {"zstd", "zstd -q -19 < in > out", "unknown"},
+    {"pzstd", "pzstd -q -c in > out", "pzstd"},
 };
 
+/* Headers and text as in a layer, and noise between. */
 static void write_input(void) {
+    static const char *const words[] = {"usr/share", "change", "0000644", "copyright",
+                                        "lib",       "ustar",  "root",    "section"};
     FILE *file = fopen("in", "wb");
     uint32_t random = 7;
     assert_non_null(file);
-    for (size_t i = 0; i < 400000; i++) {
+    for (size_t i = 0; i < 130000; i++) {
         random = random * 1664525 + 1013904223;
-        fprintf(file, "%x ", random >> (random % 13 + 8));
+        if (i / 4000 % 3) {
+            fprintf(file, "%x ", random >> (random % 13 + 8));
+        } else {
+            fprintf(file, "%s%x%48s\n", words[random >> 29], random * 2654435761u, "");
+        }
     }
     fclose(file);
 }
@@ -89,7 +135,7 @@ static void real_programs(void **state) {
         }
         struct decode_run run = decode_run(decoder, blob, bytes, 0, 0);
         assert_int_equal(run.state, VARVE_DECODE_END);
-        print_message("%-16s %s: %s\n", run.info.encoder, p->needs, run.info.encoder_evidence);
+        print_message("%-16s %.60s: %s\n", run.info.encoder, p->command, run.info.encoder_evidence);
         assert_string_equal(run.info.encoder, p->encoder);
         struct decode_run cut = decode_run(decoder, blob, bytes, 1013, 4096);
         assert_null(decode_run_differ(&run, &cut));
