@@ -269,6 +269,9 @@ void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t by
     job->named = varve_digest_name_parse(&job->claimed, name, strlen(name));
     job->wants_sha512 = job->named && job->claimed.algorithm == VARVE_ALGORITHM_SHA512;
     job->phase = RUNNING;
+    /* A stream begun anew while it is queued would tear the queue, and with it its neighbours. */
+    assert(!varve_sha256_busy(&job->blob_stream) && !varve_sha256_busy(&job->diffid_stream) &&
+           !varve_sha256_busy(&job->archive_stream));
     varve_sha256_init(&job->blob_stream);
     varve_sha256_init(&job->diffid_stream);
     if (!varve_intake_begin(&job->intake, fd, offset, bytes)) {
@@ -519,11 +522,10 @@ static void close_job(struct varve_job *job) {
     layer->complete = true;
     layer->bytes_stored = job->digested_bytes;
     job->phase = JUDGING;
-    if (job->fork_due) {
+    if (job->fork_due && job->decoded_whole) {
+        /* Where decoding failed nobody wants either digest, nor would wait for what they queue. */
         fork_archive(job);
-        if (job->decoded_whole) {
-            finish_stream(job, &job->diffid_stream, VARVE_RUNG_DIFFID);
-        }
+        finish_stream(job, &job->diffid_stream, VARVE_RUNG_DIFFID);
     }
     if (job->decoder) {
         judge_decoding(job);
