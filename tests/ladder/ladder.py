@@ -185,13 +185,13 @@ class Pax:
         last = {}
         for key, value in pax_records(body):
             if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):  # R17
-                if (key == b"GNU.sparse.offset") != (len(pairs) % 2 == 0) or b"," in value:
+                if (key == b"GNU.sparse.offset") != (len(pairs) % 2 == 0) or b"," in value or \
+                        value == b"":
                     raise Malformed("sparse pairs")
                 pairs.append(value)
             else:
+                last.pop(key, None)  # of two spellings of an xattr the last in the header counts
                 last[key] = value
-        if len(pairs) % 2:
-            raise Malformed("sparse pairs")
         ranks = {}
         for key, value in last.items():
             if value != b"":
@@ -304,7 +304,7 @@ class Tar:
         magic = block[257:265]
         if magic == b"ustar  \0":
             dialect = "gnu"
-        elif magic[:5] != b"ustar":
+        elif magic[:6] != b"ustar\0":
             dialect = "v7"
         elif block[508:512] == b"tar\0":
             dialect = "star"
@@ -406,6 +406,8 @@ class Tar:
                 raise Unsupported("star's sparse layout")
             entry.segments = self.gnu_map(block)
             size = number(block[483:495])
+            if pax:
+                keep_sparse(entry, pax)
         elif pax:
             size, stored = self.pax_sparse(entry, pax, size)
         if entry.segments is not None:
@@ -461,13 +463,13 @@ class Tar:
             numbers = buffer.split(b"\n")[1:wanted]
             stored -= self.at - begin
         else:
-            for key, value in sparse.items():  # R14: they made no sparse file
-                entry.records = dict(entry.records)
-                entry.records[b"GNU.sparse." + key] = value
+            keep_sparse(entry, pax)
             return size, size
         numbers = [decimal(value) for value in numbers]
         entry.segments = list(zip(numbers[0::2], numbers[1::2]))
         if sparse.get(b"name"):
+            if b"\0" in sparse[b"name"]:
+                raise Malformed("pax NUL")
             entry.path = sparse[b"name"]
         real = sparse.get(b"size") or sparse.get(b"realsize")
         return decimal(real) if real else size, stored
@@ -494,6 +496,11 @@ class Tar:
         while count > 0:
             digest.update(page[:min(count, 1 << 20)])
             count -= 1 << 20
+
+
+def keep_sparse(entry, pax):  # R14: they made no sparse file
+    entry.records = dict(entry.records)
+    entry.records.update({b"GNU.sparse." + key: value for key, value in pax.sparse.items()})
 
 
 def check_map(entry, size, stored):  # R16
