@@ -234,7 +234,10 @@ static bool read_records(struct varve_tar *tar, size_t *count, const struct buff
         static const char key[] = "GNU.sparse.map";
         pair = (struct varve_tar_pair){{(const uint8_t *)key, sizeof key - 1},
                                        {tar->sparse_text.bytes, tar->sparse_text.count}};
-        return add_record(tar, count, &pair, at, body_offset);
+        if (!add_record(tar, count, &pair, at, body_offset)) {
+            return false;
+        }
+        tar->scratch[*count - 1].rank = 1; /* before a record of that key, wherever it stands */
     }
     return true;
 }
