@@ -48,6 +48,8 @@ static void clear(struct varve_ladder *ladder, struct varve_findings *findings) 
     ladder->findings = findings;
     ladder->fault = (struct varve_fault){.code = NULL};
     ladder->entry_count = ladder->complete_count = ladder->global_count = 0;
+    ladder->longest_path = 0;
+    ladder->links = false;
     ladder->fixed_count = 0;
     ladder->content = NULL;
     ladder->hole_bytes = ladder->trailer_bytes = 0;
@@ -321,6 +323,9 @@ static enum varve_status take_entry(struct varve_ladder *ladder,
         memcpy(digest, empty_digest, VARVE_SHA256_BYTES);
     }
     ladder->entries[ladder->entry_count++] = (struct ladder_entry){record, offset};
+    ladder->longest_path =
+        entry.path.count > ladder->longest_path ? entry.path.count : ladder->longest_path;
+    ladder->links |= entry.typeflag == '1';
     varve_record_values(&ladder->values[ladder->fixed_count], &entry);
     ladder->fixed[ladder->fixed_count++] = record;
     if (ladder->fixed_count == FIXED_BATCH) {

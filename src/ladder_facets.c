@@ -25,9 +25,9 @@ struct facet_writer {
 /* An entry: its own record, and that of the file whose attributes it has. */
 struct attributed {
     size_t index;
-    struct varve_record own;
-    struct varve_record file;
-    bool link; /* the two are different entries */
+    struct varve_record own, target;
+    const struct varve_record *file; /* one of these two */
+    bool link;                       /* the second */
 };
 
 static void hash_round(struct facet_writer *writer) {
@@ -93,9 +93,9 @@ static void put_numbers(struct facet_writer *writer, enum varve_facet facet, cha
 /* Facets mode and owner. Returns whether the link disagrees. */
 static bool put_fixed(struct facet_writer *writer, enum varve_facet facet,
                       const struct attributed *entry, size_t at, size_t bytes) {
-    put_numbers(writer, facet, 'e', &entry->file, at, bytes);
+    put_numbers(writer, facet, 'e', entry->file, at, bytes);
     put_string(writer, facet, entry->own.path);
-    if (!entry->link || memcmp(entry->own.bytes + at, entry->file.bytes + at, bytes) == 0) {
+    if (!entry->link || memcmp(entry->own.bytes + at, entry->file->bytes + at, bytes) == 0) {
         return false;
     }
     put_numbers(writer, facet, 'l', &entry->own, at, bytes);
@@ -117,7 +117,7 @@ static bool put_names_part(struct facet_writer *writer, char tag, struct varve_b
 
 static bool put_names(struct facet_writer *writer, const struct attributed *entry) {
     const struct varve_record *own = &entry->own;
-    const struct varve_record *file = &entry->file;
+    const struct varve_record *file = entry->file;
     put_names_part(writer, 'e', own->path, file->uname, file->gname);
     return entry->link &&
            put_names_part(writer, 'l', own->path, unless_equal(own->uname, file->uname),
@@ -135,12 +135,12 @@ static void put_times_part(struct facet_writer *writer, char tag, struct varve_b
 }
 
 static bool put_times(struct facet_writer *writer, const struct attributed *entry) {
-    put_times_part(writer, 'e', entry->own.path, &entry->file);
+    put_times_part(writer, 'e', entry->own.path, entry->file);
     if (!entry->link) {
         return false;
     }
     struct varve_record own = entry->own;
-    const struct varve_record *file = &entry->file;
+    const struct varve_record *file = entry->file;
     own.atime = unless_equal(own.atime, file->atime);
     own.ctime = unless_equal(own.ctime, file->ctime);
     own.creation = unless_equal(own.creation, file->creation);
@@ -195,7 +195,7 @@ static bool put_list(struct facet_writer *writer, enum varve_facet facet,
                      const struct attributed *entry) {
     bool xattrs = facet == VARVE_FACET_XATTRS;
     struct varve_bytes own = xattrs ? entry->own.xattrs : entry->own.records;
-    struct varve_bytes file = xattrs ? entry->file.xattrs : entry->file.records;
+    struct varve_bytes file = xattrs ? entry->file->xattrs : entry->file->records;
     if (varve_load_u32(file.bytes)) {
         put(writer, facet, "e", 1);
         put_string(writer, facet, entry->own.path);
@@ -233,7 +233,7 @@ static void put_content(struct facet_writer *writer, const struct attributed *en
         link = last.link;
     } else if (root != LADDER_NONE) {
         linked = order->elected[root] != entry->index;
-        is = &entry->file;
+        is = entry->file;
         link = linked ? varve_ladder_path(ladder, order->elected[root]) : is->link;
     }
     uint8_t type = linked ? '1' : is->type;
@@ -253,13 +253,16 @@ static void put_content(struct facet_writer *writer, const struct attributed *en
 static void put_entry(struct facet_writer *writer, size_t index) {
     const struct varve_ladder *ladder = writer->ladder;
     const struct ladder_order *order = writer->order;
-    struct attributed entry = {.index = index};
+    struct attributed entry;
+    entry.index = index;
+    entry.link = false;
     varve_record_read(&entry.own, ladder->entries[index].record);
-    entry.file = entry.own;
+    entry.file = &entry.own;
     if (order->root && !order->significant && entry.own.type == '1') {
         uint32_t root = order->root[index];
         if (varve_ladder_type(ladder, root) != '1') {
-            varve_record_read(&entry.file, ladder->entries[root].record);
+            varve_record_read(&entry.target, ladder->entries[root].record);
+            entry.file = &entry.target;
             entry.link = true;
         }
     }
@@ -294,6 +297,7 @@ static void write_facets(struct facet_writer *writer) {
         put(writer, VARVE_FACET_OTHER, ladder->globals[i].bytes, ladder->globals[i].count);
     }
     for (size_t i = 0; i < writer->order->count; i++) {
+        varve_ladder_look_ahead(ladder, writer->order->sorted, i, writer->order->count);
         put_entry(writer, writer->order->sorted[i]);
     }
     if (ladder->trailer) {

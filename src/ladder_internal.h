@@ -60,6 +60,8 @@ struct varve_ladder {
     struct ladder_entry *entries;
     size_t entry_count, entry_capacity;
     size_t complete_count; /* entries whose content was seen to its end */
+    size_t longest_path;
+    bool links; /* there are hard links */
     struct global_record *globals;
     size_t global_count, global_capacity;
     struct varve_tar_pair *pairs; /* for sorting what came unsorted */
@@ -149,6 +151,24 @@ static inline uint8_t varve_ladder_type(const struct varve_ladder *ladder, size_
 static inline struct varve_bytes varve_ladder_path(const struct varve_ladder *ladder,
                                                    size_t index) {
     return varve_record_path(ladder->entries[index].record);
+}
+
+/* Asks the memory for a record's beginning: its numbers, path and some more. */
+static inline void varve_ladder_prefetch(const uint8_t *record) {
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + 64);
+    __builtin_prefetch(record + 128);
+    __builtin_prefetch(record + 192);
+}
+
+/* The same for what comes some steps behind position `at` of a sorted list. */
+static inline void varve_ladder_look_ahead(const struct varve_ladder *ladder,
+                                           const uint32_t *sorted, size_t at, size_t count) {
+    enum { STEPS = 8 };
+    if (at + 2 * STEPS < count) {
+        __builtin_prefetch(&ladder->entries[sorted[at + 2 * STEPS]]);
+        varve_ladder_prefetch(ladder->entries[sorted[at + STEPS]].record);
+    }
 }
 
 /* Files: what hard links can be made to, and belong to. */

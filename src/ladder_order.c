@@ -55,49 +55,74 @@ static struct varve_bytes path_at(const struct sorter *sorter, size_t position) 
     return varve_ladder_path(sorter->ladder, sorter->order->sorted[position]);
 }
 
-/* Merges [begin, middle) and [middle, end) of `from` into `to`, stably. */
-static void merge(const struct varve_ladder *ladder, uint32_t *to, const uint32_t *from,
-                  size_t begin, size_t middle, size_t end) {
-    if (middle >= end || varve_path_compare(varve_ladder_path(ladder, from[middle - 1]),
-                                            varve_ladder_path(ladder, from[middle])) <= 0) {
-        memcpy(to + begin, from + begin, (end - begin) * sizeof *to);
-        return;
-    }
-    size_t left = begin, right = middle;
-    struct varve_bytes left_path = varve_ladder_path(ladder, from[left]);
-    struct varve_bytes right_path = varve_ladder_path(ladder, from[right]);
-    for (size_t i = begin; i < end; i++) {
-        if (right == end || (left < middle && varve_path_compare(left_path, right_path) <= 0)) {
-            to[i] = from[left++];
-            if (left < middle) {
-                left_path = varve_ladder_path(ladder, from[left]);
-            }
+/* What is sorted: the records' places lie beside their numbers, so that comparing two entries asks
+ * memory for nothing but their paths. */
+struct sort_item {
+    const uint8_t *record;
+    uint32_t index;
+};
+
+/* In a layer of a hundred thousand entries and more, records are in no cache when they are compared
+ * or written: they are asked for as many steps ahead as memory takes. */
+enum { AHEAD = 8 };
+
+static int compare_items(const struct sort_item *a, const struct sort_item *b) {
+    return varve_path_compare(varve_record_path(a->record), varve_record_path(b->record));
+}
+
+/* Merges the `left_count` items of `left` with the last `count - left_count` of `items` into
+ * `items`, stably. */
+static void merge(struct sort_item *items, size_t count, const struct sort_item *left,
+                  size_t left_count) {
+    const struct sort_item *left_end = left + left_count;
+    const struct sort_item *right = items + left_count;
+    const struct sort_item *end = items + count;
+    for (; left < left_end; items++) {
+        if (right < end && compare_items(right, left) < 0) {
+            *items = *right++;
+            varve_ladder_prefetch(end - right > AHEAD ? right[AHEAD].record : NULL);
         } else {
-            to[i] = from[right++];
-            if (right < end) {
-                right_path = varve_ladder_path(ladder, from[right]);
-            }
+            *items = *left++;
+            varve_ladder_prefetch(left_end - left > AHEAD ? left[AHEAD].record : NULL);
         }
     }
 }
 
-/* A merge sort from below that leaves alone what is in order already: most writers walk a tree in
- * nearly this order, and then it is n comparisons. */
-static void sort(struct sorter *sorter) {
-    struct ladder_order *order = sorter->order;
-    for (size_t i = 0; i < sorter->count; i++) {
-        order->sorted[i] = (uint32_t)i;
+/* A merge sort that leaves alone what is in order already: most writers walk a tree in nearly this
+ * order, and then it is n comparisons. It goes down before it merges, so that what is small enough
+ * for a cache stays there. `spare` has room for half the items. */
+static void sort_items(struct sort_item *items, size_t count, struct sort_item *spare) {
+    if (count < 2) {
+        return;
     }
-    for (size_t width = 1; width < sorter->count; width *= 2) {
-        for (size_t begin = 0; begin < sorter->count; begin += 2 * width) {
-            size_t middle = begin + width < sorter->count ? begin + width : sorter->count;
-            size_t end = middle + width < sorter->count ? middle + width : sorter->count;
-            merge(sorter->ladder, order->spare, order->sorted, begin, middle, end);
+    size_t half = count / 2;
+    sort_items(items, half, spare);
+    sort_items(items + half, count - half, spare);
+    if (compare_items(&items[half - 1], &items[half]) > 0) {
+        memcpy(spare, items, half * sizeof *items);
+        merge(items, count, spare, half);
+    }
+}
+
+/* False after a fault. */
+static bool sort(struct sorter *sorter) {
+    struct varve_ladder *ladder = sorter->ladder;
+    size_t half = sorter->count / 2;
+    uint64_t taken = 0;
+    struct sort_item *items =
+        varve_ladder_allocate(ladder, &taken, sorter->count + half, sizeof *items);
+    if (items) {
+        for (size_t i = 0; i < sorter->count; i++) {
+            items[i] = (struct sort_item){ladder->entries[i].record, (uint32_t)i};
         }
-        uint32_t *sorted = order->spare;
-        order->spare = order->sorted;
-        order->sorted = sorted;
+        sort_items(items, sorter->count, items + sorter->count);
+        for (size_t i = 0; i < sorter->count; i++) {
+            sorter->order->sorted[i] = items[i].index;
+        }
     }
+    free(items);
+    varve_budget_give(ladder->budget, taken);
+    return items != NULL;
 }
 
 /* The first position whose path is not before (`behind`: is behind) the given one. */
@@ -151,6 +176,9 @@ static size_t record_bytes(const struct varve_ladder *ladder, size_t index) {
 
 /* Entries of one path, at positions [begin, end): are they the same? */
 static void compare_duplicates(struct sorter *sorter, size_t begin, size_t end) {
+    if (end - begin == 1) {
+        return;
+    }
     const struct varve_ladder *ladder = sorter->ladder;
     const uint32_t *sorted = sorter->order->sorted;
     const uint8_t *first = ladder->entries[sorted[begin]].record;
@@ -203,6 +231,7 @@ static void walk(struct sorter *sorter) {
     size_t end;
     for (size_t begin = 0; begin < sorter->count; begin = end) {
         struct varve_bytes path = path_at(sorter, begin);
+        varve_ladder_look_ahead(sorter->ladder, sorted, begin, sorter->count);
         for (end = begin + 1;
              end < sorter->count && varve_path_compare(path, path_at(sorter, end)) == 0; end++) {
         }
@@ -285,11 +314,7 @@ static void resolve_link(struct sorter *sorter, size_t index) {
 static bool resolve(struct sorter *sorter) {
     struct varve_ladder *ladder = sorter->ladder;
     struct ladder_order *order = sorter->order;
-    bool links = false;
-    for (size_t i = 0; i < sorter->count && !links; i++) {
-        links = varve_ladder_type(ladder, i) == '1';
-    }
-    if (!links) {
+    if (!ladder->links) {
         return true;
     }
     order->root = varve_ladder_allocate(ladder, &order->bytes, sorter->count, 4);
@@ -326,27 +351,16 @@ static void collapse(struct sorter *sorter) {
     }
 }
 
-static size_t longest_path(const struct varve_ladder *ladder) {
-    size_t longest = 0;
-    for (size_t i = 0; i < ladder->entry_count; i++) {
-        size_t bytes = varve_ladder_path(ladder, i).count;
-        longest = bytes > longest ? bytes : longest;
-    }
-    return longest;
-}
-
 bool varve_ladder_sort(struct varve_ladder *ladder, struct ladder_order *order) {
     struct sorter sorter = {.ladder = ladder, .order = order, .count = ladder->entry_count};
     *order = (struct ladder_order){.significant = false};
     order->sorted = varve_ladder_allocate(ladder, &order->bytes, sorter.count, 4);
     order->spare = varve_ladder_allocate(ladder, &order->bytes, sorter.count, 4);
     order->flags = varve_ladder_allocate(ladder, &order->bytes, sorter.count, 1);
-    size_t scratch_bytes = longest_path(ladder);
     uint64_t scratch_taken = 0;
-    sorter.scratch = varve_ladder_allocate(ladder, &scratch_taken, scratch_bytes, 1);
-    bool done = order->sorted && order->spare && order->flags && sorter.scratch;
+    sorter.scratch = varve_ladder_allocate(ladder, &scratch_taken, ladder->longest_path, 1);
+    bool done = order->sorted && order->spare && order->flags && sorter.scratch && sort(&sorter);
     if (done) {
-        sort(&sorter);
         sorter.stack = order->spare;
         walk(&sorter);
         done = resolve(&sorter);

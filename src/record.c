@@ -187,11 +187,6 @@ void varve_record_read(struct varve_record *record, const uint8_t *bytes) {
     record->count = (size_t)(at - bytes);
 }
 
-struct varve_bytes varve_record_path(const uint8_t *bytes) {
-    const uint8_t *at = bytes + VARVE_RECORD_PATH;
-    return get_string(&at);
-}
-
 int64_t varve_record_number(const uint8_t *field, size_t bytes) {
     if (field[0] & 0x80) {
         /* The bit below the mark is the sign; the mark itself falls off the top. */

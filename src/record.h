@@ -61,9 +61,6 @@ void varve_record_write_trailer(uint8_t to[VARVE_TRAILER_RECORD_BYTES], uint64_t
 /* Takes a record of an entry apart. */
 void varve_record_read(struct varve_record *record, const uint8_t *bytes);
 
-/* The path alone: most of what sorting needs. */
-struct varve_bytes varve_record_path(const uint8_t *bytes);
-
 /* Reads a number of the fixed part back. */
 int64_t varve_record_number(const uint8_t *field, size_t bytes);
 
@@ -85,6 +82,12 @@ static inline void varve_store_u32(uint8_t *to, uint32_t value) {
     to[1] = (uint8_t)(value >> 8);
     to[2] = (uint8_t)(value >> 16);
     to[3] = (uint8_t)(value >> 24);
+}
+
+/* The path alone: most of what sorting needs. */
+static inline struct varve_bytes varve_record_path(const uint8_t *bytes) {
+    return (struct varve_bytes){bytes + VARVE_RECORD_PATH + 4,
+                                varve_load_u32(bytes + VARVE_RECORD_PATH)};
 }
 
 #endif
