@@ -57,7 +57,9 @@ static void clear(struct varve_ladder *ladder, struct varve_findings *findings) 
     ladder->trailer = false;
     ladder->finishing = false;
     ladder->rungs.present = ladder->facets.present = 0;
-    free_slots(ladder);
+    if (!ladder->free_slot || ladder->slots_used) {
+        free_slots(ladder); /* at first, and after a content that was never ended */
+    }
     varve_sha256_init(&ladder->encoding);
     ladder->encoding_begun = false;
 }

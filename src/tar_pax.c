@@ -248,7 +248,13 @@ static void keep_last(struct varve_tar *tar, size_t *count, uint64_t offset, boo
     if (*count == 0) {
         return;
     }
-    qsort(records, *count, sizeof *records, compare_records);
+    size_t sorted = 1;
+    while (sorted < *count && compare_records(&records[sorted - 1], &records[sorted]) < 0) {
+        sorted++;
+    }
+    if (sorted < *count) {
+        qsort(records, *count, sizeof *records, compare_records);
+    }
     size_t kept = 0;
     for (size_t i = 1; i < *count; i++) {
         struct pax_record *last = &records[kept];
