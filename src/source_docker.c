@@ -67,7 +67,7 @@ static void read_layer(struct docker *docker, const char *hex) {
     char folder[160];
     char path[200];
     char name[VARVE_DIGEST_TEXT_BYTES];
-    char parent_name[VARVE_DIGEST_TEXT_BYTES];
+    char parent_name[VARVE_DIGEST_TEXT_BYTES] = "";
     char found[VARVE_DIGEST_TEXT_BYTES];
     bool missing = false;
     bool no_parent = false;
@@ -81,7 +81,9 @@ static void read_layer(struct docker *docker, const char *hex) {
         complain(docker, folder, VARVE_CODE_REGISTRY_LINK);
         return;
     }
-    varve_digest_name_text(parent_name, &parent);
+    if (has_parent) {
+        varve_digest_name_text(parent_name, &parent);
+    }
     if (!chain_id(found, has_parent ? parent_name : NULL, &diffid)) {
         docker->place.no_memory = true;
         return;
