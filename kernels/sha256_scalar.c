@@ -38,7 +38,7 @@ static void compress_block(uint32_t *state, const uint8_t *block) {
     }
 #pragma GCC unroll 16
     for (int t = 0; t < 16; t++) {
-        w[t] = load_be32(block + 4 * t);
+        w[t] = load_be32(block + 4 * (size_t)t);
         round_step(s, t, w[t] + sha256_k[t]);
     }
     for (int k = 16; k < 64; k += 16) {

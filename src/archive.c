@@ -254,7 +254,8 @@ enum varve_status varve_archive_open(struct varve_archive **out, struct varve_fa
     varve_tar_close(feeder.tar);
     free(feeder.chunk);
     free(feeder.hole);
-    bool usable = !fault->code || (fault->status != VARVE_ERROR && archive->paths.count > 0);
+    bool usable =
+        archive && (!fault->code || (fault->status != VARVE_ERROR && archive->paths.count > 0));
     if (!usable) {
         varve_archive_close(archive);
         return fault->status;

@@ -166,7 +166,7 @@ static bool literal(struct inflate_state *state, uint8_t *byte, uint64_t value, 
  * the whole ones are made. */
 static void finish_tail(struct varve_inflate *inflate) {
     struct inflate_state *state = &inflate->state;
-    uint8_t tail[3];
+    uint8_t tail[3] = {0};
     int32_t count = 0;
     inflate->ending = VARVE_INFLATE_TRUNCATED;
     if (state->block_state == ISAL_BLOCK_CODED && state->read_in_length > 0) {

@@ -144,8 +144,9 @@ static bool put_times(struct facet_writer *writer, const struct attributed *entr
     own.atime = unless_equal(own.atime, file->atime);
     own.ctime = unless_equal(own.ctime, file->ctime);
     own.creation = unless_equal(own.creation, file->creation);
-    bool mtime = memcmp(own.bytes + VARVE_RECORD_MTIME, file->bytes + VARVE_RECORD_MTIME, 12) ||
-                 memcmp(own.nanoseconds, file->nanoseconds, 4);
+    bool mtime =
+        memcmp(own.bytes + VARVE_RECORD_MTIME, file->bytes + VARVE_RECORD_MTIME, 12) != 0 ||
+        memcmp(own.nanoseconds, file->nanoseconds, 4) != 0;
     if (!mtime && !own.atime.count && !own.ctime.count && !own.creation.count) {
         return false;
     }

@@ -24,10 +24,10 @@ static const struct {
 };
 
 struct varve_media_type varve_media_type_of(const char *media_type) {
-    size_t count = media_type ? strcspn(media_type, "; \t") : 0; /* parameters may follow */
+    const char *name = media_type ? media_type : "";
+    size_t count = strcspn(name, "; \t"); /* parameters may follow */
     for (size_t i = 0; i < sizeof layer_types / sizeof layer_types[0]; i++) {
-        if (strlen(layer_types[i].name) == count &&
-            memcmp(layer_types[i].name, media_type, count) == 0) {
+        if (strlen(layer_types[i].name) == count && memcmp(layer_types[i].name, name, count) == 0) {
             return (struct varve_media_type){true, true, layer_types[i].compression};
         }
     }

@@ -143,6 +143,7 @@ static bool report(struct listing *listing, const char *path, const struct field
 
 /* Everything beneath a folder that fits the rest of the pattern. Recursion is as deep as the
  * pattern has components; what lies on disk cannot make it deeper. False ends the listing. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static bool descend(struct listing *listing, const char *path, const char *pattern,
                     const struct fields *fields) {
     char inner[VARVE_PATTERN_PATH_BYTES];

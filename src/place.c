@@ -187,10 +187,11 @@ static void each_in_archive(const struct varve_place *place,
         const char *slash = strncmp(path, folder, sizeof folder - 1) == 0
                                 ? strchr(path + sizeof folder - 1, '/')
                                 : NULL;
-        if (!slash || strlen(path) >= sizeof name + sizeof folder - 1) {
+        size_t path_bytes = strlen(path);
+        if (!slash || path_bytes >= sizeof name + sizeof folder - 1) {
             continue;
         }
-        strcpy(name, path + sizeof folder - 1);
+        memcpy(name, path + sizeof folder - 1, path_bytes + 1 - (sizeof folder - 1));
         name[slash - path - (ptrdiff_t)(sizeof folder - 1)] = ':';
         if (varve_digest_name_parse(&digest, name, strlen(name)) &&
             !visitor->digest(cookie, name)) {

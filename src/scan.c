@@ -499,7 +499,7 @@ static uint64_t window_of(const struct slot *slot) {
 static void fill_slots(struct worker *worker) {
     struct varve_scan *scan = worker->scan;
     size_t left = scan->count - atomic_load_explicit(&scan->next, memory_order_relaxed);
-    size_t most = left / (4 * scan->options.threads) + 1;
+    size_t most = left / (4 * (size_t)scan->options.threads) + 1;
     uint64_t windows = 0;
     size_t taken = 0;
     for (size_t i = 0; i < worker->slot_count; i++) {

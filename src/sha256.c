@@ -29,7 +29,7 @@ static void put_padding(struct varve_sha256_stream *stream) {
     stream->pad_blocks = one_block ? 1 : 2;
     stream->tail[stream->tail_bytes] = 0x80;
     uint64_t bits = __builtin_bswap64(stream->total_bytes * 8);
-    memcpy(stream->tail + stream->pad_blocks * VARVE_SHA256_BLOCK_BYTES - 8, &bits, 8);
+    memcpy(stream->tail + (size_t)stream->pad_blocks * VARVE_SHA256_BLOCK_BYTES - 8, &bits, 8);
     stream->phase = STREAM_PADDED;
 }
 

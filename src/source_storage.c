@@ -38,7 +38,8 @@ struct storage {
 /* Where a document of an image lies: keys of lower-case letters, digits and points by themselves,
  * all others in base64 behind "=". NULL: no memory, or a key longer than any file's name. */
 static char *document_path(struct storage *storage, const char *image, const char *key) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     char name[512];
     size_t count = strlen(key);
     size_t at = 0;
@@ -53,7 +54,7 @@ static char *document_path(struct storage *storage, const char *image, const cha
                 word = word << 8 | (i + j < count ? (uint8_t)key[i + j] : 0);
             }
             for (size_t j = 0; j < 4; j++) {
-                name[at++] = i + j > count ? '=' : digits[word >> (18 - 6 * j) & 63];
+                name[at++] = digits[i + j > count ? 64 : word >> (18 - 6 * j) & 63];
             }
         }
     }
@@ -204,7 +205,8 @@ static bool read_config(struct storage *storage, struct varve_config *config,
         blame(image, name, fault);
         if (good) {
             good = varve_config_parse(config, &fault, data, data_bytes);
-            blame(image, name, good ? (struct varve_fault){0} : fault);
+            fault.code = good ? NULL : fault.code;
+            blame(image, name, fault);
             free(data);
         }
     }

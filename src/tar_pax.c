@@ -300,7 +300,7 @@ static bool check_name(struct varve_bytes name) {
 
 /* In place, in the body that we own. */
 static void decode_name(struct varve_bytes *name) {
-    uint8_t *out = (uint8_t *)(uintptr_t)name->bytes;
+    uint8_t *out = (uint8_t *)name->bytes;
     size_t length = 0;
     for (size_t i = 0; i < name->count; i++) {
         uint8_t byte = name->bytes[i];
@@ -336,7 +336,7 @@ static bool check_base64(struct varve_bytes *value) {
 }
 
 static void decode_base64(struct varve_bytes *value) {
-    uint8_t *out = (uint8_t *)(uintptr_t)value->bytes;
+    uint8_t *out = (uint8_t *)value->bytes;
     size_t length = 0;
     uint32_t bits = 0;
     unsigned held = 0;
