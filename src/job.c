@@ -736,7 +736,10 @@ void varve_layer_hold(struct varve_layer *layer, uint64_t size, const char *medi
     if (type.known && layer->has_format && layer->format != VARVE_FORMAT_EMPTY) {
         merge_check(&layer->checks.media_type, layer->compression == type.compression);
     }
-    if (type.tar && layer->has_format && layer->format == VARVE_FORMAT_OTHER) {
+    /* What is within bzip2 or xz, nobody has looked at. */
+    bool read =
+        layer->compression != VARVE_COMPRESSION_BZIP2 && layer->compression != VARVE_COMPRESSION_XZ;
+    if (type.tar && read && layer->has_format && layer->format == VARVE_FORMAT_OTHER) {
         blame(layer, varve_fault_of(VARVE_CODE_CLAIM_TAR, 0));
     }
     if (diffid && layer->rungs.present & 1u << VARVE_RUNG_DIFFID) {

@@ -48,8 +48,8 @@ static bool takes(const struct command *command, const struct option_row *row) {
 }
 
 void options_help(const struct command *command) {
-    printf("Usage: varve%s%s [OPTION]... %s\n", command->name ? " " : "",
-           command->name ? command->name : "", command->operands);
+    printf("Usage: varve%s%s [OPTION]...%s%s\n", command->name ? " " : "",
+           command->name ? command->name : "", *command->operands ? " " : "", command->operands);
     if (command->summary) {
         printf("%s.\n", command->summary);
     }

@@ -38,14 +38,22 @@ void progress_show(const struct varve_progress *progress) {
     }
     bool tty = shown.mode == PROGRESS_TTY;
     double rate = (double)progress->bytes_done / (t - shown.began);
-    double left = rate > 0 && progress->bytes_total > progress->bytes_done
-                      ? (double)(progress->bytes_total - progress->bytes_done) / rate
-                      : 0;
+    /* How much there will be on standard input, nobody knows. */
+    char total[32] = "?";
+    char left[32] = "?";
+    bool known = progress->bytes_total > 0 && progress->bytes_total >= progress->bytes_done;
+    if (known) {
+        snprintf(total, sizeof total, "%.1f", (double)progress->bytes_total / 1e6);
+    }
+    if (known && rate > 0) {
+        snprintf(left, sizeof left, "%.0f",
+                 (double)(progress->bytes_total - progress->bytes_done) / rate);
+    }
     shown.due = t + (tty ? TTY_SECONDS : PLAIN_SECONDS);
-    fprintf(stderr, "%s%.1f of %.1f MB, %llu of %llu layers, %.1f MB/s, %.0f s left%s",
-            tty ? "\r" : "varve: ", (double)progress->bytes_done / 1e6,
-            (double)progress->bytes_total / 1e6, (unsigned long long)progress->layers_done,
-            (unsigned long long)progress->layers_total, rate / 1e6, left, tty ? "\033[K" : "\n");
+    fprintf(stderr, "%s%.1f of %s MB, %llu of %llu layers, %.1f MB/s, %s s left%s",
+            tty ? "\r" : "varve: ", (double)progress->bytes_done / 1e6, total,
+            (unsigned long long)progress->layers_done, (unsigned long long)progress->layers_total,
+            rate / 1e6, left, tty ? "\033[K" : "\n");
     shown.on_line = tty;
 }
 

@@ -126,9 +126,12 @@ static int run(const struct settings *settings, bool digest) {
         return EXIT_FATAL;
     }
     for (int i = 0; i < settings->operand_count; i++) {
-        if (digest) {
-            varve_catalog_add_file(catalog, settings->operands[i]);
-        } else {
+        if (digest && varve_catalog_add_file(catalog, settings->operands[i]) != VARVE_OK) {
+            complain("out of memory");
+            varve_catalog_close(catalog);
+            return EXIT_FATAL;
+        }
+        if (!digest) {
             varve_catalog_add(catalog, settings->operands[i]);
         }
     }
