@@ -37,6 +37,12 @@ static inline void store_words(uint32_t *state, int first, const __m128i words[S
 #endif
 }
 
+/* Four words of a block. */
+static inline __m128i load_swapped(const uint8_t *from) {
+    const __m128i byte_swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)from), byte_swap);
+}
+
 /* Words 4g..4g+3 of the message schedule, over words 4(g-4)..4(g-4)+3 in w[g % 4]. */
 static inline __attribute__((always_inline)) __m128i next_words(const __m128i w[4], int g) {
     __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[g % 4], w[(g + 1) % 4]),
@@ -45,7 +51,6 @@ static inline __attribute__((always_inline)) __m128i next_words(const __m128i w[
 }
 
 void SHA256_KERNEL(uint32_t *state, const uint8_t *const *blocks, size_t block_count) {
-    const __m128i byte_swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
     __m128i abef[SHA256_LANES], cdgh[SHA256_LANES];
     const uint8_t *data[SHA256_LANES];
     __m128i abcd[SHA256_LANES], efgh[SHA256_LANES];
@@ -63,22 +68,24 @@ void SHA256_KERNEL(uint32_t *state, const uint8_t *const *blocks, size_t block_c
             abef_in[l] = abef[l];
             cdgh_in[l] = cdgh[l];
         }
+        EACH_LANE {
+            w[l][0] = load_swapped(data[l]);
+        }
 #pragma GCC unroll 16
         for (int g = 0; g < 16; g++) {
             const __m128i k = _mm_load_si128((const __m128i *)&sha256_k[4 * g]);
             __m128i wk[SHA256_LANES];
             EACH_LANE {
-                w[l][g % 4] =
-                    g < 4 ? _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(data[l] + 16 * g)),
-                                             byte_swap)
-                          : next_words(w[l], g);
                 wk[l] = _mm_add_epi32(w[l][g % 4], k);
-            }
-            EACH_LANE {
                 cdgh[l] = _mm_sha256rnds2_epu32(cdgh[l], abef[l], wk[l]);
-            }
-            EACH_LANE {
                 abef[l] = _mm_sha256rnds2_epu32(abef[l], cdgh[l], _mm_shuffle_epi32(wk[l], 0x0e));
+            }
+            /* A step ahead of the rounds that need them. */
+            EACH_LANE {
+                if (g < 15) {
+                    w[l][(g + 1) % 4] =
+                        g < 3 ? load_swapped(data[l] + 16 * (g + 1)) : next_words(w[l], g + 1);
+                }
             }
         }
         EACH_LANE {

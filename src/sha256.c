@@ -119,6 +119,15 @@ void varve_sha256_push(struct varve_sha256 *ctx, struct varve_sha256_stream *str
     push_into(ctx, stream, list_of(stream));
 }
 
+/* Puts the lone stream, if there is one, into its list. */
+static void push_lone(struct varve_sha256 *ctx) {
+    struct varve_sha256_stream *lone = ctx->lone;
+    if (lone) {
+        varve_sha256_take_out(ctx, lone);
+        varve_sha256_push(ctx, lone);
+    }
+}
+
 /* ---- The API ---- */
 
 enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
@@ -181,6 +190,7 @@ static void run(struct varve_sha256 *ctx, const struct varve_sha256_stream *unti
     if (ctx->engine == VARVE_SHA256_OWN) {
         varve_sha256_lanes_run(ctx, until, alive);
     } else {
+        push_lone(ctx);
         varve_sha256_isal_run(ctx);
         clean_registers(ctx);
     }
@@ -201,7 +211,14 @@ static void prefetch_start(const struct varve_sha256_stream *stream) {
 
 static void enqueue(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     prefetch_start(stream);
-    varve_sha256_push(ctx, stream);
+    if (ctx->queued == 0 && !ctx->running) {
+        stream->place = QUEUE_LONE;
+        ctx->lone = stream;
+        ctx->queued = 1;
+    } else {
+        push_lone(ctx);
+        varve_sha256_push(ctx, stream);
+    }
     ctx->given_bytes += stream->bytes;
     if ((ctx->given_bytes >= RUN_AT_BYTES || ctx->queued >= RUN_AT_STREAMS) &&
         ctx->queued >= ctx->full && !ctx->running) {
@@ -275,8 +292,10 @@ void varve_sha256_fork(struct varve_sha256 *ctx, struct varve_sha256_stream *to,
 void varve_sha256_settle(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     if (varve_sha256_busy(stream)) {
         assert(!ctx->running);
-        varve_sha256_take_out(ctx, stream);
-        push_into(ctx, stream, QUEUE_URGENT);
+        if (stream != ctx->lone) {
+            varve_sha256_take_out(ctx, stream);
+            push_into(ctx, stream, QUEUE_URGENT);
+        }
         run(ctx, stream, 1);
     }
 }

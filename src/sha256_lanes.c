@@ -54,12 +54,14 @@ void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits,
         const struct varve_sha256_row *best = &varve_sha256_rows[varve_sha256_row_count - 1];
         for (size_t i = varve_sha256_row_count - 1; i-- > 0;) {
             const struct varve_sha256_row *row = &varve_sha256_rows[i];
-            if ((row->needs & cpu_bits) == row->needs && better(row, best, costs, alive)) {
+            if ((row->needs & cpu_bits) == row->needs && (alive > 1 || row->lanes == 1) &&
+                better(row, best, costs, alive)) {
                 best = row;
             }
         }
         ctx->choice[alive] = best;
     }
+    ctx->alone = (size_t)(ctx->choice[1] - varve_sha256_rows);
     ctx->full = ctx->choice[VARVE_SHA256_MAX_LANES]->lanes;
     ctx->shortest_paired = shortest_paired(ctx->choice[1], ctx->choice[2], costs);
 }
@@ -73,11 +75,13 @@ static void count(struct varve_sha256 *ctx, const struct varve_sha256_row *row, 
 
 const uint32_t *varve_sha256_alone(struct varve_sha256 *ctx, struct varve_sha256_stream *stream) {
     const struct varve_sha256_row *row = ctx->choice[1];
+    size_t blocks = 0;
     while (stream->run_blocks > 0 || varve_sha256_next_run(stream)) {
         row->compress(stream->state, &stream->run, stream->run_blocks);
-        count(ctx, row, 1, stream->run_blocks);
+        blocks += stream->run_blocks;
         stream->run_blocks = 0;
     }
+    ctx->blocks[ctx->alone] += blocks;
     return stream->state;
 }
 
@@ -194,6 +198,11 @@ static void step(struct varve_sha256 *ctx) {
 
 void varve_sha256_lanes_run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until,
                             size_t alive) {
+    struct varve_sha256_stream *stream = ctx->lone;
+    if (stream && alive == 1) {
+        varve_sha256_take_out(ctx, stream);
+        varve_sha256_ended(stream, varve_sha256_alone(ctx, stream), 1);
+    }
     while (ctx->used + ctx->queued >= alive && !(until && !varve_sha256_busy(until))) {
         step(ctx);
     }
