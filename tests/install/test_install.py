@@ -2,6 +2,7 @@
 """An installed varve: what lies where, which symbols it shows, and whether strangers can build on
 it with pkg-config and with CMake, shared and static."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -77,6 +78,24 @@ class Install(harness.Case):
         run(harness.CC, "-std=c17", CONSUMER / "consumer.c", "-o", program,
             *self.pkg_config("--cflags", "--libs"))
         self.judge(program, shared=True)
+
+    def test_digests_of_files(self):
+        # The public header alone makes a sha256sum.
+        program = self.work / "digests"
+        run(harness.CC, "-std=c17", "-Wall", "-Wextra", "-Werror", CONSUMER / "digests.c", "-o", program,
+            *self.pkg_config("--cflags", "--libs"))
+        names, expected = [], b""
+        for i, size in enumerate([0, 1, 55, 56, 64, 4095, 65535, 65536, 65537, 131072, 1000003] * 3):
+            name = self.work / f"file {i}"
+            name.write_bytes(bytes((j * (i + 1)) % 251 for j in range(size)))
+            names.append(name)
+            expected += f"{hashlib.sha256(name.read_bytes()).hexdigest()}  {name}\n".encode()
+        self.assertEqual(run(program, *names, env=self.environment), expected)
+        bad = subprocess.run([program, self.work / "none", names[3]], env=self.environment,
+                             capture_output=True, check=False)
+        self.assertEqual(bad.returncode, 1)
+        self.assertIn(b"none", bad.stderr)
+        self.assertEqual(bad.stdout, expected.splitlines(keepends=True)[3])
 
     def test_pkg_config_static(self):
         program = self.work / "static"
