@@ -6,6 +6,7 @@
 #include <isa-l.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 #include <zstd.h>
 
 const char *varve_status_name(enum varve_status status) {
@@ -39,10 +40,8 @@ static const struct {
     const char *name;
     const char *(*version)(void);
 } libraries[] = {
-    {"isal", isal_version},
-    {"zstd", ZSTD_versionString},
-    {"jansson", jansson_version_str},
-    {"openssl", openssl_version},
+    {"isal", isal_version},       {"zstd", ZSTD_versionString},   {"jansson", jansson_version_str},
+    {"openssl", openssl_version}, {"sqlite", sqlite3_libversion},
 };
 
 size_t varve_library_count(void) {

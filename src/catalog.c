@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codes.h"
@@ -81,6 +82,7 @@ struct varve_catalog {
     size_t claim_count, claim_room;
     struct slots claim_slots;
     uint64_t key[2]; /* of both tables' hashes */
+    int64_t opened_ns;
     struct varve_image *images;
     size_t image_count, image_room;
     struct varve_catalog_error *errors;
@@ -113,6 +115,9 @@ enum varve_status varve_catalog_open(struct varve_catalog **catalog) {
         return VARVE_ERROR;
     }
     (*catalog)->operand = VARVE_NAME_NONE;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    (*catalog)->opened_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     if (getrandom((*catalog)->key, sizeof(*catalog)->key, GRND_NONBLOCK) < 0) {
         (*catalog)->key[0] = (uint64_t)(uintptr_t)*catalog; /* early boot */
     }
@@ -573,6 +578,22 @@ const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t bl
 
 static size_t index_or_none(uint32_t number) {
     return number == VARVE_NAME_NONE ? SIZE_MAX : number;
+}
+
+size_t varve_catalog_source_count(const struct varve_catalog *catalog) {
+    return catalog->source_count;
+}
+
+const char *varve_catalog_source_name(const struct varve_catalog *catalog, size_t source) {
+    return catalog->sources[source].name;
+}
+
+size_t varve_catalog_source_of(const struct varve_catalog *catalog, size_t blob) {
+    return catalog->blobs[blob].source;
+}
+
+int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog) {
+    return catalog->opened_ns;
 }
 
 size_t varve_catalog_find(const struct varve_catalog *catalog, const char *name_of_source,

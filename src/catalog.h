@@ -54,6 +54,14 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
 /* What varve_catalog_add was given for the source that a blob is of; NULL: a loose file. */
 const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t blob);
 
+/* The catalog's sources, in order; two may have one name. */
+size_t varve_catalog_source_count(const struct varve_catalog *catalog);
+const char *varve_catalog_source_name(const struct varve_catalog *catalog, size_t source);
+size_t varve_catalog_source_of(const struct varve_catalog *catalog, size_t blob);
+
+/* When it was opened: no stamp was taken before. Nanoseconds of Unix time. */
+int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog);
+
 /* The blob of that name in a source of that name; SIZE_MAX: there is none. */
 size_t varve_catalog_find(const struct varve_catalog *catalog, const char *source,
                           const char *name);

@@ -7,13 +7,16 @@
 #include <stdint.h>
 
 #include "varve/scan.h"
+#include "varve/store.h"
 
 /* Exit codes, as the manual says. */
 enum {
     EXIT_WELL = 0,
-    EXIT_FOUND = 1,    /* a mismatch, or malformed */
-    EXIT_FATAL = 2,    /* usage, or the program itself could not go on */
-    EXIT_UNJUDGED = 3, /* limit, unsupported, error */
+    EXIT_FOUND = 1,     /* a mismatch, or malformed */
+    EXIT_FATAL = 2,     /* usage, or the program itself could not go on */
+    EXIT_UNJUDGED = 3,  /* limit, unsupported, error */
+    EXIT_DATABASE = 10, /* the database cannot be used */
+    EXIT_LOCKED = 11,   /* somebody else writes to it */
 };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_NONE };
@@ -26,6 +29,12 @@ struct settings {
     bool verbose;
     enum progress_mode progress;
     struct varve_scan_options scan;
+    const char *db; /* the database; NULL: none */
+    bool rescan;
+    uint64_t reverify_seconds; /* 0: never */
+    bool csv;
+    const char *rung;       /* of a question */
+    uint64_t limit;         /* rows of an answer; 0: all */
     const char *files_from; /* list of loose files, NUL-separated; "-": standard input */
     bool csv;
     uint64_t bench_sample_bytes, bench_seed; /* 0: the default */
@@ -54,6 +63,8 @@ void options_help(const struct command *command);
 
 int run_scan(const struct settings *settings);
 int run_digest(const struct settings *settings);
+int run_query(const struct settings *settings);
+int run_status(const struct settings *settings);
 int run_findings(const struct settings *settings);
 int run_bench(const struct settings *settings);
 int list_kernels(void);
@@ -63,9 +74,23 @@ int print_version(const struct settings *settings);
 struct reporter {
     const struct settings *settings;
     const struct varve_catalog *catalog;
-    bool digest; /* `varve digest`: show every layer */
-    void *state;
+    struct varve_store *store; /* NULL: none */
+    bool digest;               /* `varve digest`: show every layer */
+    const struct varve_report *out;
+    void *state; /* of `out` */
 };
+
+/* The report that a scan gets: hands everything on to `out`, and to the store. Its cookie is a
+ * struct reporter. */
+extern const struct varve_report stored_report;
+extern const struct varve_report plain_report; /* without a store */
+
+/* The entries of a layer just reported, whether it was read or recalled. */
+void report_entries(const struct reporter *reporter, const struct varve_layer *layer, size_t blob,
+                    const struct varve_job *job,
+                    void (*each)(void *cookie, const struct varve_ladder_entry *entry),
+                    void *cookie);
+
 extern const struct varve_report json_report;
 void json_begin(struct reporter *reporter);
 void json_end(struct reporter *reporter, const struct varve_scan_summary *summary, int exit_code);
@@ -81,6 +106,9 @@ void progress_end(void);
 
 /* --timings, on stderr. */
 void print_timings(const struct varve_scan_summary *summary);
+
+/* Says what is wrong with a database; the exit code for it. */
+int store_exit_code(const struct varve_store_fault *fault);
 
 /* stderr: "varve: ...". */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -8,12 +8,15 @@
 #include "cli.h"
 
 static const struct command commands[] = {
-    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0TCh", 1, 1 << 30,
+    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0DSYTCh", 1, 1 << 30,
      run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
      "jeprtkmxg0TCh", 1, 1 << 30, run_digest},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
      "jcsSnoOPpth", 1, 1 << 30, run_bench},
+    {"query", "[QUESTION]", "Ask a database; without a question, list them", "DRcljh", 0, 1,
+     run_query},
+    {"status", "", "Show the last scans of a database", "Dcljh", 0, 0, run_status},
     {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -38,7 +41,9 @@ static void help(void) {
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     }
     puts("\n'varve COMMAND --help' tells more. Exit codes: 0 all well; 1 mismatch or malformed\n"
-         "found; 2 usage or fatal; 3 something could not be judged; 130, 143 interrupted.");
+         "found; 2 usage or fatal; 3 something could not be judged; 10 database unusable; 11 "
+         "locked;\n"
+         "130, 143 interrupted.");
 }
 
 static int run_program(int argc, char **argv) {

@@ -35,6 +35,13 @@ static const struct option_row {
      "decoded bytes beyond which a layer ends as limit (default 1TiB)"},
     {'0', 0, "files0-from", "FILE",
      "also the layer files that FILE (- is stdin) lists, parted by NULs"},
+    {'D', 0, "db", "FILE", "the database"},
+    {'S', 0, "rescan", NULL, "read everything, whatever the database knows"},
+    {'Y', 0, "reverify-older-than", "AGE",
+     "read again what was not read for so long: 12h, 30d, 8w; the oldest first"},
+    {'R', 0, "rung", "RUNG", "of this rung alone"},
+    {'c', 0, "csv", NULL, "write CSV"},
+    {'l', 0, "limit", "N", "so many rows at most"},
     {'T', 0, "timings", NULL, "say on stderr where the CPU time went"},
     {'C', 0, "chunk", "SIZE", NULL}, /* for tests: bytes a step */
     {'V', 'V', "version", NULL, "print the version; with -v also libraries, CPU tier and engine"},
@@ -91,6 +98,27 @@ static bool read_size(uint64_t *bytes, const char *text) {
     }
     *bytes = value * scale;
     return true;
+}
+
+/* "90" (seconds), "30m", "2h", "30d", "8w". */
+static bool read_duration(uint64_t *seconds, const char *text) {
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}, {0, 1}};
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *text < '0' || *text > '9' || errno || value == 0 || value > 1u << 31) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (*end == units[i].unit && (!*end || !end[1])) {
+            *seconds = value * units[i].seconds;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool read_progress(enum progress_mode *mode, const char *text) {
@@ -191,6 +219,20 @@ static bool apply(struct settings *settings, char row, const char *argument) {
         }
         settings->scan.chunk_bytes = (size_t)chunk;
         return true;
+    case 'D':
+        settings->db = argument;
+        return *argument != 0;
+    case 'S':
+        return settings->rescan = true;
+    case 'Y':
+        return read_duration(&settings->reverify_seconds, argument);
+    case 'R':
+        settings->rung = argument;
+        return true;
+    case 'c':
+        return settings->csv = true;
+    case 'l':
+        return read_size(&settings->limit, argument);
     case 'V':
         return settings->version = true;
     case 'T':

@@ -199,7 +199,7 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
     end_line(&json);
     if (job) {
         struct entry_lines lines = {layer->name};
-        varve_job_each_entry(job, put_entry, &lines);
+        report_entries(reporter, layer, blob, job, put_entry, &lines);
     }
 }
 
@@ -263,13 +263,7 @@ static void on_gone(void *cookie, size_t number) {
     end_line(&json);
 }
 
-static void on_progress(void *cookie, const struct varve_progress *progress) {
-    (void)cookie;
-    progress_show(progress);
-}
-
-const struct varve_report json_report = {
-    .gone = on_gone, .layer = on_layer, .image = on_image, .progress = on_progress};
+const struct varve_report json_report = {.gone = on_gone, .layer = on_layer, .image = on_image};
 
 void json_begin(struct reporter *reporter) {
     const struct settings *settings = reporter->settings;

@@ -107,7 +107,8 @@ static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
     putchar('\n');
 }
 
-static void show_layer(const struct varve_layer *layer, const struct varve_job *job) {
+static void show_layer(const struct reporter *reporter, const struct varve_layer *layer,
+                       size_t blob, const struct varve_job *job) {
     put_safe_text(layer->name);
     printf(": %s", varve_status_name(layer->status));
     if (layer->has_format) {
@@ -138,7 +139,7 @@ static void show_layer(const struct varve_layer *layer, const struct varve_job *
                evidence[0] ? ")" : "");
     }
     if (job) {
-        varve_job_each_entry(job, put_entry, NULL);
+        report_entries(reporter, layer, blob, job, put_entry, NULL);
     }
 }
 
@@ -153,7 +154,7 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
     const struct reporter *reporter = cookie;
     struct text_state *state = reporter->state;
     if (reporter->digest || job) {
-        show_layer(layer, job);
+        show_layer(reporter, layer, blob, job);
     }
     if (reporter->digest || !has_failed(layer)) {
         return;
@@ -211,13 +212,7 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
     }
 }
 
-static void on_progress(void *cookie, const struct varve_progress *progress) {
-    (void)cookie;
-    progress_show(progress);
-}
-
-const struct varve_report text_report = {
-    .layer = on_layer, .image = on_image, .progress = on_progress};
+const struct varve_report text_report = {.layer = on_layer, .image = on_image};
 
 bool text_begin(struct reporter *reporter) {
     struct text_state *state = calloc(1, sizeof *state);

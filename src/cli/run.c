@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -13,6 +14,7 @@
 #define STDOUT_BYTES 65536
 
 static struct varve_scan *volatile running_scan;
+static volatile sig_atomic_t database_failed;
 static volatile sig_atomic_t caught;
 
 /* The first signal ends the scan soon, the second one at once. */
@@ -33,7 +35,16 @@ static void watch_signals(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* DESIGN: 2 before 130/143 before 1 before 3. */
+/* The store cannot go on: nor need the scan. */
+static void on_database_failed(void *cookie) {
+    (void)cookie;
+    database_failed = 1;
+    if (running_scan) {
+        varve_scan_cancel(running_scan);
+    }
+}
+
+/* 2, 10 and 11, which are found elsewhere, go before 130/143, before 1, before 3. */
 static int exit_code_of(const struct varve_catalog *catalog,
                         const struct varve_scan_summary *summary) {
     uint64_t counts[6] = {0};
@@ -53,12 +64,18 @@ static int exit_code_of(const struct varve_catalog *catalog,
     return unjudged ? EXIT_UNJUDGED : EXIT_WELL;
 }
 
-static int scan_catalog(const struct settings *settings, const struct varve_catalog *catalog,
-                        bool digest) {
-    struct reporter reporter = {.settings = settings, .catalog = catalog, .digest = digest};
+static int run_catalog(const struct settings *settings, const struct varve_catalog *catalog,
+                       struct varve_store *store, bool digest) {
+    struct reporter reporter = {.settings = settings,
+                                .catalog = catalog,
+                                .store = store,
+                                .digest = digest,
+                                .out = settings->json ? &json_report : &text_report};
     struct varve_scan *scan = NULL;
     struct varve_scan_summary summary;
-    enum varve_status status = varve_scan_open(&scan, catalog, &settings->scan);
+    struct varve_scan_options options = settings->scan;
+    options.turns = store ? varve_store_turns(store) : NULL;
+    enum varve_status status = varve_scan_open(&scan, catalog, &options);
     if (status == VARVE_UNSUPPORTED) {
         complain("this CPU or build has not the tier or engine asked for; see 'varve --cpu=list'");
         return EXIT_FATAL;
@@ -77,15 +94,24 @@ static int scan_catalog(const struct settings *settings, const struct varve_cata
     }
     running_scan = scan;
     watch_signals();
+    if (database_failed) {
+        varve_scan_cancel(scan);
+    }
     progress_begin(settings->progress);
-    status =
-        varve_scan_run(scan, &summary, settings->json ? &json_report : &text_report, &reporter);
+    status = varve_scan_run(scan, &summary, store ? &stored_report : &plain_report, &reporter);
     progress_end();
     running_scan = NULL;
     int code = exit_code_of(catalog, &summary);
     if (status != VARVE_OK) {
         complain("out of memory, or of threads: the scan is not complete");
         code = EXIT_FATAL;
+    }
+    if (store) {
+        struct varve_store_fault fault;
+        if (varve_store_finish(store, &fault, &summary, code) != VARVE_STORE_OK) {
+            int worse = store_exit_code(&fault);
+            code = code == EXIT_FATAL ? code : worse;
+        }
     }
     if (settings->json) {
         json_end(&reporter, &summary, code);
@@ -97,6 +123,25 @@ static int scan_catalog(const struct settings *settings, const struct varve_cata
     }
     varve_scan_close(scan);
     return code;
+}
+
+/* With a database, where one was asked for. */
+static int scan_catalog(const struct settings *settings, const struct varve_catalog *catalog,
+                        struct varve_store *store, bool digest) {
+    struct varve_store_fault fault;
+    struct varve_store_scan how = {
+        .options = &settings->scan,
+        .sources = (const char *const *)settings->operands,
+        .source_count = (size_t)settings->operand_count,
+        .rescan = settings->rescan,
+    };
+    if (settings->reverify_seconds) {
+        how.reverify_before = (int64_t)time(NULL) - (int64_t)settings->reverify_seconds;
+    }
+    if (store && varve_store_begin(store, &fault, catalog, &how) != VARVE_STORE_OK) {
+        return store_exit_code(&fault);
+    }
+    return run_catalog(settings, catalog, store, digest);
 }
 
 /* Adds the loose files of a list, parted by NULs. False, after a message: it could not be read. */
@@ -121,8 +166,21 @@ static bool add_files_from(struct varve_catalog *catalog, const char *list) {
 
 static int run(const struct settings *settings, bool digest) {
     struct varve_catalog *catalog = NULL;
+    struct varve_store *store = NULL;
+    const struct varve_store_options options = {.failed = on_database_failed};
+    struct varve_store_fault fault;
+    if ((settings->rescan || settings->reverify_seconds) && !settings->db) {
+        complain("--rescan and --reverify-older-than are of a database: --db is missing");
+        return EXIT_FATAL;
+    }
+    /* First of all: who cannot write down what he finds need not walk a whole registry. */
+    if (settings->db &&
+        varve_store_open(&store, &fault, settings->db, &options) != VARVE_STORE_OK) {
+        return store_exit_code(&fault);
+    }
     if (varve_catalog_open(&catalog) != VARVE_OK) {
         complain("out of memory");
+        varve_store_close(store);
         return EXIT_FATAL;
     }
     for (int i = 0; i < settings->operand_count; i++) {
@@ -137,8 +195,9 @@ static int run(const struct settings *settings, bool digest) {
     }
     int code = EXIT_FATAL;
     if (!settings->files_from || add_files_from(catalog, settings->files_from)) {
-        code = scan_catalog(settings, catalog, digest);
+        code = scan_catalog(settings, catalog, store, digest);
     }
+    varve_store_close(store);
     varve_catalog_close(catalog);
     return code;
 }

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/store_query.c - questions and their answers, row by row. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_internal.h"
+
+struct varve_query {
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+};
+
+static enum varve_store_status refuse(struct varve_store_fault *fault, const char *format,
+                                      const char *name) {
+    fault->status = VARVE_STORE_UNUSABLE;
+    snprintf(fault->message, sizeof fault->message, format, name);
+    return fault->status;
+}
+
+enum varve_store_status varve_query_open(struct varve_query **out, struct varve_store_fault *fault,
+                                         struct varve_store *store, const char *name,
+                                         const char *rung, uint64_t limit) {
+    bool takes_rung = false;
+    const char *question = varve_store_question(name, &takes_rung);
+    *out = NULL;
+    *fault = (struct varve_store_fault){0};
+    if (!question) {
+        return refuse(fault, "there is no question named '%s'", name);
+    }
+    if (rung && !takes_rung) {
+        return refuse(fault, "'%s' takes no rung", name);
+    }
+    struct varve_query *query = calloc(1, sizeof *query);
+    char *sql = sqlite3_mprintf("%s LIMIT ?2", question);
+    if (!query || !sql) {
+        free(query);
+        sqlite3_free(sql);
+        varve_store_no_memory(fault);
+        return fault->status;
+    }
+    query->db = store->main.db;
+    if (sqlite3_prepare_v2(query->db, sql, -1, &query->statement, NULL) != SQLITE_OK) {
+        varve_store_blame(fault, query->db, "the question cannot be asked");
+    } else {
+        varve_bind_text(query->statement, 1, rung);
+        sqlite3_bind_int64(query->statement, 2, limit && limit <= INT64_MAX ? (int64_t)limit : -1);
+        *out = query;
+    }
+    sqlite3_free(sql);
+    if (!*out) {
+        free(query);
+    }
+    return fault->status;
+}
+
+void varve_query_close(struct varve_query *query) {
+    if (query) {
+        sqlite3_finalize(query->statement);
+        free(query);
+    }
+}
+
+size_t varve_query_column_count(const struct varve_query *query) {
+    return (size_t)sqlite3_column_count(query->statement);
+}
+
+const char *varve_query_column(const struct varve_query *query, size_t column) {
+    return sqlite3_column_name(query->statement, (int)column);
+}
+
+enum varve_store_status varve_query_next(struct varve_query *query, bool *row,
+                                         struct varve_store_fault *fault) {
+    int code = sqlite3_step(query->statement);
+    *fault = (struct varve_store_fault){0};
+    *row = code == SQLITE_ROW;
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        varve_store_blame(fault, query->db, "the question cannot be answered");
+    }
+    return fault->status;
+}
+
+struct varve_value varve_query_value(const struct varve_query *query, size_t column) {
+    sqlite3_stmt *row = query->statement;
+    int at = (int)column;
+    switch (sqlite3_column_type(row, at)) {
+    case SQLITE_NULL:
+        return (struct varve_value){.kind = VARVE_VALUE_NONE};
+    case SQLITE_INTEGER:
+        return (struct varve_value){.kind = VARVE_VALUE_INTEGER,
+                                    .integer = sqlite3_column_int64(row, at)};
+    case SQLITE_FLOAT:
+        return (struct varve_value){.kind = VARVE_VALUE_REAL,
+                                    .real = sqlite3_column_double(row, at)};
+    default: {
+        const char *bytes = (const char *)sqlite3_column_blob(row, at);
+        return (struct varve_value){.kind = VARVE_VALUE_TEXT,
+                                    .bytes = bytes ? bytes : "",
+                                    .count = bytes ? (size_t)sqlite3_column_bytes(row, at) : 0};
+    }
+    }
+}

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/store_write.c - the writer: what is on its way goes into the database, in one transaction for
+ * as much as was waiting.
+ *
+ * While a transaction is written the next results gather: on a slow disk transactions grow, on a
+ * fast one every layer is there a moment after it was done. So a scan that is killed has lost the
+ * layers in flight, and hardly more. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "name_map.h"
+#include "store_internal.h"
+
+/* How soon after a file was written it can be written again without its time of modification
+ * telling: a tick of the kernel's clock; two seconds where the file system keeps whole seconds. */
+#define TICK_NS INT64_C(20000000)
+#define COARSE_TICK_NS INT64_C(2000000000)
+#define SECOND_NS INT64_C(1000000000)
+
+/* --- what the scan's threads call --- */
+
+static void fail(struct varve_store *store) {
+    if (!atomic_exchange(&store->failed, true)) {
+        varve_queue_fail(&store->queue);
+        if (store->options.failed) {
+            store->options.failed(store->options.cookie);
+        }
+    }
+}
+
+static void put(struct varve_store *store, struct varve_item *item) {
+    if (item) {
+        varve_queue_put(&store->queue, item);
+        return;
+    }
+    /* The writer says why where it fails; here nobody else writes the fault but at the end. */
+    fail(store);
+}
+
+static bool same_verdict(const struct varve_verdict *a, const struct varve_verdict *b) {
+    return a->status == b->status && a->check_name == b->check_name &&
+           a->check_size == b->check_size && a->check_diffid == b->check_diffid &&
+           a->check_media_type == b->check_media_type && a->referenced == b->referenced &&
+           a->gone == b->gone && a->code == b->code && a->os_errno == b->os_errno &&
+           a->offset_stored == b->offset_stored && a->offset_decoded == b->offset_decoded;
+}
+
+/* Whether the rows of a recalled blob, under all its names, say what they would be made to say. */
+static bool is_unchanged(const struct varve_store *store, const struct varve_layer *layer,
+                         size_t blob) {
+    for (; blob != SIZE_MAX; blob = varve_catalog_next_twin(store->catalog, blob)) {
+        struct varve_verdict verdict =
+            varve_store_verdict(layer, varve_catalog_blob(store->catalog, blob).referenced);
+        if (!store->known[blob].usable || !same_verdict(&store->known[blob].verdict, &verdict)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void varve_store_done(struct varve_store *store, const struct varve_layer *layer, size_t blob,
+                      const struct varve_job *job) {
+    if (layer->cached && is_unchanged(store, layer, blob)) {
+        return;
+    }
+    struct varve_item *item = varve_item_of_layer(layer, blob, store->entries ? job : NULL);
+    if (item) {
+        item->verified_at = layer->cached ? store->known[blob].verified_at : (int64_t)time(NULL);
+    }
+    put(store, item);
+}
+
+void varve_store_gone(struct varve_store *store, size_t blob) {
+    put(store, varve_item_of_gone(blob));
+}
+
+void varve_store_image(struct varve_store *store, const struct varve_image *image,
+                       enum varve_status status, const struct varve_image_layer *layers) {
+    put(store, varve_item_of_image(image, status, layers));
+}
+
+/* --- the writer --- */
+
+struct writer {
+    struct varve_store *store;
+    struct varve_connection *connection;
+    struct varve_store_fault fault;
+    size_t source; /* of the last image: images of one source come together */
+};
+
+static sqlite3_stmt *sql(struct writer *writer, enum varve_statement which) {
+    return varve_sql(writer->connection, which);
+}
+
+static bool run(struct writer *writer, sqlite3_stmt *statement) {
+    return varve_sql_run(writer->connection, &writer->fault, statement);
+}
+
+/* The row that a statement gives, or 0. */
+static bool find(struct writer *writer, sqlite3_stmt *statement, int64_t *id) {
+    bool row = false;
+    *id = 0;
+    if (!varve_sql_step(writer->connection, &writer->fault, statement, &row)) {
+        return false;
+    }
+    *id = row ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return true;
+}
+
+static bool put_blob(struct writer *writer, const struct varve_layer *layer, int64_t *id) {
+    sqlite3_stmt *known = sql(writer, VARVE_SQL_BLOB_FIND);
+    const uint8_t *digest = layer->rungs.digest[VARVE_RUNG_BLOB];
+    sqlite3_bind_blob(known, 1, digest, VARVE_SHA256_BYTES, SQLITE_STATIC);
+    if (!find(writer, known, id) || *id) {
+        return writer->fault.status == VARVE_STORE_OK;
+    }
+    sqlite3_stmt *add = sql(writer, VARVE_SQL_BLOB_ADD);
+    sqlite3_bind_blob(add, 1, digest, VARVE_SHA256_BYTES, SQLITE_STATIC);
+    sqlite3_bind_int64(add, 2, (int64_t)layer->bytes_stored);
+    bool good = run(writer, add);
+    *id = sqlite3_last_insert_rowid(writer->connection->db);
+    return good;
+}
+
+/* Whether a row says at least as much as an item would. *entries_kept as it is. */
+static bool is_known(struct writer *writer, const struct varve_item *item, int64_t blob,
+                     bool *known, bool *entries_kept) {
+    struct varve_store *store = writer->store;
+    bool row = false;
+    sqlite3_stmt *state = sql(writer, VARVE_SQL_LAYER_STATE);
+    sqlite3_bind_int64(state, 1, blob);
+    *known = *entries_kept = false;
+    if (!varve_sql_step(writer->connection, &writer->fault, state, &row)) {
+        return false;
+    }
+    if (row) {
+        int64_t scan = sqlite3_column_int64(state, 0);
+        bool same = scan >= 0 && (size_t)scan < store->scan_count &&
+                    (store->scans[scan] & VARVE_SCAN_SAME_PRODUCER);
+        bool deep = strcmp((const char *)sqlite3_column_text(state, 1), "content") == 0;
+        bool limit = strcmp((const char *)sqlite3_column_text(state, 2), "limit") == 0;
+        *entries_kept = sqlite3_column_int(state, 3) != 0;
+        *known = same && !limit && (deep || store->depth != VARVE_DEPTH_CONTENT) &&
+                 (!item->entries || *entries_kept);
+    }
+    sqlite3_reset(state);
+    return true;
+}
+
+static bool put_digests(struct writer *writer, enum varve_statement forget,
+                        enum varve_statement add, int64_t of, uint32_t present,
+                        const uint8_t (*digests)[VARVE_SHA256_BYTES], int from, int count) {
+    sqlite3_stmt *old = sql(writer, forget);
+    sqlite3_bind_int64(old, 1, of);
+    bool good = run(writer, old);
+    for (int i = from; i < count && good; i++) {
+        if (present & 1u << i) {
+            sqlite3_stmt *row = sql(writer, add);
+            sqlite3_bind_int64(row, 1, of);
+            sqlite3_bind_int(row, 2, i);
+            sqlite3_bind_blob(row, 3, digests[i], VARVE_SHA256_BYTES, SQLITE_STATIC);
+            good = run(writer, row);
+        }
+    }
+    return good;
+}
+
+static bool put_findings(struct writer *writer, const struct varve_item *item, int64_t blob) {
+    sqlite3_stmt *old = sql(writer, VARVE_SQL_FINDINGS_FORGET);
+    sqlite3_bind_int64(old, 1, blob);
+    bool good = run(writer, old);
+    for (size_t i = 0; i < item->finding_count && good; i++) {
+        const struct varve_item_finding *finding = &item->findings[i];
+        sqlite3_stmt *row = sql(writer, VARVE_SQL_FINDING_ADD);
+        sqlite3_bind_int64(row, 1, blob);
+        varve_bind_code(writer->store, row, 2, finding->code);
+        sqlite3_bind_int64(row, 3, (int64_t)finding->count);
+        varve_bind_offset(row, 4, finding->offset);
+        if (finding->entry) {
+            varve_bind_bytes(row, 5, finding->entry, finding->entry_bytes);
+        }
+        good = run(writer, row);
+    }
+    return good;
+}
+
+static void bind_some(sqlite3_stmt *statement, int at, struct varve_bytes bytes) {
+    if (bytes.count) {
+        varve_bind_bytes(statement, at, bytes.bytes, bytes.count);
+    }
+}
+
+static bool put_entries(struct writer *writer, const struct varve_item *item, int64_t blob) {
+    struct varve_ladder_entry entry;
+    sqlite3_stmt *old = sql(writer, VARVE_SQL_ENTRIES_FORGET);
+    sqlite3_bind_int64(old, 1, blob);
+    bool good = run(writer, old);
+    int64_t position = 0;
+    for (size_t at = 0; good && varve_item_next_entry(item, &at, &entry); position++) {
+        sqlite3_stmt *row = sql(writer, VARVE_SQL_ENTRY_ADD);
+        sqlite3_bind_int64(row, 1, blob);
+        sqlite3_bind_int64(row, 2, position);
+        varve_bind_bytes(row, 3, entry.path.bytes, entry.path.count);
+        sqlite3_bind_int(row, 4, entry.typeflag);
+        sqlite3_bind_int64(row, 5, (int64_t)entry.size);
+        sqlite3_bind_int64(row, 6, (int64_t)entry.mode);
+        sqlite3_bind_int64(row, 7, entry.uid);
+        sqlite3_bind_int64(row, 8, entry.gid);
+        sqlite3_bind_int64(row, 9, entry.mtime.seconds);
+        sqlite3_bind_int64(row, 10, entry.mtime.nanoseconds);
+        bind_some(row, 11, entry.link);
+        bind_some(row, 12, entry.uname);
+        bind_some(row, 13, entry.gname);
+        if (entry.has_sha256) {
+            sqlite3_bind_blob(row, 14, entry.sha256, VARVE_SHA256_BYTES, SQLITE_STATIC);
+        }
+        good = run(writer, row);
+    }
+    return good;
+}
+
+/* What is known of a blob's bytes, whatever they are called. */
+static bool put_facts(struct writer *writer, const struct varve_item *item, int64_t blob) {
+    const struct varve_store *store = writer->store;
+    const struct varve_layer *layer = &item->layer;
+    const struct varve_fault *fault = &layer->content_fault;
+    bool known = false;
+    bool entries_kept = false;
+    if (!layer->decoded) {
+        return true;
+    }
+    if (!is_known(writer, item, blob, &known, &entries_kept) || known) {
+        return known;
+    }
+    bool parsed = store->depth == VARVE_DEPTH_CONTENT;
+    sqlite3_stmt *row = sql(writer, VARVE_SQL_LAYER_PUT);
+    sqlite3_bind_int64(row, 1, blob);
+    sqlite3_bind_int64(row, 2, store->scan);
+    varve_bind_text(row, 3, parsed ? "content" : "diffid");
+    varve_bind_text(row, 4, varve_status_name(fault->status));
+    if (fault->code) {
+        varve_bind_code(store, row, 5, varve_store_code(fault->code));
+        varve_bind_offset(row, 6, fault->offset_stored);
+        varve_bind_offset(row, 7, fault->offset_decoded);
+    }
+    sqlite3_bind_int64(row, 8, (int64_t)layer->bytes_decoded);
+    varve_bind_text(row, 9, varve_compression_name(layer->compression));
+    varve_bind_text(row, 10, layer->has_format ? varve_format_name(layer->format) : NULL);
+    if (layer->has_entries) {
+        sqlite3_bind_int64(row, 11, (int64_t)layer->entry_count);
+    }
+    sqlite3_bind_int(row, 12, entries_kept || store->entries);
+    varve_bind_text(row, 13, layer->toc);
+    varve_bind_text(row, 14, layer->encoder);
+    varve_bind_text(row, 15, layer->writer);
+    varve_bind_text(row, 16, layer->writer_evidence);
+    return run(writer, row) &&
+           put_digests(writer, VARVE_SQL_RUNGS_FORGET, VARVE_SQL_RUNG_ADD, blob,
+                       layer->rungs.present, layer->rungs.digest, VARVE_RUNG_DIFFID,
+                       VARVE_RUNG_COUNT) &&
+           put_digests(writer, VARVE_SQL_FACETS_FORGET, VARVE_SQL_FACET_ADD, blob,
+                       layer->facets.present, layer->facets.digest, 0, VARVE_FACET_COUNT) &&
+           put_findings(writer, item, blob) && (!item->entries || put_entries(writer, item, blob));
+}
+
+/* The file's marks. One that was written moments before it was read may be written once more within
+ * the same tick of the clock: its time is not kept, so that it is read again. */
+static void bind_stamp(const struct varve_store *store, sqlite3_stmt *row, size_t blob) {
+    struct varve_stamp stamp;
+    if (!varve_catalog_stamp(store->catalog, &stamp, blob)) {
+        return;
+    }
+    int64_t tick = stamp.mtime_ns % SECOND_NS == 0 ? COARSE_TICK_NS : TICK_NS;
+    sqlite3_bind_int64(row, 14, (int64_t)stamp.size);
+    if (stamp.mtime_ns + tick < varve_catalog_opened_ns(store->catalog)) {
+        sqlite3_bind_int64(row, 15, stamp.mtime_ns);
+    }
+    sqlite3_bind_int64(row, 16, (int64_t)stamp.inode);
+    sqlite3_bind_int64(row, 17, (int64_t)stamp.offset);
+}
+
+static bool put_location(struct writer *writer, const struct varve_item *item, int64_t blob,
+                         size_t number) {
+    const struct varve_store *store = writer->store;
+    const struct varve_layer *layer = &item->layer;
+    bool referenced = varve_catalog_blob(store->catalog, number).referenced;
+    struct varve_verdict verdict = varve_store_verdict(layer, referenced);
+    sqlite3_stmt *row = sql(writer, VARVE_SQL_LOCATION_PUT);
+    if (!varve_bind_location(store, row, number)) {
+        return varve_store_no_memory(&writer->fault);
+    }
+    if (blob) {
+        sqlite3_bind_int64(row, 3, blob);
+    }
+    varve_bind_text(row, 4, varve_status_name((enum varve_status)verdict.status));
+    varve_bind_code(store, row, 5, verdict.code);
+    varve_bind_offset(row, 6, verdict.offset_stored);
+    varve_bind_offset(row, 7, verdict.offset_decoded);
+    if (verdict.os_errno) {
+        sqlite3_bind_int(row, 8, verdict.os_errno);
+    }
+    varve_bind_text(row, 9, varve_check_name((enum varve_check)verdict.check_name));
+    varve_bind_text(row, 10, varve_check_name((enum varve_check)verdict.check_size));
+    varve_bind_text(row, 11, varve_check_name((enum varve_check)verdict.check_diffid));
+    varve_bind_text(row, 12, varve_check_name((enum varve_check)verdict.check_media_type));
+    sqlite3_bind_int(row, 13, referenced);
+    if (blob) {
+        bind_stamp(store, row, number);
+        sqlite3_bind_int64(row, 18, item->verified_at);
+    }
+    return run(writer, row);
+}
+
+/* The blob's bytes once, then each of the file's names. */
+static bool write_layer(struct writer *writer, const struct varve_item *item) {
+    const struct varve_store *store = writer->store;
+    int64_t blob = 0;
+    if (item->layer.cached) {
+        blob = store->known[item->blob].blob;
+    } else if (item->layer.complete) {
+        if (!put_blob(writer, &item->layer, &blob) || !put_facts(writer, item, blob)) {
+            return false;
+        }
+    }
+    for (size_t number = item->blob; number != SIZE_MAX;
+         number = varve_catalog_next_twin(store->catalog, number)) {
+        if (!put_location(writer, item, blob, number)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool write_gone(struct writer *writer, const struct varve_item *item) {
+    const struct varve_store *store = writer->store;
+    int64_t location = store->known[item->blob].location;
+    if (!location) {
+        return true;
+    }
+    sqlite3_stmt *row = sql(writer, VARVE_SQL_LOCATION_GONE);
+    sqlite3_bind_int64(row, 1, location);
+    sqlite3_bind_int64(row, 2, store->scan);
+    return run(writer, row);
+}
+
+/* --- images --- */
+
+static uint64_t mix(uint64_t seed, const void *data, size_t bytes) {
+    const uint64_t key[2] = {seed, 1};
+    return varve_siphash(key, data, bytes);
+}
+
+static uint64_t mix_text(uint64_t seed, const char *text) {
+    return mix(seed, text ? text : "", text ? strlen(text) : 0);
+}
+
+/* Of everything that an image's rows say beside what they are found by: rows with the same one need
+ * not be written again. */
+static uint64_t fingerprint(const struct writer *writer, const struct varve_item *item) {
+    const struct varve_catalog *catalog = writer->store->catalog;
+    const struct varve_image *image = &item->image;
+    uint64_t seed = mix(VARVE_STORE_VERSION, &item->rungs, sizeof item->rungs);
+    seed = mix(seed, (int[]){item->status, image->attestation, image->artifact}, 3 * sizeof(int));
+    seed = mix_text(mix_text(seed, image->fault.code), image->fault_digest);
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct varve_image_layer *layer = &item->layers[i];
+        struct varve_claim claim = varve_catalog_claim(catalog, layer->claim);
+        seed = mix_text(seed, varve_catalog_blob(catalog, claim.blob).name);
+        seed = mix_text(mix(seed, &claim.size, sizeof claim.size), claim.media_type);
+        seed = mix(seed, claim.diffid, claim.has_diffid ? sizeof claim.diffid : 0);
+        seed = mix(seed,
+                   (int[]){layer->status, layer->checks.size, layer->checks.diffid,
+                           layer->checks.media_type},
+                   4 * sizeof(int));
+    }
+    return seed;
+}
+
+static bool put_reference(struct writer *writer, int64_t image, size_t position,
+                          const struct varve_image_layer *layer) {
+    const struct varve_store *store = writer->store;
+    struct varve_claim claim = varve_catalog_claim(store->catalog, layer->claim);
+    int64_t location = store->known[claim.blob].location;
+    if (!location) {
+        sqlite3_stmt *known = sql(writer, VARVE_SQL_LOCATION_ID);
+        if (!varve_bind_location(store, known, claim.blob)) {
+            return varve_store_no_memory(&writer->fault);
+        }
+        if (!find(writer, known, &location)) {
+            return false;
+        }
+    }
+    sqlite3_stmt *row = sql(writer, VARVE_SQL_REFERENCE_ADD);
+    sqlite3_bind_int64(row, 1, image);
+    sqlite3_bind_int64(row, 2, (int64_t)position);
+    sqlite3_bind_int64(row, 3, location);
+    if (claim.size != VARVE_NO_SIZE) {
+        sqlite3_bind_int64(row, 4, (int64_t)claim.size);
+    }
+    varve_bind_text(row, 5, claim.media_type);
+    if (claim.has_diffid) {
+        sqlite3_bind_blob(row, 6, claim.diffid, VARVE_SHA256_BYTES, SQLITE_TRANSIENT);
+    }
+    varve_bind_text(row, 7, varve_status_name(layer->status));
+    varve_bind_text(row, 8, varve_check_name(layer->checks.size));
+    varve_bind_text(row, 9, varve_check_name(layer->checks.diffid));
+    varve_bind_text(row, 10, varve_check_name(layer->checks.media_type));
+    return run(writer, row);
+}
+
+static bool put_references(struct writer *writer, const struct varve_item *item, int64_t image) {
+    sqlite3_stmt *old = sql(writer, VARVE_SQL_REFERENCES_FORGET);
+    sqlite3_bind_int64(old, 1, image);
+    bool good = run(writer, old);
+    for (size_t i = 0; i < item->image.layer_count && good; i++) {
+        good = put_reference(writer, image, i, &item->layers[i]);
+    }
+    return good;
+}
+
+static bool see_image(struct writer *writer, int64_t id) {
+    struct varve_store *store = writer->store;
+    size_t at = (size_t)id / 8;
+    if (at >= store->seen_images_bytes) {
+        size_t bytes = 2 * at + 64;
+        uint8_t *grown = realloc(store->seen_images, bytes);
+        if (!grown) {
+            return varve_store_no_memory(&writer->fault);
+        }
+        memset(grown + store->seen_images_bytes, 0, bytes - store->seen_images_bytes);
+        store->seen_images = grown;
+        store->seen_images_bytes = bytes;
+    }
+    store->seen_images[at] |= (uint8_t)(1u << id % 8);
+    return true;
+}
+
+/* Which of the catalog's sources has that name. */
+static int64_t source_row(struct writer *writer, const char *name) {
+    const struct varve_catalog *catalog = writer->store->catalog;
+    size_t count = varve_catalog_source_count(catalog);
+    for (size_t i = 0; i < count; i++) {
+        size_t source = (writer->source + i) % count;
+        if (strcmp(varve_catalog_source_name(catalog, source), name) == 0) {
+            writer->source = source;
+            return writer->store->sources[source].row;
+        }
+    }
+    return 0;
+}
+
+/* What an image is found by. */
+static void bind_image(sqlite3_stmt *statement, const struct varve_image *image, int64_t source) {
+    sqlite3_bind_int64(statement, 1, source);
+    varve_bind_text(statement, 2, image->ref ? image->ref : "");
+    varve_bind_name(statement, 3, image->digest);
+    varve_bind_text(statement, 4, image->platform ? image->platform : "");
+}
+
+static bool write_image(struct writer *writer, const struct varve_item *item) {
+    const struct varve_image *image = &item->image;
+    int64_t source = source_row(writer, image->source);
+    int64_t print = (int64_t)fingerprint(writer, item);
+    int64_t id = 0;
+    bool row = false;
+    sqlite3_stmt *known = sql(writer, VARVE_SQL_IMAGE_FIND);
+    bind_image(known, image, source);
+    if (!varve_sql_step(writer->connection, &writer->fault, known, &row)) {
+        return false;
+    }
+    id = row ? sqlite3_column_int64(known, 0) : 0;
+    bool same = row && sqlite3_column_int64(known, 1) == print &&
+                sqlite3_column_type(known, 2) == SQLITE_NULL;
+    sqlite3_reset(known);
+    if (same) {
+        return see_image(writer, id);
+    }
+    sqlite3_stmt *put = sql(writer, VARVE_SQL_IMAGE_PUT);
+    bind_image(put, image, source);
+    varve_bind_text(put, 5,
+                    image->attestation ? "attestation"
+                    : image->artifact  ? "artifact"
+                                       : "image");
+    varve_bind_text(put, 6, varve_status_name(item->status));
+    varve_bind_code(writer->store, put, 7, varve_store_code(image->fault.code));
+    varve_bind_text(put, 8, image->fault_digest);
+    sqlite3_bind_int64(put, 9, print);
+    if (!run(writer, put)) {
+        return false;
+    }
+    id = id ? id : sqlite3_last_insert_rowid(writer->connection->db);
+    return see_image(writer, id) && put_references(writer, item, id) &&
+           put_digests(writer, VARVE_SQL_IMAGE_RUNGS_FORGET, VARVE_SQL_IMAGE_RUNG_ADD, id,
+                       item->rungs.present, item->rungs.digest, 0, VARVE_RUNG_COUNT);
+}
+
+static bool write_item(struct writer *writer, const struct varve_item *item) {
+    switch (item->kind) {
+    case VARVE_ITEM_LAYER:
+        return write_layer(writer, item);
+    case VARVE_ITEM_IMAGE:
+        return write_image(writer, item);
+    default:
+        return write_gone(writer, item);
+    }
+}
+
+void *varve_store_write(void *cookie) {
+    struct writer writer = {.store = cookie};
+    struct varve_store *store = cookie;
+    struct varve_item *item;
+    writer.connection = &store->main;
+    bool good = true;
+    while ((item = varve_queue_take(&store->queue))) {
+        good = good && run(&writer, sql(&writer, VARVE_SQL_BEGIN));
+        while (item) {
+            struct varve_item *next = item->next;
+            good = good && write_item(&writer, item);
+            varve_item_free(item);
+            item = next;
+        }
+        good = good && run(&writer, sql(&writer, VARVE_SQL_COMMIT));
+        if (!good && !store->failed) {
+            store->fault = writer.fault;
+            sqlite3_exec(store->main.db, "ROLLBACK", NULL, NULL, NULL);
+            fail(store);
+        }
+    }
+    if (store->failed && store->fault.status == VARVE_STORE_OK) {
+        varve_store_no_memory(&store->fault);
+    }
+    return NULL;
+}
