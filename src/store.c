@@ -154,11 +154,13 @@ static bool open_file(struct varve_store *store, struct varve_store_fault *fault
                                      wait_ms) &&
                check_file(store, fault) && set_journal(store, fault);
     }
-    if (!varve_connection_open(&store->main, fault, store->path, SQLITE_OPEN_READONLY, wait_ms)) {
+    /* What a killed writer left half done can only be rolled back by who may write. SQLite opens
+     * the file for reading where it is write-protected. */
+    if (!varve_connection_open(&store->main, fault, store->path, SQLITE_OPEN_READWRITE, wait_ms)) {
         return false;
     }
     if (check_file(store, fault)) {
-        return true;
+        return varve_store_execute(store->main.db, fault, "PRAGMA query_only = ON", "reading");
     }
     /* On a read-only file system there cannot be the shared memory of a write-ahead log. Where
      * there is no log, the file alone is all there is. */
@@ -209,6 +211,7 @@ static void end_session(struct varve_store *store) {
         varve_queue_destroy(&store->queue);
     }
     varve_connection_close(&store->reader);
+    store->recalled = 0;
     free(store->code_of_row);
     free(store->scans);
     free(store->known);

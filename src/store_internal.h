@@ -87,7 +87,7 @@ struct varve_queue {
     pthread_mutex_t mutex;
     pthread_cond_t filled, drained;
     struct varve_item *first, **last;
-    size_t bytes;
+    size_t bytes, count;
     bool closed; /* nothing more will come */
     bool failed; /* nothing more is wanted */
 };
@@ -135,6 +135,7 @@ struct varve_store {
     struct varve_connection main;   /* begin, finish, queries; in between the writer's */
     struct varve_connection reader; /* recall */
     pthread_mutex_t reader_mutex;
+    unsigned recalled; /* since the reader's transaction began; 0: it has none */
 
     /* While a scan runs. */
     const struct varve_catalog *catalog;
@@ -212,6 +213,8 @@ bool varve_bind_location(const struct varve_store *store, sqlite3_stmt *statemen
 
 /* store_known.c: fills known, turns, marks what is gone. */
 bool varve_store_load(struct varve_store *store, struct varve_store_fault *fault);
+/* Lets the reader's transaction go, so that a checkpoint can go past it. */
+void varve_store_end_reading(struct varve_store *store);
 struct varve_verdict varve_store_verdict(const struct varve_layer *layer, bool referenced);
 
 /* store_write.c */

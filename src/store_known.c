@@ -393,6 +393,30 @@ static void recall_findings(struct varve_store *store, struct varve_store_fault 
     }
 }
 
+/* Many blobs are recalled in one transaction: to lock and unlock the file for each statement would
+ * cost more than what it finds. */
+#define RECALLS_A_TRANSACTION 256
+
+static void begin_reading(struct varve_store *store, struct varve_store_fault *fault) {
+    if (store->recalled++ == 0) {
+        varve_sql_run(&store->reader, fault, varve_sql(&store->reader, VARVE_SQL_BEGIN_READING));
+    }
+}
+
+static void end_reading(struct varve_store *store) {
+    if (store->recalled > 0) {
+        struct varve_store_fault fault;
+        varve_sql_run(&store->reader, &fault, varve_sql(&store->reader, VARVE_SQL_COMMIT));
+        store->recalled = 0;
+    }
+}
+
+void varve_store_end_reading(struct varve_store *store) {
+    pthread_mutex_lock(&store->reader_mutex);
+    end_reading(store);
+    pthread_mutex_unlock(&store->reader_mutex);
+}
+
 bool varve_store_recall(struct varve_store *store, struct varve_layer *layer,
                         struct varve_findings *findings, size_t number) {
     const struct varve_known *known = &store->known[number];
@@ -401,6 +425,7 @@ bool varve_store_recall(struct varve_store *store, struct varve_layer *layer,
         return false;
     }
     pthread_mutex_lock(&store->reader_mutex);
+    begin_reading(store, &fault);
     bool good = recall_blob(store, &fault, layer, known->blob);
     layer->checks.name = (enum varve_check)known->verdict.check_name;
     if (good && store->depth != VARVE_DEPTH_BLOB) {
@@ -414,6 +439,10 @@ bool varve_store_recall(struct varve_store *store, struct varve_layer *layer,
         read_digests(facets, &store->reader, &fault, &layer->facets.present, layer->facets.digest,
                      VARVE_FACET_COUNT);
         recall_findings(store, &fault, findings, known->blob);
+    }
+    /* Without a write-ahead log, who reads holds up who writes. */
+    if (store->network || store->recalled >= RECALLS_A_TRANSACTION) {
+        end_reading(store);
     }
     pthread_mutex_unlock(&store->reader_mutex);
     good = good && fault.status == VARVE_STORE_OK;

@@ -12,6 +12,9 @@
 /* Of items on their way. A layer of half a million entries takes some 60 MiB: beyond the bound one
  * item still goes in alone. */
 #define QUEUE_BYTES ((size_t)64 << 20)
+/* And of their number, for what waits here is lost when the process is killed. Where the writer is
+ * the slower one, a longer queue would only be a longer wait. */
+#define QUEUE_ITEMS 32u
 
 void varve_queue_init(struct varve_queue *queue) {
     *queue = (struct varve_queue){0};
@@ -38,7 +41,8 @@ void varve_queue_destroy(struct varve_queue *queue) {
 
 void varve_queue_put(struct varve_queue *queue, struct varve_item *item) {
     pthread_mutex_lock(&queue->mutex);
-    while (queue->bytes > 0 && queue->bytes + item->bytes > QUEUE_BYTES && !queue->failed) {
+    while (!queue->failed && (queue->count >= QUEUE_ITEMS ||
+                              (queue->bytes > 0 && queue->bytes + item->bytes > QUEUE_BYTES))) {
         pthread_cond_wait(&queue->drained, &queue->mutex);
     }
     bool wanted = !queue->failed;
@@ -47,6 +51,7 @@ void varve_queue_put(struct varve_queue *queue, struct varve_item *item) {
         *queue->last = item;
         queue->last = &item->next;
         queue->bytes += item->bytes;
+        queue->count++;
         pthread_cond_signal(&queue->filled);
     }
     pthread_mutex_unlock(&queue->mutex);
@@ -64,6 +69,7 @@ struct varve_item *varve_queue_take(struct varve_queue *queue) {
     queue->first = NULL;
     queue->last = &queue->first;
     queue->bytes = 0;
+    queue->count = 0;
     pthread_cond_broadcast(&queue->drained);
     pthread_mutex_unlock(&queue->mutex);
     return items;
@@ -82,6 +88,7 @@ void varve_queue_fail(struct varve_queue *queue) {
     queue->first = NULL;
     queue->last = &queue->first;
     queue->bytes = 0;
+    queue->count = 0;
     queue->failed = true;
     pthread_cond_broadcast(&queue->drained);
     pthread_mutex_unlock(&queue->mutex);

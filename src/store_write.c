@@ -17,6 +17,9 @@
 #define TICK_NS INT64_C(20000000)
 #define COARSE_TICK_NS INT64_C(2000000000)
 #define SECOND_NS INT64_C(1000000000)
+/* At most: what is waiting may be much where layers are small, and a disk that gets full takes the
+ * whole transaction with it. A commit in a write-ahead log costs as much as writing a layer. */
+#define ITEMS_A_TRANSACTION 32u
 
 /* --- what the scan's threads call --- */
 
@@ -46,13 +49,27 @@ static bool same_verdict(const struct varve_verdict *a, const struct varve_verdi
            a->offset_stored == b->offset_stored && a->offset_decoded == b->offset_decoded;
 }
 
+/* Whether a verdict is one that a deeper scan may have had more to say about: it found the same
+ * bytes and nothing wrong, but did not look at all that was claimed. Then what is known stays. */
+static bool is_shallow(const struct varve_store *store, const struct varve_verdict *verdict,
+                       int64_t blob, size_t number) {
+    const struct varve_known *known = &store->known[number];
+    return store->depth != VARVE_DEPTH_CONTENT && verdict->status == VARVE_OK && known->location &&
+           known->blob == blob && verdict->check_name != VARVE_CHECK_MISMATCH &&
+           verdict->check_size != VARVE_CHECK_MISMATCH;
+}
+
 /* Whether the rows of a recalled blob, under all its names, say what they would be made to say. */
 static bool is_unchanged(const struct varve_store *store, const struct varve_layer *layer,
                          size_t blob) {
     for (; blob != SIZE_MAX; blob = varve_catalog_next_twin(store->catalog, blob)) {
         struct varve_verdict verdict =
             varve_store_verdict(layer, varve_catalog_blob(store->catalog, blob).referenced);
-        if (!store->known[blob].usable || !same_verdict(&store->known[blob].verdict, &verdict)) {
+        const struct varve_known *known = &store->known[blob];
+        bool same = is_shallow(store, &verdict, known->blob, blob)
+                        ? !known->verdict.gone && known->verdict.referenced == verdict.referenced
+                        : same_verdict(&known->verdict, &verdict);
+        if (!known->usable || !same) {
             return false;
         }
     }
@@ -64,6 +81,7 @@ void varve_store_done(struct varve_store *store, const struct varve_layer *layer
     if (layer->cached && is_unchanged(store, layer, blob)) {
         return;
     }
+    varve_store_end_reading(store);
     struct varve_item *item = varve_item_of_layer(layer, blob, store->entries ? job : NULL);
     if (item) {
         item->verified_at = layer->cached ? store->known[blob].verified_at : (int64_t)time(NULL);
@@ -287,11 +305,12 @@ static bool put_location(struct writer *writer, const struct varve_item *item, i
     const struct varve_layer *layer = &item->layer;
     bool referenced = varve_catalog_blob(store->catalog, number).referenced;
     struct varve_verdict verdict = varve_store_verdict(layer, referenced);
-    sqlite3_stmt *row = sql(writer, VARVE_SQL_LOCATION_PUT);
+    bool shallow = blob && is_shallow(store, &verdict, blob, number);
+    sqlite3_stmt *row = sql(writer, shallow ? VARVE_SQL_LOCATION_VERIFIED : VARVE_SQL_LOCATION_PUT);
     if (!varve_bind_location(store, row, number)) {
         return varve_store_no_memory(&writer->fault);
     }
-    if (blob) {
+    if (blob && !shallow) {
         sqlite3_bind_int64(row, 3, blob);
     }
     varve_bind_text(row, 4, varve_status_name((enum varve_status)verdict.status));
@@ -471,10 +490,11 @@ static bool write_image(struct writer *writer, const struct varve_item *item) {
         return false;
     }
     id = row ? sqlite3_column_int64(known, 0) : 0;
-    bool same = row && sqlite3_column_int64(known, 1) == print &&
-                sqlite3_column_type(known, 2) == SQLITE_NULL;
+    bool there = row && sqlite3_column_type(known, 2) == SQLITE_NULL;
+    bool same = there && sqlite3_column_int64(known, 1) == print;
     sqlite3_reset(known);
-    if (same) {
+    bool shallow = writer->store->depth != VARVE_DEPTH_CONTENT && item->status == VARVE_OK;
+    if (same || (shallow && there)) {
         return see_image(writer, id);
     }
     sqlite3_stmt *put = sql(writer, VARVE_SQL_IMAGE_PUT);
@@ -514,14 +534,18 @@ void *varve_store_write(void *cookie) {
     writer.connection = &store->main;
     bool good = true;
     while ((item = varve_queue_take(&store->queue))) {
-        good = good && run(&writer, sql(&writer, VARVE_SQL_BEGIN));
+        unsigned count = 0;
         while (item) {
             struct varve_item *next = item->next;
-            good = good && write_item(&writer, item);
+            good = good && (count > 0 || run(&writer, sql(&writer, VARVE_SQL_BEGIN))) &&
+                   write_item(&writer, item);
             varve_item_free(item);
             item = next;
+            if (++count == ITEMS_A_TRANSACTION || !item) {
+                good = good && run(&writer, sql(&writer, VARVE_SQL_COMMIT));
+                count = 0;
+            }
         }
-        good = good && run(&writer, sql(&writer, VARVE_SQL_COMMIT));
         if (!good && !store->failed) {
             store->fault = writer.fault;
             sqlite3_exec(store->main.db, "ROLLBACK", NULL, NULL, NULL);
