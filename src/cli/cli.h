@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "varve/scan.h"
 #include "varve/store.h"
@@ -19,7 +20,10 @@ enum {
     EXIT_LOCKED = 11,   /* somebody else writes to it */
 };
 
-enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_NONE };
+enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
+
+/* What gives an exit code of its own. */
+enum { FAIL_ON_MISMATCH = 1, FAIL_ON_PARTIAL = 2 };
 
 /* What the options say; all commands share one struct. */
 struct settings {
@@ -32,6 +36,10 @@ struct settings {
     const char *db; /* the database; NULL: none */
     bool rescan;
     uint64_t reverify_seconds; /* 0: never */
+    uint64_t max_seconds;      /* 0: no limit */
+    unsigned fail_on;          /* bits of FAIL_ON_* */
+    const char *errors_to;     /* NULL: nowhere */
+    const char *prom;          /* NULL: nowhere */
     bool csv;
     const char *rung;       /* of a question */
     uint64_t limit;         /* rows of an answer; 0: all */
@@ -76,9 +84,13 @@ struct reporter {
     const struct varve_catalog *catalog;
     struct varve_store *store; /* NULL: none */
     bool digest;               /* `varve digest`: show every layer */
+    FILE *errors;              /* where failures go once more; NULL: nowhere */
     const struct varve_report *out;
     void *state; /* of `out` */
 };
+
+/* Whether a layer is one of those that are told of as failures. */
+bool has_failed(const struct varve_layer *layer);
 
 /* The report that a scan gets: hands everything on to `out`, and to the store. Its cookie is a
  * struct reporter. */
@@ -92,6 +104,11 @@ void report_entries(const struct reporter *reporter, const struct varve_layer *l
                     void *cookie);
 
 extern const struct varve_report json_report;
+void json_layer(FILE *out, const struct reporter *reporter, const struct varve_layer *layer,
+                size_t blob);
+void json_image(FILE *out, const struct reporter *reporter, const struct varve_image *image,
+                enum varve_status status, const struct varve_image_layer *layers);
+void json_error(FILE *out, const struct varve_catalog_error *error);
 void json_begin(struct reporter *reporter);
 void json_end(struct reporter *reporter, const struct varve_scan_summary *summary, int exit_code);
 
@@ -103,6 +120,11 @@ void text_end(struct reporter *reporter, const struct varve_scan_summary *summar
 void progress_begin(enum progress_mode mode);
 void progress_show(const struct varve_progress *progress);
 void progress_end(void);
+void progress_ask(void); /* a line is wanted now; from a signal handler */
+
+/* Figures of a scan as Prometheus reads them from a file, which is replaced at once. False, after a
+ * message: it could not be written. */
+bool write_prom(const char *path, const struct varve_scan_summary *summary, int exit_code);
 
 /* --timings, on stderr. */
 void print_timings(const struct varve_scan_summary *summary);
@@ -110,7 +132,10 @@ void print_timings(const struct varve_scan_summary *summary);
 /* Says what is wrong with a database; the exit code for it. */
 int store_exit_code(const struct varve_store_fault *fault);
 
-/* stderr: "varve: ...". */
+/* stderr: "varve: ...", with the priority that the journal reads where stderr leads there. */
+enum { LOG_PRIORITY_ERROR = 3, LOG_PRIORITY_NOTICE = 5, LOG_PRIORITY_INFO = 6 };
+bool stderr_is_journal(void);
+const char *log_prefix(int priority); /* "<3>" or "" */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

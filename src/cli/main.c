@@ -3,13 +3,16 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 
 static const struct command commands[] = {
-    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0DSYTCh", 1, 1 << 30,
-     run_scan},
+    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0DSYdLfEPTCh", 1,
+     1 << 30, run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
      "jeprtkmxg0TCh", 1, 1 << 30, run_digest},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
@@ -24,10 +27,31 @@ static const struct command commands[] = {
 /* `varve` without a command. */
 static const struct command program = {NULL, "COMMAND ...", NULL, "Vvkh", 0, 0, NULL};
 
+/* systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream that leads to the journal.
+ */
+bool stderr_is_journal(void) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    unsigned long long device = 0;
+    unsigned long long inode = 0;
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+/* sd-daemon(3) */
+const char *log_prefix(int priority) {
+    static char text[4] = "<0>";
+    if (!stderr_is_journal()) {
+        return "";
+    }
+    text[1] = (char)('0' + priority);
+    return text;
+}
+
 void complain(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    fputs("varve: ", stderr);
+    fprintf(stderr, "%svarve: ", log_prefix(LOG_PRIORITY_ERROR));
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);

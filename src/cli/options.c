@@ -25,7 +25,7 @@ static const struct option_row {
     {'O', 0, "compare", "FILE", "what changed since a run whose --json output FILE is"},
     {'P', 0, "plot", "FILE", "draw ratio against speed as SVG"},
     {'e', 0, "entries", NULL, "list every tar entry"},
-    {'p', 0, "progress", "MODE", "auto, tty, plain (a line every 30 s) or none; on stderr"},
+    {'p', 0, "progress", "MODE", "auto, tty, plain (a line every 30 s), json or none; on stderr"},
     {'r', 0, "rungs", "RUNG", "how far down the ladder to go: blob, diffid, ... content (default)"},
     {'t', 0, "threads", "N", "threads; default: CPU affinity or cgroup quota"},
     {'k', 0, "cpu", "TIER", "auto, scalar, shani, avx2, avx512; 'list' shows the kernels"},
@@ -39,6 +39,11 @@ static const struct option_row {
     {'S', 0, "rescan", NULL, "read everything, whatever the database knows"},
     {'Y', 0, "reverify-older-than", "AGE",
      "read again what was not read for so long: 12h, 30d, 8w; the oldest first"},
+    {'d', 0, "max-duration", "TIME", "begin no more layers after so long: 30m, 2h"},
+    {'L', 0, "read-limit", "RATE", "read no more than so many MB a second"},
+    {'f', 0, "fail-on", "LIST", "mismatch,partial (default) or never: what gives exit codes 1, 3"},
+    {'E', 0, "errors-to", "FILE", "write what fails to FILE too, as JSON lines"},
+    {'P', 0, "prom", "FILE", "write figures for Prometheus to FILE"},
     {'R', 0, "rung", "RUNG", "of this rung alone"},
     {'c', 0, "csv", NULL, "write CSV"},
     {'l', 0, "limit", "N", "so many rows at most"},
@@ -121,9 +126,44 @@ static bool read_duration(uint64_t *seconds, const char *text) {
     return false;
 }
 
+/* A number alone counts MB; else as a size. */
+static bool read_rate(uint64_t *bytes, const char *text) {
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end != text && !*end && !errno && *text != '-' && value > 0 && value < 1u << 30) {
+        *bytes = value * 1000000;
+        return true;
+    }
+    return read_size(bytes, text);
+}
+
+/* "mismatch,partial", "never". */
+static bool read_fail_on(unsigned *bits, const char *text) {
+    static const char *const names[] = {"mismatch", "partial"};
+    *bits = 0;
+    if (strcmp(text, "never") == 0) {
+        return true;
+    }
+    for (;; text++) {
+        size_t count = strcspn(text, ",");
+        unsigned found = 0;
+        for (unsigned i = 0; i < 2; i++) {
+            if (strlen(names[i]) == count && strncmp(names[i], text, count) == 0) {
+                found = 1u << i;
+            }
+        }
+        *bits |= found;
+        text += count;
+        if (!found || !*text) {
+            return found != 0;
+        }
+    }
+}
+
 static bool read_progress(enum progress_mode *mode, const char *text) {
-    static const char *const names[] = {"auto", "tty", "plain", "none"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const names[] = {"auto", "tty", "plain", "json", "none"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], text) == 0) {
             *mode = (enum progress_mode)i;
             return true;
@@ -226,6 +266,18 @@ static bool apply(struct settings *settings, char row, const char *argument) {
         return settings->rescan = true;
     case 'Y':
         return read_duration(&settings->reverify_seconds, argument);
+    case 'd':
+        return read_duration(&settings->max_seconds, argument);
+    case 'L':
+        return read_rate(&settings->scan.read_bytes_per_second, argument);
+    case 'f':
+        return read_fail_on(&settings->fail_on, argument);
+    case 'E':
+        settings->errors_to = argument;
+        return *argument != 0;
+    case 'P':
+        settings->prom = argument;
+        return *argument != 0;
     case 'R':
         settings->rung = argument;
         return true;
@@ -248,7 +300,8 @@ int options_read(struct settings *settings, const struct command *command, int a
     struct option longs[ROW_COUNT + 1];
     char letters[2 * ROW_COUNT + 2] = "";
     size_t count = 0;
-    *settings = (struct settings){.scan.deepest_rung = VARVE_RUNG_CONTENT};
+    *settings = (struct settings){.scan.deepest_rung = VARVE_RUNG_CONTENT,
+                                  .fail_on = FAIL_ON_MISMATCH | FAIL_ON_PARTIAL};
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const struct option_row *row = &table[i];
         if (!takes(command, row)) {

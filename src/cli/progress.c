@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/progress.c - how far a scan is, on stderr. */
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
+#include "json.h"
 
 #define PLAIN_SECONDS 30.0
 #define TTY_SECONDS 0.2
+#define JSON_SECONDS 1.0
+
+static volatile sig_atomic_t asked;
 
 static struct {
     enum progress_mode mode;
@@ -21,22 +26,58 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static double interval(void) {
+    return shown.mode == PROGRESS_PLAIN  ? PLAIN_SECONDS
+           : shown.mode == PROGRESS_JSON ? JSON_SECONDS
+                                         : TTY_SECONDS;
+}
+
+void progress_ask(void) {
+    asked = 1;
+}
+
 void progress_begin(enum progress_mode mode) {
     if (mode == PROGRESS_AUTO) {
         mode = isatty(STDERR_FILENO) ? PROGRESS_TTY : PROGRESS_NONE;
     }
     shown.mode = mode;
     shown.began = now();
-    shown.due = shown.began + (mode == PROGRESS_PLAIN ? PLAIN_SECONDS : TTY_SECONDS);
+    shown.due = shown.began + interval();
     shown.on_line = false;
+}
+
+static void show_json(const struct varve_progress *progress, double seconds) {
+    struct json json = {.out = stderr};
+    json_open(&json, NULL, '{');
+    json_unsigned(&json, "v", 1);
+    json_text(&json, "type", "progress");
+    json_unsigned(&json, "bytes_done", progress->bytes_done);
+    json_unsigned(&json, "bytes_total", progress->bytes_total);
+    json_unsigned(&json, "layers_done", progress->layers_done);
+    json_unsigned(&json, "layers_total", progress->layers_total);
+    json_real(&json, "seconds", seconds);
+    json_close(&json, '}');
+    json_line_end(&json);
 }
 
 void progress_show(const struct varve_progress *progress) {
     double t = now();
-    if (shown.mode == PROGRESS_NONE || t < shown.due) {
+    bool wanted = asked;
+    if (!wanted && (shown.mode == PROGRESS_NONE || t < shown.due)) {
         return;
     }
-    bool tty = shown.mode == PROGRESS_TTY;
+    asked = 0;
+    if (!wanted) {
+        shown.due = t + interval();
+    }
+    if (shown.mode == PROGRESS_JSON) {
+        show_json(progress, t - shown.began);
+        return;
+    }
+    bool tty = shown.mode == PROGRESS_TTY && !wanted;
+    if (wanted) {
+        progress_end();
+    }
     double rate = (double)progress->bytes_done / (t - shown.began);
     /* How much there will be on standard input, nobody knows. */
     char total[32] = "?";
@@ -49,8 +90,8 @@ void progress_show(const struct varve_progress *progress) {
         snprintf(left, sizeof left, "%.0f",
                  (double)(progress->bytes_total - progress->bytes_done) / rate);
     }
-    shown.due = t + (tty ? TTY_SECONDS : PLAIN_SECONDS);
-    fprintf(stderr, "%s%.1f of %s MB, %llu of %llu layers, %.1f MB/s, %s s left%s",
+    fprintf(stderr, "%s%s%.1f of %s MB, %llu of %llu layers, %.1f MB/s, %s s left%s",
+            tty ? "" : log_prefix(LOG_PRIORITY_INFO),
             tty ? "\r" : "varve: ", (double)progress->bytes_done / 1e6, total,
             (unsigned long long)progress->layers_done, (unsigned long long)progress->layers_total,
             rate / 1e6, left, tty ? "\033[K" : "\n");
@@ -61,6 +102,7 @@ void progress_end(void) {
     if (shown.on_line) {
         fputs("\r\033[K", stderr);
     }
+    shown.on_line = false;
 }
 
 void print_timings(const struct varve_scan_summary *summary) {

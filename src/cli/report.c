@@ -28,12 +28,18 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
                      const struct varve_job *job) {
     struct reporter *reporter = cookie;
     reporter->out->layer(reporter, layer, blob, job);
+    if (reporter->errors && has_failed(layer)) {
+        json_layer(reporter->errors, reporter, layer, blob);
+    }
 }
 
 static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
                      const struct varve_image_layer *layers) {
     struct reporter *reporter = cookie;
     reporter->out->image(reporter, image, status, layers);
+    if (reporter->errors && status != VARVE_OK) {
+        json_image(reporter->errors, reporter, image, status, layers);
+    }
     if (reporter->store) {
         varve_store_image(reporter->store, image, status, layers);
     }

@@ -8,8 +8,8 @@
 #include "json.h"
 #include "varve/findings.h"
 
-static void begin_line(struct json *json, const char *type) {
-    *json = (struct json){.out = stdout};
+static void begin_line(struct json *json, FILE *out, const char *type) {
+    *json = (struct json){.out = out};
     json_open(json, NULL, '{');
     json_unsigned(json, "v", 1);
     json_text(json, "type", type);
@@ -115,7 +115,7 @@ struct entry_lines {
 static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
     const struct entry_lines *lines = cookie;
     struct json json;
-    begin_line(&json, "entry");
+    begin_line(&json, stdout, "entry");
     json_text(&json, "layer", lines->layer);
     json_bytes(&json, "path", entry->path.bytes, entry->path.count);
     json_bytes(&json, "typeflag", &entry->typeflag, 1);
@@ -152,11 +152,10 @@ static void put_blob(struct json *json, const struct varve_catalog *catalog, siz
     }
 }
 
-static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
-                     const struct varve_job *job) {
-    const struct reporter *reporter = cookie;
+void json_layer(FILE *out, const struct reporter *reporter, const struct varve_layer *layer,
+                size_t blob) {
     struct json json;
-    begin_line(&json, "layer");
+    begin_line(&json, out, "layer");
     json_text(&json, "name", layer->name);
     json_text(&json, "source", layer->source);
     put_blob(&json, reporter->catalog, blob);
@@ -197,17 +196,22 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
         put_fault(&json, &layer->fault, NULL);
     }
     end_line(&json);
+}
+
+static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
+                     const struct varve_job *job) {
+    const struct reporter *reporter = cookie;
+    json_layer(stdout, reporter, layer, blob);
     if (job) {
         struct entry_lines lines = {layer->name};
         report_entries(reporter, layer, blob, job, put_entry, &lines);
     }
 }
 
-static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
-                     const struct varve_image_layer *layers) {
-    const struct reporter *reporter = cookie;
+void json_image(FILE *out, const struct reporter *reporter, const struct varve_image *image,
+                enum varve_status status, const struct varve_image_layer *layers) {
     struct json json;
-    begin_line(&json, "image");
+    begin_line(&json, out, "image");
     json_text(&json, "source", image->source);
     if (image->ref) {
         json_text(&json, "ref", image->ref);
@@ -253,11 +257,16 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
     end_line(&json);
 }
 
+static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
+                     const struct varve_image_layer *layers) {
+    json_image(stdout, cookie, image, status, layers);
+}
+
 static void on_gone(void *cookie, size_t number) {
     const struct reporter *reporter = cookie;
     struct varve_blob blob = varve_catalog_blob(reporter->catalog, number);
     struct json json;
-    begin_line(&json, "gone");
+    begin_line(&json, stdout, "gone");
     json_text(&json, "name", blob.name);
     json_text(&json, "source", blob.source);
     end_line(&json);
@@ -265,10 +274,29 @@ static void on_gone(void *cookie, size_t number) {
 
 const struct varve_report json_report = {.gone = on_gone, .layer = on_layer, .image = on_image};
 
+void json_error(FILE *out, const struct varve_catalog_error *error) {
+    struct json json;
+    bool note = error->fault.status == VARVE_OK;
+    begin_line(&json, out, note ? "note" : "error");
+    json_text(&json, "name", error->name);
+    if (note) {
+        json_unsigned(&json, "count", error->count);
+    }
+    json_text(&json, "code", error->fault.code);
+    json_text(&json, "message", error->fault.message);
+    if (error->fault.os_errno) {
+        json_text(&json, "os_error", strerror(error->fault.os_errno));
+    }
+    if (error->fault.offset_stored != VARVE_NO_OFFSET) {
+        json_unsigned(&json, "offset_stored", error->fault.offset_stored);
+    }
+    end_line(&json);
+}
+
 void json_begin(struct reporter *reporter) {
     const struct settings *settings = reporter->settings;
     struct json json;
-    begin_line(&json, "scan");
+    begin_line(&json, stdout, "scan");
     json_open(&json, "sources", '[');
     for (int i = 0; i < settings->operand_count; i++) {
         json_text(&json, NULL, settings->operands[i]);
@@ -294,21 +322,7 @@ void json_begin(struct reporter *reporter) {
     end_line(&json);
     for (size_t i = 0; i < varve_catalog_error_count(reporter->catalog); i++) {
         struct varve_catalog_error error = varve_catalog_error(reporter->catalog, i);
-        bool note = error.fault.status == VARVE_OK;
-        begin_line(&json, note ? "note" : "error");
-        json_text(&json, "name", error.name);
-        if (note) {
-            json_unsigned(&json, "count", error.count);
-        }
-        json_text(&json, "code", error.fault.code);
-        json_text(&json, "message", error.fault.message);
-        if (error.fault.os_errno) {
-            json_text(&json, "os_error", strerror(error.fault.os_errno));
-        }
-        if (error.fault.offset_stored != VARVE_NO_OFFSET) {
-            json_unsigned(&json, "offset_stored", error.fault.offset_stored);
-        }
-        end_line(&json);
+        json_error(stdout, &error);
     }
 }
 
@@ -339,7 +353,7 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     const struct settings *settings = reporter->settings;
     enum varve_tier tier = settings->scan.tier ? settings->scan.tier : varve_tier_best();
     struct json json;
-    begin_line(&json, "summary");
+    begin_line(&json, stdout, "summary");
     put_counts(&json, "images", summary->images);
     json_unsigned(&json, "attestations", summary->attestations);
     json_unsigned(&json, "artifacts", summary->artifacts);

@@ -143,7 +143,7 @@ static void show_layer(const struct reporter *reporter, const struct varve_layer
     }
 }
 
-static bool has_failed(const struct varve_layer *layer) {
+bool has_failed(const struct varve_layer *layer) {
     return layer->status != VARVE_OK || layer->checks.name == VARVE_CHECK_MISMATCH ||
            layer->checks.size == VARVE_CHECK_MISMATCH ||
            layer->checks.diffid == VARVE_CHECK_MISMATCH;

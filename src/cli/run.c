@@ -2,6 +2,8 @@
 /* src/cli/run.c - `varve scan` and `varve digest`: fill a catalog, scan it, report, find the exit
  * code. */
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 
 static struct varve_scan *volatile running_scan;
 static volatile sig_atomic_t database_failed;
+static volatile sig_atomic_t out_of_time;
 static volatile sig_atomic_t caught;
 
 /* The first signal ends the scan soon, the second one at once. */
@@ -28,11 +31,23 @@ static void on_signal(int number) {
     }
 }
 
-static void watch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
+static void on_alarm(int number) {
+    (void)number;
+    out_of_time = 1;
+    if (running_scan) {
+        varve_scan_stop(running_scan);
+    }
+}
+
+static void on_question(int number) {
+    (void)number;
+    progress_ask();
+}
+
+static void watch(int number, void (*handler)(int)) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sigaction(number, &action, NULL);
 }
 
 /* The store cannot go on: nor need the scan. */
@@ -45,7 +60,7 @@ static void on_database_failed(void *cookie) {
 }
 
 /* 2, 10 and 11, which are found elsewhere, go before 130/143, before 1, before 3. */
-static int exit_code_of(const struct varve_catalog *catalog,
+static int exit_code_of(const struct settings *settings, const struct varve_catalog *catalog,
                         const struct varve_scan_summary *summary) {
     uint64_t counts[6] = {0};
     for (size_t i = 0; i < 6; i++) {
@@ -57,11 +72,53 @@ static int exit_code_of(const struct varve_catalog *catalog,
     if (summary->interrupted) {
         return 128 + caught;
     }
-    if (summary->mismatches || counts[VARVE_MISMATCH] || counts[VARVE_MALFORMED]) {
+    bool found = summary->mismatches || counts[VARVE_MISMATCH] || counts[VARVE_MALFORMED];
+    bool unjudged =
+        counts[VARVE_LIMIT] || counts[VARVE_UNSUPPORTED] || counts[VARVE_ERROR] || summary->partial;
+    if (found && settings->fail_on & FAIL_ON_MISMATCH) {
         return EXIT_FOUND;
     }
-    bool unjudged = counts[VARVE_LIMIT] || counts[VARVE_UNSUPPORTED] || counts[VARVE_ERROR];
-    return unjudged ? EXIT_UNJUDGED : EXIT_WELL;
+    return unjudged && settings->fail_on & FAIL_ON_PARTIAL ? EXIT_UNJUDGED : EXIT_WELL;
+}
+
+/* The journal gets a line of how it went: standard output may lead elsewhere. */
+static void log_end(const struct varve_scan_summary *summary, int code) {
+    uint64_t layers = 0;
+    for (size_t i = 0; i < 6; i++) {
+        layers += summary->layers[i];
+    }
+    if (stderr_is_journal()) {
+        fprintf(stderr,
+                "%svarve: scan %s: %" PRIu64 " layers, %" PRIu64 " not ok, %" PRIu64
+                " known before, %.1f s, exit code %d\n",
+                log_prefix(LOG_PRIORITY_NOTICE),
+                summary->interrupted ? "interrupted"
+                : summary->partial   ? "out of time"
+                                     : "finished",
+                layers, layers - summary->layers[VARVE_OK], summary->cached, summary->seconds,
+                code);
+    }
+}
+
+/* Opens the list of failures, and begins it with those of the sources. */
+static FILE *open_errors(const char *path, const struct varve_catalog *catalog) {
+    FILE *file = fopen(path, "we");
+    for (size_t i = 0; file && i < varve_catalog_error_count(catalog); i++) {
+        struct varve_catalog_error error = varve_catalog_error(catalog, i);
+        if (error.fault.status != VARVE_OK) {
+            json_error(file, &error);
+        }
+    }
+    return file;
+}
+
+static bool close_errors(FILE *file, const char *path) {
+    bool good = !ferror(file);
+    good = fclose(file) == 0 && good;
+    if (!good) {
+        complain("cannot write to %s: %s", path, strerror(errno));
+    }
+    return good;
 }
 
 static int run_catalog(const struct settings *settings, const struct varve_catalog *catalog,
@@ -75,6 +132,10 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
     struct varve_scan_summary summary;
     struct varve_scan_options options = settings->scan;
     options.turns = store ? varve_store_turns(store) : NULL;
+    if (settings->errors_to && !(reporter.errors = open_errors(settings->errors_to, catalog))) {
+        complain("cannot write to %s: %s", settings->errors_to, strerror(errno));
+        return EXIT_FATAL;
+    }
     enum varve_status status = varve_scan_open(&scan, catalog, &options);
     if (status == VARVE_UNSUPPORTED) {
         complain("this CPU or build has not the tier or engine asked for; see 'varve --cpu=list'");
@@ -93,15 +154,23 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
         json_begin(&reporter);
     }
     running_scan = scan;
-    watch_signals();
+    watch(SIGINT, on_signal);
+    watch(SIGTERM, on_signal);
     if (database_failed) {
         varve_scan_cancel(scan);
+    }
+    if (out_of_time) {
+        varve_scan_stop(scan);
     }
     progress_begin(settings->progress);
     status = varve_scan_run(scan, &summary, store ? &stored_report : &plain_report, &reporter);
     progress_end();
     running_scan = NULL;
-    int code = exit_code_of(catalog, &summary);
+    bool listed = !reporter.errors || close_errors(reporter.errors, settings->errors_to);
+    int code = exit_code_of(settings, catalog, &summary);
+    if (!listed) {
+        code = EXIT_FATAL;
+    }
     if (status != VARVE_OK) {
         complain("out of memory, or of threads: the scan is not complete");
         code = EXIT_FATAL;
@@ -117,6 +186,10 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
         json_end(&reporter, &summary, code);
     } else {
         text_end(&reporter, &summary);
+    }
+    log_end(&summary, code);
+    if (settings->prom && !write_prom(settings->prom, &summary, code) && code != EXIT_FATAL) {
+        code = EXIT_FATAL;
     }
     if (settings->timings) {
         print_timings(&summary);
@@ -172,6 +245,12 @@ static int run(const struct settings *settings, bool digest) {
     if ((settings->rescan || settings->reverify_seconds) && !settings->db) {
         complain("--rescan and --reverify-older-than are of a database: --db is missing");
         return EXIT_FATAL;
+    }
+    /* The time is counted from here: walking a registry takes some of it. */
+    watch(SIGALRM, on_alarm);
+    watch(SIGUSR1, on_question);
+    if (settings->max_seconds) {
+        alarm(settings->max_seconds < UINT_MAX ? (unsigned)settings->max_seconds : UINT_MAX);
     }
     /* First of all: who cannot write down what he finds need not walk a whole registry. */
     if (settings->db &&
