@@ -44,7 +44,6 @@ struct settings {
     const char *rung;       /* of a question */
     uint64_t limit;         /* rows of an answer; 0: all */
     const char *files_from; /* list of loose files, NUL-separated; "-": standard input */
-    bool csv;
     uint64_t bench_sample_bytes, bench_seed; /* 0: the default */
     unsigned bench_rounds;                   /* 0: the default */
     const char *bench_only;                  /* a group of tasks, or NULL: all */

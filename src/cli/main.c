@@ -11,7 +11,7 @@
 #include "cli.h"
 
 static const struct command commands[] = {
-    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0DSYdLfEPTCh", 1,
+    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0DWYdLfEMTCh", 1,
      1 << 30, run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
      "jeprtkmxg0TCh", 1, 1 << 30, run_digest},

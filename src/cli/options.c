@@ -17,7 +17,7 @@ static const struct option_row {
     const char *help;
 } table[] = {
     {'j', 0, "json", NULL, "write NDJSON, one object a line"},
-    {'c', 0, "csv", NULL, "write CSV, one line a sample"},
+    {'c', 0, "csv", NULL, "write CSV"},
     {'s', 0, "sample", "SIZE", "decoded bytes of layers to measure on (default 16MiB)"},
     {'S', 0, "seed", "N", "which layers are drawn (default 0)"},
     {'n', 0, "rounds", "N", "rounds at most, up to 100 (default 7)"},
@@ -36,16 +36,15 @@ static const struct option_row {
     {'0', 0, "files0-from", "FILE",
      "also the layer files that FILE (- is stdin) lists, parted by NULs"},
     {'D', 0, "db", "FILE", "the database"},
-    {'S', 0, "rescan", NULL, "read everything, whatever the database knows"},
+    {'W', 0, "rescan", NULL, "read everything, whatever the database knows"},
     {'Y', 0, "reverify-older-than", "AGE",
      "read again what was not read for so long: 12h, 30d, 8w; the oldest first"},
     {'d', 0, "max-duration", "TIME", "begin no more layers after so long: 30m, 2h"},
     {'L', 0, "read-limit", "RATE", "read no more than so many MB a second"},
     {'f', 0, "fail-on", "LIST", "mismatch,partial (default) or never: what gives exit codes 1, 3"},
     {'E', 0, "errors-to", "FILE", "write what fails to FILE too, as JSON lines"},
-    {'P', 0, "prom", "FILE", "write figures for Prometheus to FILE"},
+    {'M', 0, "prom", "FILE", "write figures for Prometheus to FILE"},
     {'R', 0, "rung", "RUNG", "of this rung alone"},
-    {'c', 0, "csv", NULL, "write CSV"},
     {'l', 0, "limit", "N", "so many rows at most"},
     {'T', 0, "timings", NULL, "say on stderr where the CPU time went"},
     {'C', 0, "chunk", "SIZE", NULL}, /* for tests: bytes a step */
@@ -262,7 +261,7 @@ static bool apply(struct settings *settings, char row, const char *argument) {
     case 'D':
         settings->db = argument;
         return *argument != 0;
-    case 'S':
+    case 'W':
         return settings->rescan = true;
     case 'Y':
         return read_duration(&settings->reverify_seconds, argument);
@@ -275,14 +274,12 @@ static bool apply(struct settings *settings, char row, const char *argument) {
     case 'E':
         settings->errors_to = argument;
         return *argument != 0;
-    case 'P':
+    case 'M':
         settings->prom = argument;
         return *argument != 0;
     case 'R':
         settings->rung = argument;
         return true;
-    case 'c':
-        return settings->csv = true;
     case 'l':
         return read_size(&settings->limit, argument);
     case 'V':
