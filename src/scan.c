@@ -99,7 +99,8 @@ struct varve_scan {
     struct varve_scan_summary *summary;
     uint64_t bytes_total;
     double progress_at;
-    double begun;
+    double read_again_at; /* for the read limit */
+    uint64_t bytes_paid;  /* of bytes_done: those that were waited for */
 };
 
 struct sort_key {
@@ -691,15 +692,32 @@ static void lend_hand(struct varve_scan *scan) {
     pthread_mutex_unlock(&scan->mutex);
 }
 
-/* Where more was read than the limit allows by now: waits until it is allowed, or a little, so that
- * the thread stays in touch. */
-static void hold_back(const struct varve_scan *scan) {
-    double allowed_at = scan->begun + (double)atomic_load(&scan->bytes_done) /
-                                          (double)scan->options.read_bytes_per_second;
-    double wait = allowed_at - varve_wall_seconds();
-    wait = wait < LONGEST_WAIT_SECONDS ? wait : LONGEST_WAIT_SECONDS;
-    if (wait > 0) {
+/* What was read since somebody last asked, here or on other threads, takes the time that the limit
+ * makes it take; time in which nothing was read is not saved up. */
+static double read_again_at(struct varve_scan *scan) {
+    double now = varve_wall_seconds();
+    uint64_t bytes = atomic_load(&scan->bytes_done);
+    pthread_mutex_lock(&scan->mutex);
+    double at = scan->read_again_at > now ? scan->read_again_at : now;
+    if (bytes > scan->bytes_paid) {
+        at += (double)(bytes - scan->bytes_paid) / (double)scan->options.read_bytes_per_second;
+        scan->bytes_paid = bytes;
+    }
+    scan->read_again_at = at;
+    pthread_mutex_unlock(&scan->mutex);
+    return at;
+}
+
+/* Waits, in touch with the world, until reading may go on. */
+static void hold_back(struct varve_scan *scan) {
+    double until = read_again_at(scan);
+    double wait = 0;
+    while ((wait = until - varve_wall_seconds()) > 0 && !atomic_load(&scan->cancelled)) {
+        wait = wait < LONGEST_WAIT_SECONDS ? wait : LONGEST_WAIT_SECONDS;
         nanosleep(&(struct timespec){.tv_nsec = (long)(wait * 1e9)}, NULL);
+        if (scan->report->progress) {
+            show_progress(scan);
+        }
     }
 }
 
@@ -850,7 +868,6 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     }
     summary->threads = scan->options.threads;
 
-    scan->begun = start;
     scan->least_starving = SIZE_MAX;
 #pragma omp parallel num_threads(scan->options.threads)
     {

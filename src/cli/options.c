@@ -125,13 +125,14 @@ static bool read_duration(uint64_t *seconds, const char *text) {
     return false;
 }
 
-/* A number alone counts MB; else as a size. */
+/* A number alone counts MB; with a B, bytes; else it is a size. */
 static bool read_rate(uint64_t *bytes, const char *text) {
     char *end = NULL;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (end != text && !*end && !errno && *text != '-' && value > 0 && value < 1u << 30) {
-        *bytes = value * 1000000;
+    bool plain = !*end || strcmp(end, "B") == 0;
+    if (end != text && plain && !errno && *text != '-' && value > 0 && value < 1u << 30) {
+        *bytes = *end ? value : value * 1000000;
         return true;
     }
     return read_size(bytes, text);

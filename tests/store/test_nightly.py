@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a timer needs: limits of time and of reading, exit codes to choose, figures, messages."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import db
+import harness
+import oci
+import stores
+
+
+# Many more than are in flight at once.
+LAYERS = 150
+
+
+class Nightly(db.DatabaseCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = cls.work / "mirror"
+        layout = db.mirror(cls.folder, LAYERS)
+        cls.source = f"oci:{cls.folder}"
+        cls.bytes = sum(path.stat().st_size for path in (cls.folder / "blobs/sha256").iterdir()
+                        if path.read_bytes()[:2] == b"\x1f\x8b")
+        cls.bad = cls.work / "bad"
+        layout = oci.Layout(cls.bad)
+        cut = stores.packed(stores.BASE)[:-9]
+        layout.tag("cut", layout.image([(layout.put(cut, stores.GZIP), stores.sha256(stores.BASE))]))
+        cls.partial = cls.work / "partial"
+        layout = oci.Layout(cls.partial)
+        gone = layout.put(stores.packed(stores.TOP), stores.GZIP)
+        layout.path(gone["digest"]).unlink()
+        layout.tag("missing", layout.image([(gone, stores.sha256(stores.TOP))]))
+
+    def code(self, *arguments):
+        done = subprocess.run([harness.VARVE, "scan", *map(str, arguments)], capture_output=True,
+                              check=False, timeout=60)
+        return done.returncode
+
+    def test_fail_on(self):
+        bad, partial = f"oci:{self.bad}", f"oci:{self.partial}"
+        for words, codes in ((None, (0, 1, 3, 1)), ("mismatch,partial", (0, 1, 3, 1)),
+                             ("mismatch", (0, 1, 0, 1)), ("partial", (0, 0, 3, 3)),
+                             ("never", (0, 0, 0, 0))):
+            options = [f"--fail-on={words}"] if words else []
+            found = (self.code(*options, self.source), self.code(*options, bad),
+                     self.code(*options, partial), self.code(*options, bad, partial))
+            self.assertEqual(found, codes, words)
+        for words in ("", "mismatch,", "never,mismatch", "all"):
+            self.assertEqual(self.code(f"--fail-on={words}", self.source), 2)
+
+    def test_max_duration(self):
+        """Stops in time, says so, and the next nights go on until all is done."""
+        nights = 0
+        known = 0
+        while known < LAYERS:
+            nights += 1
+            self.assertLess(nights, 40)
+            # Slow enough that not all can be read in a second.
+            begun = time.monotonic()
+            out = subprocess.run(
+                [harness.VARVE, "scan", "--json", "--db", str(self.db), "--threads=1",
+                 "--max-duration=1s", f"--read-limit={max(self.bytes // 3, 1)}B", self.source],
+                capture_output=True, check=False, timeout=60)
+            took = time.monotonic() - begun
+            lines = [json.loads(line) for line in out.stdout.splitlines()]
+            summary = lines[-1]
+            self.assertEqual(out.returncode, 3 if summary["partial"] else 0)
+            self.assertFalse(summary["interrupted"])
+            self.assertLess(took, 20)
+            done = [line for line in lines if line["type"] == "layer"]
+            self.assertEqual([line["status"] for line in done], ["ok"] * len(done))
+            self.assertEqual(summary["partial"], len(done) < LAYERS)
+            # What was known is not forgotten.
+            self.assertGreaterEqual(len(done), known)
+            known = len(done)
+        states = [state for (state,) in db.query(self.db, "SELECT state FROM scan ORDER BY id")]
+        self.assertEqual(states[-1], "finished")
+        self.assertGreater(states.count("partial"), 0)
+        fresh = self.work / "fresh.db"
+        self.scan(self.source, db=fresh)
+        self.same_content(self.db, fresh)
+
+    def test_read_limit(self):
+        """A limit that makes reading take a second makes it take about that, whatever the machine."""
+        begun = time.monotonic()
+        harness.run(harness.VARVE, "scan", f"--read-limit={self.bytes}B", "--threads=1",
+                    self.source)
+        self.assertGreater(time.monotonic() - begun, 0.5)
+        self.assertEqual(self.code("--read-limit=0", self.source), 2)
+        self.assertEqual(self.code("--read-limit=-1", self.source), 2)
+
+    def test_errors_to(self):
+        path = self.work / "errors"
+        self.assertEqual(self.code(f"--errors-to={path}", self.source), 0)
+        self.assertEqual(path.read_bytes(), b"")
+        self.assertEqual(self.code(f"--errors-to={path}", self.source, f"oci:{self.bad}",
+                                   f"oci:{self.partial}", f"oci:{self.work}/nowhere"), 1)
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        kinds = [(line["type"], line.get("status"), line.get("ref")) for line in lines]
+        for wanted in (("error", None, None), ("layer", "malformed", None),
+                       ("layer", "error", None), ("image", "malformed", "cut"),
+                       ("image", "error", "missing")):
+            self.assertIn(wanted, kinds)
+        self.assertEqual(len(kinds), 5)
+        # The same lines as on standard output.
+        out = harness.run(harness.VARVE, "scan", "--json", f"oci:{self.bad}", expect=1)
+        harness.run(harness.VARVE, "scan", f"--errors-to={path}", f"oci:{self.bad}", expect=1)
+        for line in path.read_bytes().splitlines():
+            self.assertIn(line, out.splitlines())
+        self.assertEqual(self.code(f"--errors-to={self.work}/no/where", self.source), 2)
+
+    def test_prom(self):
+        path = self.work / "varve.prom"
+        path.write_text("old")
+        self.assertEqual(self.code(f"--prom={path}", "--db", self.db, self.source,
+                                   f"oci:{self.bad}"), 1)
+        text = path.read_text()
+        figures = {}
+        typed = set()
+        for line in text.splitlines():
+            head = re.fullmatch(r"# (HELP|TYPE) (\w+) (.+)", line)
+            if head:
+                typed.add(head[2])
+                continue
+            sample = re.fullmatch(r'(\w+)(\{status="\w+"\})? (\d+(\.\d+)?)', line)
+            self.assertIsNotNone(sample, line)
+            self.assertIn(sample[1], typed)
+            figures[sample[1] + (sample[2] or "")] = float(sample[3])
+        self.assertEqual(figures['varve_scan_layers{status="ok"}'], LAYERS)
+        self.assertEqual(figures['varve_scan_layers{status="malformed"}'], 1)
+        self.assertEqual(figures['varve_scan_images{status="ok"}'], LAYERS // 3)
+        self.assertEqual(figures["varve_scan_exit_code"], 1)
+        self.assertEqual(figures["varve_scan_complete"], 1)
+        self.assertEqual(figures["varve_scan_cached_layers"], 0)
+        self.assertLess(abs(figures["varve_scan_end_timestamp_seconds"] - time.time()), 60)
+        self.assertTrue(text.endswith("\n"))
+        self.assertEqual([entry.name for entry in self.work.iterdir()
+                          if entry.name.endswith(".tmp")], [])
+        if shutil.which("promtool"):
+            with open(path, "rb") as file:
+                harness.run("promtool", "check", "metrics", stdin=file)
+        self.assertEqual(self.code(f"--prom={self.work}/no/where", self.source), 2)
+
+    def slow(self, *options, **more):
+        """A scan that takes some seconds."""
+        return subprocess.Popen(
+            [harness.VARVE, "scan", f"--read-limit={self.bytes // 4}B", "--threads=1", *options,
+             self.source],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **more)
+
+    def test_question(self):
+        """SIGUSR1 is answered with a line, whatever progress is shown, and changes nothing."""
+        for mode in ("none", "plain"):
+            with self.slow(f"--progress={mode}") as scan:
+                time.sleep(1)
+                scan.send_signal(signal.SIGUSR1)
+                time.sleep(0.5)
+                scan.send_signal(signal.SIGUSR1)
+                error = scan.communicate(timeout=60)[1].decode()
+                self.assertEqual(scan.returncode, 0)
+            self.assertEqual(len(error.splitlines()), 2, error)
+            for line in error.splitlines():
+                self.assertRegex(line, r"^varve: [\d.]+ of [\d.]+ MB, \d+ of 150 layers, ")
+
+    def test_progress_json(self):
+        with self.slow("--progress=json") as scan:
+            error = scan.communicate(timeout=60)[1]
+        lines = [json.loads(line) for line in error.splitlines()]
+        self.assertGreater(len(lines), 1)
+        for line, after in zip(lines, lines[1:]):
+            self.assertEqual((line["v"], line["type"]), (1, "progress"))
+            self.assertEqual(line["layers_total"], LAYERS)
+            self.assertLessEqual(line["bytes_done"], after["bytes_done"])
+            self.assertLess(line["seconds"], after["seconds"])
+
+    def test_journal(self):
+        """Where standard error is the journal, lines have priorities; elsewhere they have none."""
+        log = self.work / "log"
+        for is_journal in (True, False):
+            with open(log, "wb") as file:
+                status = os.fstat(file.fileno())
+                stream = f"{status.st_dev}:{status.st_ino + (not is_journal)}"
+                environment = {**os.environ, "JOURNAL_STREAM": stream}
+                subprocess.run([harness.VARVE, "scan", "--json", f"oci:{self.bad}"], check=False,
+                               stdout=subprocess.DEVNULL, stderr=file, env=environment)
+                subprocess.run([harness.VARVE, "scan", "--db", str(self.work), self.source],
+                               check=False, stdout=subprocess.DEVNULL, stderr=file,
+                               env=environment)
+            lines = log.read_text().splitlines()
+            if is_journal:
+                self.assertRegex(lines[0], r"^<5>varve: scan finished: 1 layers, 1 not ok, "
+                                           r"0 known before, [\d.]+ s, exit code 1$")
+                self.assertRegex(lines[1], r"^<3>varve: the database cannot be opened ")
+                self.assertEqual(len(lines), 2)
+            else:
+                self.assertEqual(len(lines), 1)
+                self.assertRegex(lines[0], r"^varve: the database cannot be opened ")
+
+    def test_units(self):
+        """The units are what systemd takes, and every option in them is one that varve takes."""
+        folder = harness.SOURCE / "docs" / "systemd"
+        service = (folder / "varve-scan@.service").read_text().replace("\\\n", " ")
+        command = re.search(r"^ExecStart=(.*)$", service, re.M)[1].split()
+        help_text = harness.run(harness.VARVE, "scan", "--help").decode()
+        for word in command:
+            if word.startswith("--"):
+                self.assertIn(word.split("=")[0], help_text)
+        state = self.work / "state"
+        state.mkdir()
+        words = [word.replace("/var/lib/varve", str(state)).replace("%i", "one")
+                 for word in command[1:] if word not in ("$OPTIONS", "${SOURCE}")]
+        harness.run(harness.VARVE, *words, self.source)
+        self.assertEqual({path.name for path in state.iterdir()},
+                         {"one.db", "one.errors.json", "one.prom"})
+        if not shutil.which("systemd-analyze"):
+            self.skipTest("not installed: systemd-analyze")
+        place = self.work / "units"
+        place.mkdir()
+        for path in folder.iterdir():
+            # The program may not be installed where the unit says.
+            text = path.read_text().replace("/usr/bin/varve", harness.VARVE)
+            (place / path.name).write_text(text)
+        for name in ("varve-scan@.service", "varve-scan@.timer"):
+            done = subprocess.run(["systemd-analyze", "verify", "--man=no",
+                                   place / name.replace("@", "@nightly")], check=False,
+                                  capture_output=True,
+                                  env={**os.environ, "SYSTEMD_UNIT_PATH": f"{place}:"})
+            self.assertEqual((done.returncode, done.stderr), (0, b""), done.stderr.decode())
+
+
+if __name__ == "__main__":
+    harness.main()
