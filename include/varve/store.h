@@ -140,6 +140,48 @@ struct varve_value {
 };
 VARVE_API struct varve_value varve_query_value(const struct varve_query *query, size_t column);
 
+/* What two mirrors, each as a scan left it in a database, have in common. Images are paired by
+ * reference and platform. */
+enum varve_pair_verdict {
+    VARVE_PAIR_IDENTICAL, /* the same manifest */
+    VARVE_PAIR_MANIFEST,  /* the same layers and config; only what the manifest says beside them */
+    VARVE_PAIR_CONFIG,    /* the same layers; the config differs */
+    VARVE_PAIR_COMPRESSION,
+    VARVE_PAIR_ARCHIVE,  /* how archives end */
+    VARVE_PAIR_ENCODING, /* how headers are written */
+    VARVE_PAIR_FACETS,   /* the same content: `facets` says what differs, or the order alone */
+    VARVE_PAIR_CONTENT,
+    VARVE_PAIR_UNJUDGED, /* layers that could not be read or parsed, and are not the same bytes */
+    VARVE_PAIR_ONLY_A,   /* no such image on the other side */
+    VARVE_PAIR_ONLY_B,
+    VARVE_PAIR_VERDICTS
+};
+VARVE_API const char *varve_pair_verdict_name(enum varve_pair_verdict verdict);
+
+struct varve_image_pair {
+    const char *ref, *platform; /* platform: "" where there is none */
+    const char *digest[2];      /* of the manifests: "sha256:...", NULL where there is none */
+    const char *status[2];
+    enum varve_pair_verdict verdict;
+    bool has_rung;
+    enum varve_rung rung; /* the first on which all layers meet, where has_rung */
+    uint32_t facets;      /* FACETS: bits 1u << enum varve_facet; 0: the order alone */
+    bool config_differs;  /* known only where all layers meet on some rung */
+    bool newly_broken;    /* A's status is ok, B's is not */
+};
+
+enum varve_blob_change { VARVE_BLOB_NEW, VARVE_BLOB_GONE, VARVE_BLOB_BROKEN, VARVE_BLOB_MENDED };
+VARVE_API const char *varve_blob_change_name(enum varve_blob_change change);
+
+/* Calls `pair` for every image, by reference and platform, then `blob` for every blob that only one
+ * side has, or that is well on one side alone. Strings are valid during the call. Both stores stay
+ * as they are; they may be of the same or of different files. */
+VARVE_API enum varve_store_status varve_store_compare(
+    struct varve_store *a, struct varve_store *b, struct varve_store_fault *fault,
+    void (*pair)(void *cookie, const struct varve_image_pair *pair),
+    void (*blob)(void *cookie, enum varve_blob_change change, const char *name, uint64_t bytes),
+    void *cookie);
+
 #ifdef __cplusplus
 }
 #endif

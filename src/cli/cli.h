@@ -70,6 +70,7 @@ void options_help(const struct command *command);
 
 int run_scan(const struct settings *settings);
 int run_digest(const struct settings *settings);
+int run_compare(const struct settings *settings);
 int run_query(const struct settings *settings);
 int run_status(const struct settings *settings);
 int run_findings(const struct settings *settings);
@@ -95,6 +96,7 @@ bool has_failed(const struct varve_layer *layer);
  * struct reporter. */
 extern const struct varve_report stored_report;
 extern const struct varve_report plain_report; /* without a store */
+extern const struct varve_report no_report;    /* an `out` that says nothing */
 
 /* The entries of a layer just reported, whether it was read or recalled. */
 void report_entries(const struct reporter *reporter, const struct varve_layer *layer, size_t blob,
@@ -127,6 +129,14 @@ bool write_prom(const char *path, const struct varve_scan_summary *summary, int 
 
 /* --timings, on stderr. */
 void print_timings(const struct varve_scan_summary *summary);
+
+/* Scans a source into a new database, reporting nothing. EXIT_WELL whatever was found, or after a
+ * message why it could not be done. */
+int scan_into(const struct settings *settings, const char *source, const char *path);
+
+/* Bytes from strangers on a terminal: control characters as \xHH. */
+void put_safe(const void *bytes, size_t count);
+void put_safe_text(const char *text);
 
 /* Says what is wrong with a database; the exit code for it. */
 int store_exit_code(const struct varve_store_fault *fault);

@@ -20,6 +20,8 @@ static const struct command commands[] = {
     {"query", "[QUESTION]", "Ask a database; without a question, list them", "DRcljh", 0, 1,
      run_query},
     {"status", "", "Show the last scans of a database", "Dcljh", 0, 0, run_status},
+    {"compare", "A B", "Compare two mirrors, each a source or a database", "jptkmxgvh", 2, 2,
+     run_compare},
     {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

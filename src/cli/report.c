@@ -27,7 +27,9 @@ static void on_gone(void *cookie, size_t blob) {
 static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
                      const struct varve_job *job) {
     struct reporter *reporter = cookie;
-    reporter->out->layer(reporter, layer, blob, job);
+    if (reporter->out->layer) {
+        reporter->out->layer(reporter, layer, blob, job);
+    }
     if (reporter->errors && has_failed(layer)) {
         json_layer(reporter->errors, reporter, layer, blob);
     }
@@ -36,7 +38,9 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
 static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
                      const struct varve_image_layer *layers) {
     struct reporter *reporter = cookie;
-    reporter->out->image(reporter, image, status, layers);
+    if (reporter->out->image) {
+        reporter->out->image(reporter, image, status, layers);
+    }
     if (reporter->errors && status != VARVE_OK) {
         json_image(reporter->errors, reporter, image, status, layers);
     }
@@ -50,6 +54,7 @@ static void on_progress(void *cookie, const struct varve_progress *progress) {
     progress_show(progress);
 }
 
+const struct varve_report no_report = {NULL};
 const struct varve_report stored_report = {
     on_recall, on_done, on_gone, on_layer, on_image, on_progress,
 };

@@ -30,7 +30,7 @@ struct text_state {
 
 /* Bytes from strangers: control characters as \xHH, so that no escape sequence reaches a terminal.
  */
-static void put_safe(const void *bytes, size_t count) {
+void put_safe(const void *bytes, size_t count) {
     const uint8_t *p = bytes;
     for (size_t i = 0; i < count; i++) {
         if (p[i] < 0x20 || p[i] == 0x7f) {
@@ -41,7 +41,7 @@ static void put_safe(const void *bytes, size_t count) {
     }
 }
 
-static void put_safe_text(const char *text) {
+void put_safe_text(const char *text) {
     put_safe(text, strlen(text));
 }
 

@@ -237,6 +237,62 @@ static bool add_files_from(struct varve_catalog *catalog, const char *list) {
     return good;
 }
 
+/* The scan of scan_into: all is ready, and nothing is reported. */
+static int run_silently(const struct settings *settings, const struct varve_catalog *catalog,
+                        struct varve_store *store) {
+    struct reporter reporter = {
+        .settings = settings, .catalog = catalog, .store = store, .out = &no_report};
+    struct varve_store_fault fault;
+    struct varve_scan_summary summary;
+    struct varve_scan *scan = NULL;
+    int code = EXIT_FATAL;
+    if (varve_scan_open(&scan, catalog, &settings->scan) != VARVE_OK) {
+        complain("this CPU or build cannot do what was asked for, or there is no memory");
+        return code;
+    }
+    running_scan = scan;
+    watch(SIGINT, on_signal);
+    watch(SIGTERM, on_signal);
+    progress_begin(settings->progress);
+    enum varve_status status = varve_scan_run(scan, &summary, &stored_report, &reporter);
+    progress_end();
+    running_scan = NULL;
+    varve_scan_close(scan);
+    if (varve_store_finish(store, &fault, &summary, EXIT_WELL) != VARVE_STORE_OK) {
+        return store_exit_code(&fault);
+    }
+    if (status != VARVE_OK) {
+        complain("out of memory, or of threads");
+        return code;
+    }
+    return summary.interrupted ? 128 + caught : EXIT_WELL;
+}
+
+int scan_into(const struct settings *settings, const char *source, const char *path) {
+    struct varve_catalog *catalog = NULL;
+    struct varve_store *store = NULL;
+    const struct varve_store_options options = {.failed = on_database_failed};
+    const struct varve_store_scan how = {
+        .options = &settings->scan, .sources = &source, .source_count = 1};
+    struct varve_store_fault fault = {0};
+    int code = EXIT_FATAL;
+    if (varve_catalog_open(&catalog) != VARVE_OK) {
+        complain("out of memory");
+    } else if (varve_catalog_add(catalog, source) != VARVE_OK) {
+        size_t count = varve_catalog_error_count(catalog);
+        complain("%s: %s", source,
+                 count ? varve_catalog_error(catalog, count - 1).fault.message : "unknown");
+    } else if (varve_store_open(&store, &fault, path, &options) != VARVE_STORE_OK ||
+               varve_store_begin(store, &fault, catalog, &how) != VARVE_STORE_OK) {
+        code = store_exit_code(&fault);
+    } else {
+        code = run_silently(settings, catalog, store);
+    }
+    varve_store_close(store);
+    varve_catalog_close(catalog);
+    return code;
+}
+
 static int run(const struct settings *settings, bool digest) {
     struct varve_catalog *catalog = NULL;
     struct varve_store *store = NULL;
