@@ -4,6 +4,7 @@
  * A blob need not be read where its file has the path, size, modification time and inode that it
  * had when it was read last, and what was computed then was computed by this version of the ladder
  * on these libraries. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -371,6 +372,9 @@ static bool recall_layer(struct varve_store *store, struct varve_store_fault *fa
     layer->encoder = constant((const char *)sqlite3_column_text(get, 9));
     layer->writer = constant((const char *)sqlite3_column_text(get, 10));
     layer->writer_evidence = constant((const char *)sqlite3_column_text(get, 11));
+    const char *evidence = (const char *)sqlite3_column_text(get, 12);
+    snprintf(layer->encoder_evidence, sizeof layer->encoder_evidence, "%s",
+             evidence ? evidence : "");
     sqlite3_reset(get);
     return code >= 0 || status == VARVE_OK;
 }

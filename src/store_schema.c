@@ -60,6 +60,7 @@ const char varve_store_tables[] =
     "  entries_kept INTEGER NOT NULL,\n"
     "  toc TEXT,\n"
     "  encoder TEXT,\n"
+    "  encoder_evidence TEXT,\n"
     "  writer TEXT,\n"
     "  writer_evidence TEXT) STRICT;\n"
 

@@ -274,6 +274,7 @@ static bool put_facts(struct writer *writer, const struct varve_item *item, int6
     varve_bind_text(row, 14, layer->encoder);
     varve_bind_text(row, 15, layer->writer);
     varve_bind_text(row, 16, layer->writer_evidence);
+    varve_bind_text(row, 17, layer->encoder_evidence[0] ? layer->encoder_evidence : NULL);
     return run(writer, row) &&
            put_digests(writer, VARVE_SQL_RUNGS_FORGET, VARVE_SQL_RUNG_ADD, blob,
                        layer->rungs.present, layer->rungs.digest, VARVE_RUNG_DIFFID,

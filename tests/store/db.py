@@ -68,7 +68,7 @@ CONTENT = {
     "blob": "SELECT hex(sha256), bytes FROM blob",
     "layer": """SELECT hex(blob.sha256), depth, layer.status, code.code, offset_stored,
         offset_decoded, bytes_decoded, compression, format, entries, entries_kept, toc, encoder,
-        writer, writer_evidence FROM layer JOIN blob ON blob.id = layer.blob
+        encoder_evidence,        writer, writer_evidence FROM layer JOIN blob ON blob.id = layer.blob
         LEFT JOIN code ON code.id = layer.code""",
     "rung": "SELECT hex(blob.sha256), rung, hex(digest) FROM rung JOIN blob ON blob.id = blob",
     "facet": "SELECT hex(blob.sha256), facet, hex(digest) FROM facet JOIN blob ON blob.id = blob",
