@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""varve compare: two mirrors whose differences are known, each side a source or a database."""
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+
+import db
+import harness
+import oci
+import stores
+
+
+def tree(**changes):
+    """One small tree; what changes is the only difference."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        names = ["a", "b"]
+        for name in reversed(names) if changes.get("reverse") else names:
+            info = tarfile.TarInfo("srv/" + name)
+            content = changes.get("content", b"the same\n")
+            info.size = len(content)
+            info.mode = changes.get("mode", 0o644)
+            info.mtime = changes.get("mtime", 1000)
+            info.uname = changes.get("uname", "root")
+            info.uid = changes.get("uid", 0)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue() + bytes(changes.get("padding", 0))
+
+
+def encoded(tar):
+    """The same entries; the mode is written with the file type in it (and the checksum follows)."""
+    tar = bytearray(tar)
+    tar[100:108] = b"0100644\0"
+    tar[148:156] = b"%06o\0 " % (sum(tar[:148]) + 8 * 32 + sum(tar[156:512]))
+    return bytes(tar)
+
+
+# Each image by tag: layers of A, layers of B, and the verdict.
+IMAGES = {
+    "identical": (gzip.compress(tree(), 9, mtime=0), gzip.compress(tree(), 9, mtime=0), "identical"),
+    "compression": (gzip.compress(tree(), 9, mtime=0), gzip.compress(tree(), 1, mtime=0),
+                    "compression"),
+    "archive": (tree(), tree(padding=512), "archive"),
+    "encoding": (tree(), encoded(tree()), "encoding"),
+    "order": (tree(), tree(reverse=True), ["order"]),
+    "mode": (tree(), tree(mode=0o4755), ["mode"]),
+    "times": (tree(), tree(mtime=2000), ["times"]),
+    "names": (tree(), tree(uname="other"), ["names"]),
+    "several": (tree(), tree(mtime=2000, uid=7, mode=0o600), ["mode", "owner", "times"]),
+    "content": (tree(), tree(content=b"different"), "content"),
+}
+
+
+class Compare(db.DatabaseCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.sides = [cls.work / "a", cls.work / "b"]
+        cls.paths = [cls.work / "a.db", cls.work / "b.db"]
+        for side in range(2):
+            layout = oci.Layout(cls.sides[side])
+            for tag, blobs in IMAGES.items():
+                layout.tag(f"app:{tag}", cls.image(layout, blobs[side]))
+            layout.tag(f"only:{'ab'[side]}", cls.image(layout, tree(content=b"%d" % side)))
+            layout.tag("manifest:1", cls.image(layout, tree(content=b"m"), annotations={
+                "side": str(side)}))
+            layout.tag("config:1", cls.image(layout, tree(content=b"c"), config={
+                "Cmd": [str(side)]}))
+            layout.tag("both:1", cls.image(layout, tree(content=b"x", mtime=side), config={
+                "Cmd": [str(side)]}))
+            broken = cls.image(layout, tree(content=b"broken"))
+            layout.tag("broken:1", broken)
+            if side:
+                digest = stores.sha256(tree(content=b"broken"))
+                layout.path(digest).write_bytes(tree(content=b"brokes"))
+            db.age(cls.sides[side])
+            harness.run(harness.VARVE, "scan", "--db", cls.paths[side],
+                        f"oci:{cls.sides[side]}", expect=1 if side else 0)
+
+    @staticmethod
+    def image(layout, blob, annotations=None, config=None):
+        packed = blob[:2] == b"\x1f\x8b"
+        tar = gzip.decompress(blob) if packed else blob
+        config = layout.put_json({
+            "architecture": "amd64", "os": "linux", "config": config or {},
+            "rootfs": {"type": "layers", "diff_ids": [stores.sha256(tar)]}}, oci.CONFIG)
+        manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config,
+                    "layers": [layout.put(blob, stores.GZIP if packed else oci.LAYER)]}
+        if annotations:
+            manifest["annotations"] = annotations
+        return layout.put_json(manifest, oci.MANIFEST)
+
+    def compare(self, a, b, expect=1, options=()):
+        out = harness.run(harness.VARVE, "compare", "--json", *options, a, b, expect=expect)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(lines[-1]["type"], "comparison")
+        self.assertEqual(lines[-1]["exit_code"], expect)
+        return lines
+
+    def test_verdicts(self):
+        lines = self.compare(*self.paths)
+        pairs = {line["ref"]: line for line in lines if line["type"] == "pair"}
+        for tag, (_, _, verdict) in IMAGES.items():
+            pair = pairs.pop(f"app:{tag}")
+            self.assertEqual(pair.get("facets", pair["verdict"]), verdict, tag)
+            self.assertEqual(pair["verdict"] == "facets", isinstance(verdict, list), tag)
+            self.assertEqual(pair["platform"], "linux/amd64")
+        self.assertEqual({ref: pair["verdict"] for ref, pair in pairs.items()}, {
+            "only:a": "only in A", "only:b": "only in B", "manifest:1": "manifest",
+            "config:1": "config", "both:1": "facets", "broken:1": "identical"})
+        self.assertTrue(pairs["both:1"]["config_differs"])
+        self.assertTrue(pairs["broken:1"]["newly_broken"])
+        self.assertEqual(sum(pair["newly_broken"] for pair in pairs.values()), 1)
+        changes = {}
+        for line in lines:
+            if line["type"] == "blob":
+                changes.setdefault(line["change"], set()).add(line["name"])
+        self.assertEqual(changes["broken"], {stores.sha256(tree(content=b"broken"))})
+        names = [{path.name for path in (side / "blobs/sha256").iterdir()} for side in self.sides]
+        known = [{name[7:] for (name,) in db.query(path, "SELECT name FROM layers")}
+                 for path in self.paths]
+        self.assertEqual(changes["new"], {"sha256:" + name for name in known[1] - known[0]})
+        self.assertEqual(changes["gone"], {"sha256:" + name for name in known[0] - known[1]})
+        self.assertLessEqual(known[1], names[1])
+        self.assertEqual(lines[-1]["blobs"]["new"], len(changes["new"]))
+        self.assertEqual(lines[-1]["images"]["identical"], 2)
+
+    def test_sources(self):
+        """Sources and databases, in every combination, say the same."""
+        sources = [f"oci:{side}" for side in self.sides]
+        wanted = self.compare(*self.paths)
+        temporary = self.work / "temporary"
+        temporary.mkdir()
+        for a, b in ((sources[0], self.paths[1]), (self.paths[0], sources[1]), sources):
+            out = harness.run(harness.VARVE, "compare", "--json", a, b, expect=1,
+                              env={"TMPDIR": str(temporary)})
+            self.assertEqual([json.loads(line) for line in out.splitlines()], wanted)
+        self.assertEqual(list(temporary.iterdir()), [])
+
+    def test_same(self):
+        lines = self.compare(self.paths[0], self.paths[0], expect=0)
+        self.assertEqual({line["verdict"] for line in lines if line["type"] == "pair"},
+                         {"identical"})
+        self.assertEqual([line for line in lines if line["type"] == "blob"], [])
+        # B's broken layer is no news from one B to another.
+        self.compare(self.paths[1], self.paths[1], expect=0)
+
+    def test_mended(self):
+        lines = self.compare(*reversed(self.paths))
+        self.assertEqual([line["change"] for line in lines if line.get("change") in
+                          ("broken", "mended")], ["mended"])
+
+    def test_nights(self):
+        """The morning after: yesterday's copy of the database beside today's."""
+        folder = self.work / "night"
+        layout = db.mirror(folder, 9)
+        today, yesterday = self.work / "night.db", self.work / "night.old.db"
+        self.scan(f"oci:{folder}", db=today)
+        shutil.copy(today, yesterday)
+        layout.tag("app:9", layout.image([(layout.put(tree(), oci.LAYER), stores.sha256(tree()))]))
+        blob = max((folder / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+        blob.write_bytes(blob.read_bytes()[:-3])
+        db.age(folder, 60)
+        self.scan(f"oci:{folder}", db=today, expect=1)
+        lines = self.compare(yesterday, today)
+        self.assertEqual(sorted((line["type"], line.get("verdict", line.get("change")))
+                                for line in lines[:-1]
+                                if line.get("verdict") != "identical" or line["newly_broken"]),
+                         [("blob", "broken"), ("blob", "new"), ("pair", "identical"),
+                          ("pair", "only in B")])
+
+    def test_text(self):
+        out = harness.run(harness.VARVE, "compare", *self.paths, expect=1).decode()
+        for words in ("compression  app:compression (linux/amd64)\n",
+                      "facets       app:several (linux/amd64): mode, owner, times\n",
+                      "facets       app:order (linux/amd64): order\n",
+                      "facets       both:1 (linux/amd64): times; the config differs too\n",
+                      "identical    broken:1 (linux/amd64); newly broken (mismatch)\n",
+                      "only in A    only:a (linux/amd64)\n", "16 images: 2 identical, "):
+            self.assertIn(words, out)
+        self.assertNotIn("app:identical", out)
+
+    def test_usage(self):
+        harness.run(harness.VARVE, "compare", self.paths[0], expect=2)
+        harness.run(harness.VARVE, "compare", self.paths[0], self.work / "nowhere", expect=2)
+        other = self.work / "other.db"
+        db.execute(other, "CREATE TABLE mine(x)")
+        harness.run(harness.VARVE, "compare", self.paths[0], other, expect=10)
+
+
+if __name__ == "__main__":
+    harness.main()
