@@ -44,9 +44,11 @@ static uint64_t le64(const uint8_t *bytes) {
 }
 
 bool varve_toc_read_chunked(struct varve_toc_footer *footer, const uint8_t *content, size_t bytes) {
-    /* The first form had no place for the tar-split table. */
-    if ((bytes != VARVE_TOC_CHUNKED_BYTES && bytes != 40) ||
-        memcmp(content + bytes - 8, "GNUlInUx", 8) != 0) {
+    /* The first form had no place for the tar-split table, and its magic a small n: skopeo, buildah
+     * and podman until 2023, stargz-snapshotter. */
+    bool first = bytes == 40 && memcmp(content + 32, "GnUlInUx", 8) == 0;
+    bool second = bytes == VARVE_TOC_CHUNKED_BYTES && memcmp(content + 56, "GNUlInUx", 8) == 0;
+    if (!first && !second) {
         return false;
     }
     *footer = (struct varve_toc_footer){

@@ -130,6 +130,9 @@ static void show_layer(const struct reporter *reporter, const struct varve_layer
     }
     put_rungs(layer);
     put_findings(layer->findings);
+    if (layer->toc) {
+        printf("  with the table of contents of %s\n", layer->toc);
+    }
     if (layer->writer) {
         printf("  written by %s\n", layer->writer);
     }
