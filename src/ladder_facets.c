@@ -19,6 +19,8 @@ struct facet_writer {
     struct varve_ladder *ladder;
     const struct ladder_order *order;
     struct ladder_tally meta; /* links that disagree with their files */
+    uint8_t *spare;           /* for a part longer than a buffer */
+    uint64_t spare_bytes;
     struct facet_stream streams[VARVE_FACET_COUNT];
 };
 
@@ -43,6 +45,13 @@ static void hash_round(struct facet_writer *writer) {
     }
 }
 
+static void release_spare(struct facet_writer *writer) {
+    free(writer->spare);
+    varve_budget_give(writer->ladder->budget, writer->spare_bytes);
+    writer->spare = NULL;
+    writer->spare_bytes = 0;
+}
+
 static void put(struct facet_writer *writer, enum varve_facet facet, const void *bytes,
                 size_t count) {
     struct facet_stream *stream = &writer->streams[facet];
@@ -61,16 +70,45 @@ static void put(struct facet_writer *writer, enum varve_facet facet, const void 
     }
 }
 
-static void put_u32(struct facet_writer *writer, enum varve_facet facet, size_t value) {
-    uint8_t bytes[4];
-    varve_store_u32(bytes, (uint32_t)value);
-    put(writer, facet, bytes, sizeof bytes);
+/* Room for a part of at most `bytes`: in the facet's buffer, or, where it is larger than that, in
+ * the writer's spare memory. NULL after a fault. */
+static uint8_t *begin_part(struct facet_writer *writer, enum varve_facet facet, size_t bytes) {
+    struct facet_stream *stream = &writer->streams[facet];
+    if (bytes <= FACET_BUFFER_BYTES - stream->used) {
+        return stream->buffer + stream->used;
+    }
+    if (bytes <= FACET_BUFFER_BYTES) {
+        hash_round(writer);
+        return stream->buffer;
+    }
+    if (bytes > writer->spare_bytes) {
+        release_spare(writer);
+        writer->spare = varve_ladder_allocate(writer->ladder, &writer->spare_bytes, bytes, 1);
+    }
+    return writer->spare;
 }
 
-static void put_string(struct facet_writer *writer, enum varve_facet facet,
-                       struct varve_bytes text) {
-    put_u32(writer, facet, text.count);
-    put(writer, facet, text.bytes, text.count);
+/* The part that was begun ends at `end`. */
+static void end_part(struct facet_writer *writer, enum varve_facet facet, const uint8_t *end) {
+    struct facet_stream *stream = &writer->streams[facet];
+    const uint8_t *begin = stream->buffer + stream->used;
+    if (writer->spare && end > writer->spare && end <= writer->spare + writer->spare_bytes) {
+        put(writer, facet, writer->spare, (size_t)(end - writer->spare));
+    } else {
+        stream->used += (size_t)(end - begin);
+    }
+}
+
+static uint8_t *add(uint8_t *to, const void *bytes, size_t count) {
+    if (count) {
+        memcpy(to, bytes, count);
+    }
+    return to + count;
+}
+
+static uint8_t *add_string(uint8_t *to, struct varve_bytes text) {
+    varve_store_u32(to, (uint32_t)text.count);
+    return add(to + 4, text.bytes, text.count);
 }
 
 static const struct varve_bytes nothing = {NULL, 0};
@@ -84,34 +122,43 @@ static struct varve_bytes unless_equal(struct varve_bytes own, struct varve_byte
     return equal(own, file) ? nothing : own;
 }
 
-static void put_numbers(struct facet_writer *writer, enum varve_facet facet, char tag,
-                        const struct varve_record *record, size_t at, size_t bytes) {
-    put(writer, facet, &tag, 1);
-    put(writer, facet, record->bytes + at, bytes);
-}
-
-/* Facets mode and owner. Returns whether the link disagrees. */
-static bool put_fixed(struct facet_writer *writer, enum varve_facet facet,
-                      const struct attributed *entry, size_t at, size_t bytes) {
-    put_numbers(writer, facet, 'e', entry->file, at, bytes);
-    put_string(writer, facet, entry->own.path);
-    if (!entry->link || memcmp(entry->own.bytes + at, entry->file->bytes + at, bytes) == 0) {
+/* Facets mode and owner: numbers of the record, then the path. */
+static bool put_numbers(struct facet_writer *writer, enum varve_facet facet, uint8_t tag,
+                        const uint8_t *numbers, size_t bytes, struct varve_bytes path) {
+    uint8_t *to = begin_part(writer, facet, 1 + bytes + 4 + path.count);
+    if (!to) {
         return false;
     }
-    put_numbers(writer, facet, 'l', &entry->own, at, bytes);
-    put_string(writer, facet, entry->own.path);
+    *to++ = tag;
+    to = add(to, numbers, bytes);
+    end_part(writer, facet, add_string(to, path));
     return true;
 }
 
-static bool put_names_part(struct facet_writer *writer, char tag, struct varve_bytes path,
+/* Returns whether the link disagrees. */
+static inline bool put_fixed(struct facet_writer *writer, enum varve_facet facet,
+                             const struct attributed *entry, size_t at, size_t bytes) {
+    const uint8_t *own = entry->own.bytes + at;
+    const uint8_t *file = entry->file->bytes + at;
+    put_numbers(writer, facet, 'e', file, bytes, entry->own.path);
+    return entry->link && memcmp(own, file, bytes) != 0 &&
+           put_numbers(writer, facet, 'l', own, bytes, entry->own.path);
+}
+
+static bool put_names_part(struct facet_writer *writer, uint8_t tag, struct varve_bytes path,
                            struct varve_bytes uname, struct varve_bytes gname) {
     if (!uname.count && !gname.count) {
         return false;
     }
-    put(writer, VARVE_FACET_NAMES, &tag, 1);
-    put_string(writer, VARVE_FACET_NAMES, path);
-    put_string(writer, VARVE_FACET_NAMES, uname);
-    put_string(writer, VARVE_FACET_NAMES, gname);
+    uint8_t *to = begin_part(writer, VARVE_FACET_NAMES,
+                             1 + 4 + path.count + 4 + uname.count + 4 + gname.count);
+    if (!to) {
+        return false;
+    }
+    *to++ = tag;
+    to = add_string(to, path);
+    to = add_string(to, uname);
+    end_part(writer, VARVE_FACET_NAMES, add_string(to, gname));
     return true;
 }
 
@@ -124,14 +171,21 @@ static bool put_names(struct facet_writer *writer, const struct attributed *entr
                           unless_equal(own->gname, file->gname));
 }
 
-static void put_times_part(struct facet_writer *writer, char tag, struct varve_bytes path,
+static bool put_times_part(struct facet_writer *writer, uint8_t tag, struct varve_bytes path,
                            const struct varve_record *record) {
-    put_numbers(writer, VARVE_FACET_TIMES, tag, record, VARVE_RECORD_MTIME, 12);
-    put(writer, VARVE_FACET_TIMES, record->nanoseconds, 4);
-    put_string(writer, VARVE_FACET_TIMES, path);
-    put_string(writer, VARVE_FACET_TIMES, record->atime);
-    put_string(writer, VARVE_FACET_TIMES, record->ctime);
-    put_string(writer, VARVE_FACET_TIMES, record->creation);
+    enum { MTIME = 12 + 4, TIMES = 3 * (4 + 12) };
+    uint8_t *to = begin_part(writer, VARVE_FACET_TIMES, 1 + MTIME + 4 + path.count + TIMES);
+    if (!to) {
+        return false;
+    }
+    *to++ = tag;
+    to = add(to, record->bytes + VARVE_RECORD_MTIME, 12);
+    to = add(to, record->nanoseconds, 4);
+    to = add_string(to, path);
+    to = add_string(to, record->atime);
+    to = add_string(to, record->ctime);
+    end_part(writer, VARVE_FACET_TIMES, add_string(to, record->creation));
+    return true;
 }
 
 static bool put_times(struct facet_writer *writer, const struct attributed *entry) {
@@ -147,11 +201,8 @@ static bool put_times(struct facet_writer *writer, const struct attributed *entr
     bool mtime =
         memcmp(own.bytes + VARVE_RECORD_MTIME, file->bytes + VARVE_RECORD_MTIME, 12) != 0 ||
         memcmp(own.nanoseconds, file->nanoseconds, 4) != 0;
-    if (!mtime && !own.atime.count && !own.ctime.count && !own.creation.count) {
-        return false;
-    }
-    put_times_part(writer, 'l', own.path, &own);
-    return true;
+    return (mtime || own.atime.count || own.ctime.count || own.creation.count) &&
+           put_times_part(writer, 'l', own.path, &own);
 }
 
 static int compare_keys(struct varve_bytes a, struct varve_bytes b) {
@@ -160,10 +211,9 @@ static int compare_keys(struct varve_bytes a, struct varve_bytes b) {
     return order ? order : (a.count > b.count) - (a.count < b.count);
 }
 
-/* The pairs of `own` that `file` has not, or has with another value; written where `facet` is one.
- * Returns how many. Both lists are sorted. */
-static uint32_t put_differing(struct facet_writer *writer, enum varve_facet facet,
-                              struct varve_bytes own, struct varve_bytes file) {
+/* The pairs of `own` that `file` has not, or has with another value, written to *to where that is
+ * not NULL. Returns how many. Both lists are sorted. */
+static uint32_t add_differing(uint8_t **to, struct varve_bytes own, struct varve_bytes file) {
     const uint8_t *at = own.bytes + 4;
     const uint8_t *other = file.bytes + 4;
     uint32_t own_left = varve_load_u32(own.bytes);
@@ -182,9 +232,8 @@ static uint32_t put_differing(struct facet_writer *writer, enum varve_facet face
         }
         if (!have || !equal(pair.key, mine.key) || !equal(pair.value, mine.value)) {
             differing++;
-            if (facet != VARVE_FACET_COUNT) {
-                put_string(writer, facet, mine.key);
-                put_string(writer, facet, mine.value);
+            if (to) {
+                *to = add_string(add_string(*to, mine.key), mine.value);
             }
         }
     }
@@ -197,19 +246,27 @@ static bool put_list(struct facet_writer *writer, enum varve_facet facet,
     bool xattrs = facet == VARVE_FACET_XATTRS;
     struct varve_bytes own = xattrs ? entry->own.xattrs : entry->own.records;
     struct varve_bytes file = xattrs ? entry->file->xattrs : entry->file->records;
+    size_t head = 1 + 4 + entry->own.path.count;
     if (varve_load_u32(file.bytes)) {
-        put(writer, facet, "e", 1);
-        put_string(writer, facet, entry->own.path);
-        put(writer, facet, file.bytes, file.count);
+        uint8_t *to = begin_part(writer, facet, head + file.count);
+        if (!to) {
+            return false;
+        }
+        *to++ = 'e';
+        end_part(writer, facet, add(add_string(to, entry->own.path), file.bytes, file.count));
     }
-    uint32_t differing = entry->link ? put_differing(writer, VARVE_FACET_COUNT, own, file) : 0;
-    if (differing) {
-        put(writer, facet, "l", 1);
-        put_string(writer, facet, entry->own.path);
-        put_u32(writer, facet, differing);
-        put_differing(writer, facet, own, file);
+    uint32_t differing = entry->link ? add_differing(NULL, own, file) : 0;
+    uint8_t *to = differing ? begin_part(writer, facet, head + own.count) : NULL;
+    if (!to) {
+        return false;
     }
-    return differing > 0;
+    *to++ = 'l';
+    to = add_string(to, entry->own.path);
+    varve_store_u32(to, differing);
+    to += 4;
+    add_differing(&to, own, file);
+    end_part(writer, facet, to);
+    return true;
 }
 
 /* Facet content: what the entry is once the file of its group is elected. */
@@ -237,18 +294,23 @@ static void put_content(struct facet_writer *writer, const struct attributed *en
         is = entry->file;
         link = linked ? varve_ladder_path(ladder, order->elected[root]) : is->link;
     }
-    uint8_t type = linked ? '1' : is->type;
-    put(writer, facet, "e", 1);
-    put(writer, facet, &type, 1);
-    if (linked) {
-        put(writer, facet, zeros, sizeof zeros);
-    } else {
-        put(writer, facet, is->bytes + VARVE_RECORD_DEVMAJOR, 16);
-        put(writer, facet, is->bytes + VARVE_RECORD_SIZE, 12);
+    struct varve_bytes digest = linked ? nothing : is->digest;
+    uint8_t *to = begin_part(
+        writer, facet, 2 + sizeof zeros + 4 + own->path.count + 4 + link.count + 4 + digest.count);
+    if (!to) {
+        return;
     }
-    put_string(writer, facet, own->path);
-    put_string(writer, facet, link);
-    put_string(writer, facet, linked ? nothing : is->digest);
+    *to++ = 'e';
+    *to++ = linked ? '1' : is->type;
+    if (linked) {
+        to = add(to, zeros, sizeof zeros);
+    } else {
+        to = add(to, is->bytes + VARVE_RECORD_DEVMAJOR, 16);
+        to = add(to, is->bytes + VARVE_RECORD_SIZE, 12);
+    }
+    to = add_string(to, own->path);
+    to = add_string(to, link);
+    end_part(writer, facet, add_string(to, digest));
 }
 
 static void put_entry(struct facet_writer *writer, size_t index) {
@@ -325,7 +387,10 @@ bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order 
     writer->ladder = ladder;
     writer->order = order;
     writer->meta = (struct ladder_tally){0};
+    writer->spare = NULL;
+    writer->spare_bytes = 0;
     write_facets(writer);
+    release_spare(writer);
     writer->order = NULL;
-    return true;
+    return !ladder->fault.code;
 }

@@ -4,8 +4,35 @@
 
 #include <string.h>
 
+#include "bytes16.h"
+
+/* True where there may be something to clean: a slash at either end, or one before a slash or a
+ * dot. Sixteen bytes at a time; the last overlap those before them. */
+static bool is_spelled(struct varve_bytes path) {
+    const uint8_t *p = path.bytes;
+    if (path.count <= BYTES16 || p[0] == '/' || p[0] == '.' || p[path.count - 1] == '/') {
+        return true;
+    }
+    size_t last = path.count - BYTES16;
+    bytes16 found = bytes16_component_begins(p + last);
+    for (size_t at = 1; at < last; at += BYTES16) {
+        found |= bytes16_component_begins(p + at);
+    }
+    return bytes16_any(found);
+}
+
 size_t varve_path_clean(uint8_t *to, struct varve_bytes path) {
     size_t length = 0;
+    /* What most writers put there, and then nothing else is left to clean. */
+    if (path.count > 1 && path.bytes[0] == '.' && path.bytes[1] == '/') {
+        path.bytes += 2;
+        path.count -= 2;
+    }
+    path.count -= path.count && path.bytes[path.count - 1] == '/';
+    if (!is_spelled(path)) {
+        memmove(to, path.bytes, path.count);
+        return path.count;
+    }
     size_t at = 0;
     while (at < path.count) {
         const uint8_t *begin = path.bytes + at;

@@ -50,10 +50,27 @@ static bool any_nonzero(const struct varve_header_numbers *numbers, size_t at, s
     return false;
 }
 
+/* The bits of `bytes` (1 to 64) bytes from `at` on: set where a byte is not NUL. */
+static uint64_t nonzero_bits(const struct varve_header_numbers *numbers, size_t at, size_t bytes) {
+    size_t word = at / 64, bit = at % 64;
+    uint64_t bits = numbers->nonzero[word] >> bit;
+    if (bit + bytes > 64) {
+        bits |= numbers->nonzero[word + 1] << (64 - bit);
+    }
+    return bytes == 64 ? bits : bits & ((UINT64_C(1) << bytes) - 1);
+}
+
 /* A text field up to its NUL; notes what stands behind. */
 static struct varve_bytes text_field(struct varve_tar *tar, size_t at, size_t bytes) {
-    size_t length = field_length(&tar->numbers, at, bytes);
-    if (length < bytes && any_nonzero(&tar->numbers, at + length, bytes - length)) {
+    size_t first = bytes < 64 ? bytes : 64;
+    uint64_t bits = nonzero_bits(&tar->numbers, at, first);
+    size_t length = bits == UINT64_MAX ? field_length(&tar->numbers, at, bytes)
+                                       : (size_t)__builtin_ctzll(~bits);
+    /* Nothing behind, or in the first 64 bytes; the rest is looked at where there is one. */
+    bool behind = length < 64 ? bits >> length != 0 : false;
+    size_t seen = length < 64 ? first : length;
+    behind = behind || (seen < bytes && any_nonzero(&tar->numbers, at + seen, bytes - seen));
+    if (behind) {
         varve_tar_note(tar, VARVE_CODE_NAME_AFTER_NUL, tar->block_offset + at + length);
     }
     return (struct varve_bytes){tar->block + at, length};

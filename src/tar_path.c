@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/tar_path.c - findings about how paths and link targets are written. Nothing is changed. */
+#include "bytes16.h"
 #include "tar_internal.h"
 
 /* What a path has. */
@@ -63,24 +64,48 @@ static unsigned look_at_components(struct varve_bytes path) {
     return has | component(path.count - begin, dots);
 }
 
-/* The first loop has no branches, so that compilers make vectors of it. */
+/* What a byte is, of a path too short for vectors and of the first one of every path. */
+static unsigned look_at_byte(uint8_t byte) {
+    return (byte < ' ' || byte == 0x7f ? HAS_CONTROL : 0u) | (byte == '\\' ? HAS_BACKSLASH : 0u) |
+           (byte >= 0x80 ? HAS_HIGH : 0u);
+}
+
+struct gathered {
+    bytes16 control, backslash, all, begins;
+};
+
+static inline void gather(struct gathered *g, const uint8_t *at) {
+    bytes16 here = bytes16_load(at);
+    g->control |= (bytes16)((here < ' ') | (here == 0x7f));
+    g->backslash |= (bytes16)(here == '\\');
+    g->all |= here;
+    g->begins |= bytes16_component_begins(at);
+}
+
 static unsigned look_at(struct varve_bytes path) {
     const uint8_t *p = path.bytes;
-    uint8_t control = 0, backslash = 0, all = 0, begins = 0;
     if (path.count == 0) {
         return 0;
     }
-    for (size_t i = 0; i < path.count; i++) {
-        control |= (uint8_t)((p[i] < ' ') | (p[i] == 0x7f));
-        backslash |= p[i] == '\\';
-        all |= p[i];
+    unsigned has = look_at_byte(p[0]);
+    if (path.count <= BYTES16) {
+        for (size_t i = 1; i < path.count; i++) {
+            has |= look_at_byte(p[i]);
+        }
+        return has | look_at_components(path);
     }
-    for (size_t i = 1; i < path.count; i++) {
-        begins |= (uint8_t)((p[i - 1] == '/') & ((p[i] == '/') | (p[i] == '.')));
+    /* Sixteen bytes at a time; the last overlap those before them. */
+    struct gathered g = {0};
+    size_t last = path.count - BYTES16;
+    for (size_t at = 1; at < last; at += BYTES16) {
+        gather(&g, p + at);
     }
-    unsigned has = (control ? HAS_CONTROL : 0u) | (backslash ? HAS_BACKSLASH : 0u) |
-                   (all >= 0x80 ? HAS_HIGH : 0u);
-    return begins || p[0] == '.' ? has | look_at_components(path) : has;
+    gather(&g, p + last);
+    const bytes16 high = (bytes16){0} + 0x80;
+    has |= (bytes16_any(g.control) ? HAS_CONTROL : 0u) |
+           (bytes16_any(g.backslash) ? HAS_BACKSLASH : 0u) |
+           (bytes16_any(g.all & high) ? HAS_HIGH : 0u);
+    return bytes16_any(g.begins) || p[0] == '.' ? has | look_at_components(path) : has;
 }
 
 static void note_if(struct varve_tar *tar, bool condition, enum varve_code code, uint64_t offset) {

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "path.h"
@@ -51,6 +52,46 @@ static void cleans(void **state) {
         again[count] = 0;
         assert_string_equal(again, cases[i][1]);
         assert_int_equal(varve_path_clean((uint8_t *)again, text(again)), count);
+    }
+}
+
+/* The specification's words: split at slashes, leave out empty components and ".". */
+static size_t clean_by_splitting(char *out, const char *path) {
+    size_t length = 0;
+    while (*path) {
+        size_t count = strcspn(path, "/");
+        if (count && !(count == 1 && *path == '.')) {
+            length += (size_t)sprintf(out + length, "%s%.*s", length ? "/" : "", (int)count, path);
+        }
+        path += count + (path[count] == '/');
+    }
+    out[length] = 0;
+    return length;
+}
+
+/* Paths longer than a vector, with something to clean anywhere or nowhere; in memory that ends with
+ * them, so that sanitizers see a byte too far. */
+static void cleans_long_paths(void **state) {
+    (void)state;
+    uint32_t seed = 1;
+    for (int round = 0; round < 60000; round++) {
+        char path[96], due[96];
+        size_t count = (size_t)round % 80;
+        for (size_t i = 0; i < count; i++) {
+            seed = seed * 1664525 + 1013904223;
+            unsigned often = 2 + (unsigned)round / 80 % 30; /* plain bytes for one that matters */
+            path[i] = "/.ab"[(seed >> 16) % often < 3 ? (seed >> 24) % 3 : 3];
+        }
+        path[count] = 0;
+        size_t length = clean_by_splitting(due, path);
+        uint8_t *exact = malloc(count ? count : 1);
+        memcpy(exact, path, count);
+        uint8_t out[96];
+        assert_int_equal(varve_path_clean(out, (struct varve_bytes){exact, count}), length);
+        assert_memory_equal(out, due, length);
+        assert_int_equal(varve_path_clean(exact, (struct varve_bytes){exact, count}), length);
+        assert_memory_equal(exact, due, length);
+        free(exact);
     }
 }
 
@@ -164,9 +205,8 @@ static void knows_whiteouts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cleans),
-        cmocka_unit_test(compares),
-        cmocka_unit_test(compares_long_paths),
+        cmocka_unit_test(cleans),          cmocka_unit_test(cleans_long_paths),
+        cmocka_unit_test(compares),        cmocka_unit_test(compares_long_paths),
         cmocka_unit_test(knows_whiteouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

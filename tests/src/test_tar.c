@@ -566,6 +566,49 @@ static void rare_findings(void **state) {
     expect_fault(&b, "sparse.not-gnu", VARVE_UNSUPPORTED, 156);
 }
 
+/* Each odd thing at each place of paths of each length is seen, and nothing where there is none. */
+static void odd_paths(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *code;
+    } odd[] = {{"\x1f", "path.control"},
+               {"\x7f", "path.control"},
+               {"\\", "path.backslash"},
+               {"\xff", "path.non-utf8"},
+               {"\xc3", "path.non-utf8"},
+               {"/./", "path.dot"},
+               {"//", "path.double-slash"},
+               {"/../", "path.dotdot"},
+               {"b", NULL},
+               {"/.b", NULL},
+               {"b./", NULL},
+               {"\xc3\xa4", NULL}};
+    static const char *const codes[] = {"path.control", "path.backslash",    "path.non-utf8",
+                                        "path.dot",     "path.double-slash", "path.dotdot"};
+    struct built b = {0};
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        for (size_t length = 6; length < 70; length++) {
+            for (size_t at = 1; at + strlen(odd[i].text) < length; at++) {
+                char path[71] = {0};
+                memset(path, 'a', length);
+                memcpy(path + at, odd[i].text, strlen(odd[i].text));
+                b.count = 0;
+                build_header(&b, '0', path, 0);
+                build_end(&b);
+                struct reading reading = read_tar(tar, b.bytes, b.count, cut_none, NULL);
+                for (size_t c = 0; c < sizeof codes / sizeof codes[0]; c++) {
+                    bool due = odd[i].code && strcmp(codes[c], odd[i].code) == 0;
+                    if (has_finding(&reading, codes[c]) != due) {
+                        fail_msg("%s: %s", path, reading.findings);
+                    }
+                }
+                reading_free(&reading);
+            }
+        }
+    }
+    free(b.bytes);
+}
+
 /* A pax size may be where octal has no room, and may not where it has. */
 static void sizes_that_disagree(void **state) {
     (void)state;
@@ -667,6 +710,7 @@ int main(void) {
         cmocka_unit_test(attributes),
         cmocka_unit_test(extensions),
         cmocka_unit_test(rare_findings),
+        cmocka_unit_test(odd_paths),
         cmocka_unit_test(sizes_that_disagree),
         cmocka_unit_test(entries_are_limited),
         cmocka_unit_test(wrong_checksums_are_told_apart),
