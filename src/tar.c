@@ -515,6 +515,9 @@ static void finish(struct varve_tar *tar) {
         found(tar, VARVE_CODE_EOA_DATA, tar->offset - tar->block_offset, tar->block_offset);
         break;
     }
+    if (tar->traits.entries == 0 && tar->offset > 0) {
+        found(tar, VARVE_CODE_TAR_NO_ENTRIES, 1, 0);
+    }
     if (tar->traits.eoa_blocks == 2) {
         tar->traits.eoa_padding = tar->offset - tar->zeros_begin;
     }

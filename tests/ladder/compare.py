@@ -70,10 +70,25 @@ def differences(mine, theirs):
     return result
 
 
+def not_implied(layers):
+    """Pairs of layers that are equal on a rung and not on the next one, where both have it: each rung
+    must be a function of the one before."""
+    bad = 0
+    for upper, lower in zip(ORDER, ORDER[1:]):
+        below = {}
+        for layer in layers:
+            pair = layer["rungs"].get(upper), layer["rungs"].get(lower)
+            if None not in pair and below.setdefault(*pair) != pair[1]:
+                bad += 1
+                print("%s: equal to another on %s, not on %s" % (layer["name"], upper, lower))
+    return bad
+
+
 def compare(paths):
     """Returns how many files the two disagree about; says which."""
-    bad = 0
-    for path, mine in zip(paths, varve(paths)):
+    layers = varve(paths)
+    bad = not_implied(layers)
+    for path, mine in zip(paths, layers):
         with open(path, "rb") as file:
             theirs = ladder.ladder(file.read())
         wrong = differences(mine, theirs)

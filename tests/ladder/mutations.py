@@ -985,6 +985,12 @@ for code, path, kind, data, link in (
     mutation("none", code)(one_more)
 
 
+@mutation("none", "tar.no-entries")
+def no_entries(items, dice):
+    items.clear()
+    return 1
+
+
 @mutation("none", "order.significant")
 def whiteout_own(items, dice):
     items.append(Item(b"d0/gone", b"0"))
