@@ -164,10 +164,10 @@ static inline void varve_ladder_prefetch(const uint8_t *record) {
 /* The same for what comes some steps behind position `at` of a sorted list. */
 static inline void varve_ladder_look_ahead(const struct varve_ladder *ladder,
                                            const uint32_t *sorted, size_t at, size_t count) {
-    enum { STEPS = 8 };
-    if (at + 2 * STEPS < count) {
-        __builtin_prefetch(&ladder->entries[sorted[at + 2 * STEPS]]);
-        varve_ladder_prefetch(ladder->entries[sorted[at + STEPS]].record);
+    const size_t steps = 8;
+    if (at + 2 * steps < count) {
+        __builtin_prefetch(&ladder->entries[sorted[at + 2 * steps]]);
+        varve_ladder_prefetch(ladder->entries[sorted[at + steps]].record);
     }
 }
 

@@ -88,29 +88,37 @@ static void merge(struct sort_item *items, size_t count, const struct sort_item 
     }
 }
 
-/* A merge sort that leaves alone what is in order already: most writers walk a tree in nearly this
- * order, and then it is n comparisons. It goes down before it merges, so that what is small enough
- * for a cache stays there. `spare` has room for half the items. */
-static void sort_items(struct sort_item *items, size_t count, struct sort_item *spare) {
-    if (count < 2) {
-        return;
+/* Merges two neighbours, each in order; what is in order together already is left alone. */
+static void merge_runs(struct sort_item *items, size_t left_count, size_t count,
+                       struct sort_item *spare) {
+    if (compare_items(&items[left_count - 1], &items[left_count]) > 0) {
+        memcpy(spare, items, left_count * sizeof *items);
+        merge(items, count, spare, left_count);
     }
-    size_t half = count / 2;
-    sort_items(items, half, spare);
-    sort_items(items + half, count - half, spare);
-    if (compare_items(&items[half - 1], &items[half]) > 0) {
-        memcpy(spare, items, half * sizeof *items);
-        merge(items, count, spare, half);
+}
+
+/* A merge sort: most writers walk a tree in nearly this order, and then it is n comparisons. Two
+ * runs of one length are merged as soon as both are there, so that what is small enough for a cache
+ * stays there. `spare` has room for as many items. */
+static void sort_items(struct sort_item *items, size_t count, struct sort_item *spare) {
+    for (size_t done = 2; done <= count; done++) {
+        for (size_t width = 1; done % (2 * width) == 0; width *= 2) {
+            merge_runs(items + done - 2 * width, width, 2 * width, spare);
+        }
+    }
+    /* What is left are runs as long as count's bits say, the longest first. */
+    for (size_t begin = count & (count - 1); begin > 0; begin &= begin - 1) {
+        size_t longer = begin & (0 - begin);
+        merge_runs(items + begin - longer, longer, count - begin + longer, spare);
     }
 }
 
 /* False after a fault. */
 static bool sort(struct sorter *sorter) {
     struct varve_ladder *ladder = sorter->ladder;
-    size_t half = sorter->count / 2;
     uint64_t taken = 0;
     struct sort_item *items =
-        varve_ladder_allocate(ladder, &taken, sorter->count + half, sizeof *items);
+        varve_ladder_allocate(ladder, &taken, 2 * sorter->count, sizeof *items);
     if (items) {
         for (size_t i = 0; i < sorter->count; i++) {
             items[i] = (struct sort_item){ladder->entries[i].record, (uint32_t)i};
