@@ -8,7 +8,7 @@
  * tests/src/test_writer.c asks whichever of them are installed. */
 #include "varve/tar.h"
 
-/* GNU tar and Python write whole records of 20 blocks. */
+/* GNU tar and Python write whole records of 20 blocks, and bsdtar does into a pipe. */
 enum { RECORD_BYTES = 10240 };
 
 struct guess {
@@ -67,7 +67,7 @@ static struct guess guess_gnu_format(const struct varve_tar_traits *t) {
         return unknown;
     }
     if (t->long_headers == 0) {
-        return padded(t) ? (struct guess){"gnu-tar, or python-tarfile",
+        return padded(t) ? (struct guess){"gnu-tar, python-tarfile, or bsdtar",
                                           "GNU magic, whole records of 10240 bytes"}
                : not_padded(t)
                    ? (struct guess){"busybox, or bsdtar", "GNU magic, no padding at the end"}

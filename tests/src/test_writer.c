@@ -33,7 +33,7 @@ static const struct {
     {"tar", "tar --format=v7 -cf out.tar plain", "gnu-tar"},
     {"tar", "tar --format=oldgnu -cf out.tar tree", "gnu-tar"},
     {"tar", "tar --format=gnu -cf out.tar tree", "gnu-tar"},
-    {"tar", "tar --format=gnu -cf out.tar plain", "gnu-tar, or python-tarfile"},
+    {"tar", "tar --format=gnu -cf out.tar plain", "gnu-tar, python-tarfile, or bsdtar"},
     {"tar", "tar --format=ustar -cf out.tar tree", "gnu-tar"},
     {"tar", "tar --format=posix -cf out.tar tree", "gnu-tar"},
     {"tar", "tar --format=posix --pax-option=exthdr.name=%d/PaxHeaders.%p/%f -cf out.tar tree",
@@ -55,7 +55,7 @@ static const struct {
     "format=tarfile." format "_FORMAT); t.add(\"" tree "\"); t.close()'"
     {"/usr/bin/python3", PYTHON("USTAR", "tree"), "python-tarfile"},
     {"/usr/bin/python3", PYTHON("GNU", "tree"), "python-tarfile"},
-    {"/usr/bin/python3", PYTHON("GNU", "plain"), "gnu-tar, or python-tarfile"},
+    {"/usr/bin/python3", PYTHON("GNU", "plain"), "gnu-tar, python-tarfile, or bsdtar"},
     {"/usr/bin/python3", PYTHON("PAX", "tree"), "python-tarfile"},
 #define GO(format, tree)                                                                           \
     "GO111MODULE=off go run " VARVE_SOURCE_DIR "/tests/writers/write.go out.tar " format " " tree

@@ -308,6 +308,11 @@ LETTERS = {"blob": "B", "diffid": "D", "archive": "A", "encoding": "e", "order":
            "times": "t", "content": "c", "none": "."}
 
 
+# What varve calls each program's archives, if it does not say "unknown".
+GUESSES = {"tar": "gnu-tar", "bsdtar": "bsdtar", "python3": "python-tarfile", "busybox": "busybox",
+           "go": "go", "node": "node-tar"}
+
+
 def installed(tool):
     return bool(shutil.which(tool) and (tool != "node" or node_tar()))
 
@@ -367,6 +372,9 @@ class Writers(harness.Case):
         self.assertEqual({writer: layer["status"] for writer, layer in layers.items()
                           if layer["status"] != "ok"}, {})
         for writer, layer in layers.items():
+            guess, tool = layer["writer"], TREES[name][1][writer].tool
+            if guess != "unknown":
+                self.assertIn(GUESSES.get(tool), guess.replace("or ", "").split(", "), writer)
             with open(packed[writer], "rb") as file:
                 self.assertEqual(compare.differences(layer, ladder.ladder(file.read())), [], writer)
         names = list(layers)
