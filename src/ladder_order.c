@@ -70,6 +70,12 @@ static int compare_items(const struct sort_item *a, const struct sort_item *b) {
     return varve_path_compare(varve_record_path(a->record), varve_record_path(b->record));
 }
 
+static inline void ask_ahead(const struct sort_item *from, const struct sort_item *end) {
+    if (end - from > AHEAD) {
+        varve_ladder_prefetch(from[AHEAD].record);
+    }
+}
+
 /* Merges the `left_count` items of `left` with the last `count - left_count` of `items` into
  * `items`, stably. */
 static void merge(struct sort_item *items, size_t count, const struct sort_item *left,
@@ -80,10 +86,10 @@ static void merge(struct sort_item *items, size_t count, const struct sort_item 
     for (; left < left_end; items++) {
         if (right < end && compare_items(right, left) < 0) {
             *items = *right++;
-            varve_ladder_prefetch(end - right > AHEAD ? right[AHEAD].record : NULL);
+            ask_ahead(right, end);
         } else {
             *items = *left++;
-            varve_ladder_prefetch(left_end - left > AHEAD ? left[AHEAD].record : NULL);
+            ask_ahead(left, left_end);
         }
     }
 }
