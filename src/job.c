@@ -620,8 +620,8 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
     size_t turn_of[BATCH];
     size_t turn_count = 0;
     struct varve_sha256 *sha256 = jobs[0]->sha256;
-    double at[4] = {varve_cpu_seconds()};
-    double hashed = varve_sha256_seconds(sha256);
+    double at[5] = {varve_cpu_seconds()};
+    double hashed[3] = {varve_sha256_seconds(sha256)};
     for (size_t i = 0; i < count; i++) {
         bool due = false;
         assert(jobs[i]->sha256 == sha256);
@@ -645,6 +645,8 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
         }
     }
     varve_sha256_flush(sha256);
+    at[3] = varve_cpu_seconds();
+    hashed[1] = varve_sha256_seconds(sha256);
     for (size_t i = 0; i < count; i++) {
         if (portions[i]) {
             end_step(jobs[i]);
@@ -652,12 +654,14 @@ static void advance_batch(struct varve_job *const *jobs, size_t count, bool wait
             judge_job(jobs[i]);
         }
     }
-    at[3] = varve_cpu_seconds();
+    at[4] = varve_cpu_seconds();
+    hashed[2] = varve_sha256_seconds(sha256);
     struct varve_timings *timings = jobs[0]->options.timings;
     if (timings) {
         timings->read += at[1] - at[0];
         timings->decode += at[2] - at[1];
-        timings->lanes += at[3] - at[2] - (varve_sha256_seconds(sha256) - hashed);
+        timings->lanes += at[3] - at[2] - (hashed[1] - hashed[0]);
+        timings->normalise += at[4] - at[3] - (hashed[2] - hashed[1]);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -45,15 +46,43 @@ static void read_ahead(struct varve_reader *reader) {
     reader->advised_bytes += AHEAD_BYTES;
 }
 
+/* A pipe or terminal may have nothing for a long time: who reads must be able to stop meanwhile. */
+#define PATIENCE_MS 100
+
+/* What is there, of something that cannot be read at an offset: waits a moment for the first bytes,
+ * and for no more once it has some. */
+static int64_t fill_from_stream(struct varve_reader *reader, uint8_t *data, size_t room) {
+    size_t filled = 0;
+    while (filled < room) {
+        struct pollfd ready = {.fd = reader->fd, .events = POLLIN};
+        if (poll(&ready, 1, filled ? 0 : PATIENCE_MS) <= 0) {
+            break;
+        }
+        ssize_t n = read(reader->fd, data + filled, room - filled);
+        if (n < 0 && errno != EINTR && errno != EAGAIN) {
+            return -1;
+        }
+        if (n <= 0) {
+            reader->ended = n == 0;
+            break;
+        }
+        filled += (size_t)n;
+    }
+    reader->read_bytes += filled;
+    return (int64_t)filled;
+}
+
 /* A file that says how long it is, is read no further: had it grown, varve_reader_unchanged would
  * see it. One of no length at all (procfs has such) is read to its end. */
 int64_t varve_reader_fill(struct varve_reader *reader, uint8_t *data, size_t room) {
+    if (!reader->seekable) {
+        return fill_from_stream(reader, data, room);
+    }
     read_ahead(reader);
     uint64_t size = varve_reader_bytes(reader);
     uint64_t left = (size ? size : reader->whole_bytes) - reader->read_bytes;
     size_t wanted = left < room ? (size_t)left : room;
-    int64_t n = varve_file_fill(reader->fd, reader->seekable, data, wanted,
-                                reader->begin + reader->read_bytes);
+    int64_t n = varve_file_fill(reader->fd, true, data, wanted, reader->begin + reader->read_bytes);
     if (n >= 0) {
         reader->read_bytes += (uint64_t)n;
         reader->ended = (size_t)n < room || (uint64_t)n == left;

@@ -31,8 +31,9 @@ bool varve_reader_begin(struct varve_reader *reader, int fd, uint64_t offset, ui
 /* How many bytes there should be; 0 where that is not known. */
 uint64_t varve_reader_bytes(const struct varve_reader *reader);
 
-/* Fills `data`; fewer bytes than `room` only at the end. Returns the count, or -1 with errno set.
- */
+/* Fills `data`; fewer bytes than `room` only at the end, or, from a pipe and the like, where there
+ * are no more now: then also none at all, after a tenth of a second. Returns the count, or -1 with
+ * errno set. */
 int64_t varve_reader_fill(struct varve_reader *reader, uint8_t *data, size_t room);
 
 /* After the end: whether the file is still what it was at the beginning. */

@@ -351,7 +351,7 @@ struct worker {
     size_t slot_count;
     bool more; /* blobs that nobody took yet */
     struct varve_timings timings;
-    double report_seconds;
+    double store_seconds, report_seconds;
 };
 
 /* Adds a worker's figures to the scan's. */
@@ -362,7 +362,9 @@ static void count_worker(const struct worker *worker) {
     summary->timings.read += worker->timings.read;
     summary->timings.decode += worker->timings.decode;
     summary->timings.lanes += worker->timings.lanes;
+    summary->timings.normalise += worker->timings.normalise;
     summary->hash_seconds += varve_sha256_seconds(worker->sha256);
+    summary->store_seconds += worker->store_seconds;
     summary->report_seconds += worker->report_seconds;
     for (size_t i = 0; varve_sha256_use_at(worker->sha256, &use, i); i++) {
         assert(i < VARVE_SCAN_HASH_ROWS);
@@ -446,20 +448,35 @@ static void release(struct varve_scan *scan, struct slot *slot) {
     pthread_mutex_unlock(&scan->mutex);
 }
 
-/* Begins a blob's job; where its result is known, or it cannot be opened, it is done at once. */
-static void begin_job(struct varve_scan *scan, struct slot *slot, uint32_t number) {
-    struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
-    const struct varve_report *report = scan->report;
+/* A layer's result out of the store. False: it is to be read. */
+static bool recall(struct worker *worker, struct slot *slot, const struct varve_blob *blob,
+                   uint32_t number) {
+    const struct varve_report *report = worker->scan->report;
     struct varve_layer known = {0};
+    if (!report->recall) {
+        return false;
+    }
+    double begun = varve_cpu_seconds();
+    bool found =
+        report->recall(worker->scan->cookie, &known, varve_job_findings(slot->job), number);
+    worker->store_seconds += varve_cpu_seconds() - begun;
+    if (found) {
+        varve_job_recall(slot->job, &known, blob->name, blob->source);
+    }
+    return found;
+}
+
+/* Begins a blob's job; where its result is known, or it cannot be opened, it is done at once. */
+static void begin_job(struct worker *worker, struct slot *slot, uint32_t number) {
+    struct varve_scan *scan = worker->scan;
+    struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
     struct varve_fault fault;
     uint64_t offset = 0;
     uint64_t bytes = 0;
     slot->window_bytes =
         blob.size < WINDOW_BYTES / USUAL_RATIO ? blob.size * USUAL_RATIO : WINDOW_BYTES;
     slot->fd = -1;
-    if (report->recall &&
-        report->recall(scan->cookie, &known, varve_job_findings(slot->job), number)) {
-        varve_job_recall(slot->job, &known, blob.name, blob.source);
+    if (recall(worker, slot, &blob, number)) {
         return;
     }
     slot->fd = varve_catalog_open_blob(scan->catalog, &offset, &bytes, &fault, number);
@@ -482,7 +499,7 @@ static bool fill_slot(struct worker *worker, struct slot *slot) {
     slot->taken = true;
     slot->starving = slot->checked = false;
     slot->counted_bytes = 0;
-    begin_job(worker->scan, slot, worker->scan->order[slot->place]);
+    begin_job(worker, slot, worker->scan->order[slot->place]);
     return true;
 }
 
@@ -542,9 +559,12 @@ static void check_claims(struct worker *worker, struct slot *slot) {
     }
     slot->checked = true;
     const struct varve_layer *layer = varve_job_layer(slot->job);
-    if (worker->scan->report->done && !layer->gone) {
-        worker->scan->report->done(worker->scan->cookie, layer, worker->scan->order[slot->place],
-                                   worker->scan->options.entries ? slot->job : NULL);
+    const struct varve_scan *scan = worker->scan;
+    if (scan->report->done && !layer->gone) {
+        double begun = varve_cpu_seconds();
+        scan->report->done(scan->cookie, layer, scan->order[slot->place],
+                           scan->options.entries ? slot->job : NULL);
+        worker->store_seconds += varve_cpu_seconds() - begun;
     }
 }
 
@@ -634,8 +654,9 @@ static bool work_round(struct worker *worker) {
     size_t taken = 0;
     bool handed_on = false;
     double begun = varve_cpu_seconds();
+    double stored = worker->store_seconds;
     fill_slots(worker);
-    worker->timings.read += varve_cpu_seconds() - begun;
+    worker->timings.read += varve_cpu_seconds() - begun - (worker->store_seconds - stored);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (slot->taken && varve_job_starved(slot->job)) {
@@ -651,6 +672,7 @@ static bool work_round(struct worker *worker) {
         varve_jobs_advance(running, running_count);
     }
     begun = varve_cpu_seconds();
+    stored = worker->store_seconds;
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (!slot->taken) {
@@ -665,7 +687,7 @@ static bool work_round(struct worker *worker) {
         }
         taken += slot->taken;
     }
-    worker->report_seconds += varve_cpu_seconds() - begun;
+    worker->report_seconds += varve_cpu_seconds() - begun - (worker->store_seconds - stored);
     if (!running_count && !handed_on && (taken || worker->more)) {
         /* Everything here waits for a layer on another thread. */
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);

@@ -81,9 +81,10 @@ struct varve_layer {
 /* CPU seconds of jobs by station; who opens jobs owns it and may let many jobs of a thread share
  * one. Digests' time is the SHA-256 context's (varve_sha256_seconds) and not in here. */
 struct varve_timings {
-    double read;   /* reading stored bytes */
-    double decode; /* decompressing */
-    double lanes;  /* parsing, normalising headers, records, sorting, judging */
+    double read;      /* reading stored bytes */
+    double decode;    /* decompressing */
+    double lanes;     /* parsing, header kernels, records; queueing what is to be digested */
+    double normalise; /* the ends of layers: sorting, facets, rungs, judging */
 };
 
 struct varve_job_options {

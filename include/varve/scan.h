@@ -97,9 +97,10 @@ struct varve_scan_summary {
     double seconds;
     unsigned threads;
     uint64_t memory_peak_bytes; /* of the budget */
-    /* CPU seconds of all threads by station; what is left of threads * seconds was idle. */
+    /* CPU seconds of all threads by station; what is left of threads * seconds was idle. read: the
+     * taking of layers too. store: recall and done. report: the rest of what is told. */
     struct varve_timings timings;
-    double hash_seconds, report_seconds;
+    double hash_seconds, store_seconds, report_seconds;
     /* Blocks by kernel row, best first; see varve_sha256_use_at. */
     struct varve_sha256_use hash_rows[VARVE_SCAN_HASH_ROWS];
     size_t hash_row_count;

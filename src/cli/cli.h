@@ -127,6 +127,15 @@ void progress_ask(void); /* a line is wanted now; from a signal handler */
  * message: it could not be written. */
 bool write_prom(const char *path, const struct varve_scan_summary *summary, int exit_code);
 
+/* Where the CPU time of a scan went: its stations in the order of the data, idle last. */
+struct station {
+    const char *name;
+    double seconds;
+};
+#define STATION_COUNT 8
+void list_stations(struct station stations[STATION_COUNT],
+                   const struct varve_scan_summary *summary);
+
 /* --timings, on stderr. */
 void print_timings(const struct varve_scan_summary *summary);
 

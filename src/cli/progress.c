@@ -2,6 +2,7 @@
 /* src/cli/progress.c - how far a scan is, on stderr. */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -105,27 +106,40 @@ void progress_end(void) {
     shown.on_line = false;
 }
 
-void print_timings(const struct varve_scan_summary *summary) {
-    const struct {
-        const char *station;
-        double seconds;
-    } stations[] = {
-        {"read", summary->timings.read},     {"decode", summary->timings.decode},
-        {"lanes", summary->timings.lanes},   {"hash", summary->hash_seconds},
+void list_stations(struct station stations[STATION_COUNT],
+                   const struct varve_scan_summary *summary) {
+    const struct varve_timings *timings = &summary->timings;
+    const struct station listed[STATION_COUNT] = {
+        {"read", timings->read},
+        {"decode", timings->decode},
+        {"lanes", timings->lanes},
+        {"normalise", timings->normalise},
+        {"hash", summary->hash_seconds},
+        {"store", summary->store_seconds},
         {"report", summary->report_seconds},
+        {"idle", summary->seconds * summary->threads},
     };
-    double busy = 0;
-    for (size_t i = 0; i < sizeof stations / sizeof stations[0]; i++) {
-        busy += stations[i].seconds;
+    memcpy(stations, listed, sizeof listed);
+    double *idle = &stations[STATION_COUNT - 1].seconds;
+    for (size_t i = 0; i + 1 < STATION_COUNT; i++) {
+        *idle -= stations[i].seconds;
     }
-    fprintf(stderr, "CPU seconds by station, all threads:\n");
-    for (size_t i = 0; i < sizeof stations / sizeof stations[0]; i++) {
-        fprintf(stderr, "  %-8s %8.3f  %5.1f %%\n", stations[i].station, stations[i].seconds,
-                busy > 0 ? 100 * stations[i].seconds / busy : 0);
+    *idle = *idle > 0 ? *idle : 0;
+}
+
+void print_timings(const struct varve_scan_summary *summary) {
+    struct station stations[STATION_COUNT];
+    double all = 0;
+    list_stations(stations, summary);
+    for (size_t i = 0; i < STATION_COUNT; i++) {
+        all += stations[i].seconds;
     }
-    double all = summary->seconds * summary->threads;
-    fprintf(stderr, "  %-8s %8.3f  of %.3f thread seconds\n", "idle", all > busy ? all - busy : 0,
-            all);
+    fprintf(stderr, "CPU seconds by station, of %.3f seconds of %u threads:\n", all,
+            summary->threads);
+    for (size_t i = 0; i < STATION_COUNT; i++) {
+        fprintf(stderr, "  %-10s %8.3f  %5.1f %%\n", stations[i].name, stations[i].seconds,
+                all > 0 ? 100 * stations[i].seconds / all : 0);
+    }
     fprintf(stderr, "SHA-256 blocks by kernel, and how full their lanes were:\n");
     for (size_t i = 0; i < summary->hash_row_count; i++) {
         const struct varve_sha256_use *use = &summary->hash_rows[i];

@@ -335,16 +335,25 @@ static void put_counts(struct json *json, const char *key, const uint64_t counts
 }
 
 static void put_timings(struct json *json, const struct varve_scan_summary *summary) {
+    struct station stations[STATION_COUNT];
+    list_stations(stations, summary);
     json_open(json, "cpu_seconds", '{');
-    json_real(json, "read", summary->timings.read);
-    json_real(json, "decode", summary->timings.decode);
-    json_real(json, "lanes", summary->timings.lanes);
-    json_real(json, "hash", summary->hash_seconds);
-    json_real(json, "report", summary->report_seconds);
+    for (size_t i = 0; i < STATION_COUNT; i++) {
+        json_real(json, stations[i].name, stations[i].seconds);
+    }
     json_close(json, '}');
     json_open(json, "hash_blocks", '{');
     for (size_t i = 0; i < summary->hash_row_count; i++) {
         json_unsigned(json, summary->hash_rows[i].name, summary->hash_rows[i].blocks);
+    }
+    json_close(json, '}');
+    json_open(json, "lane_occupancy", '{');
+    for (size_t i = 0; i < summary->hash_row_count; i++) {
+        const struct varve_sha256_use *use = &summary->hash_rows[i];
+        if (use->blocks) {
+            json_real(json, use->name,
+                      (double)use->blocks / (double)(use->blocks + use->empty_lane_blocks));
+        }
     }
     json_close(json, '}');
 }

@@ -44,6 +44,7 @@ static void on_question(int number) {
     progress_ask();
 }
 
+/* Restarted: stdio would drop what it could not write for a signal's sake. */
 static void watch(int number, void (*handler)(int)) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
@@ -146,13 +147,6 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
         varve_scan_close(scan);
         return EXIT_FATAL;
     }
-    if (settings->json) {
-        /* Some lines a call, unless somebody is looking on. */
-        if (!isatty(STDOUT_FILENO)) {
-            setvbuf(stdout, NULL, _IOFBF, STDOUT_BYTES);
-        }
-        json_begin(&reporter);
-    }
     running_scan = scan;
     watch(SIGINT, on_signal);
     watch(SIGTERM, on_signal);
@@ -161,6 +155,14 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
     }
     if (out_of_time) {
         varve_scan_stop(scan);
+    }
+    if (settings->json) {
+        /* Some lines a call, unless somebody is looking on. */
+        if (!isatty(STDOUT_FILENO)) {
+            setvbuf(stdout, NULL, _IOFBF, STDOUT_BYTES);
+        }
+        json_begin(&reporter);
+        fflush(stdout); /* who reads sees that it has begun */
     }
     progress_begin(settings->progress);
     status = varve_scan_run(scan, &summary, store ? &stored_report : &plain_report, &reporter);

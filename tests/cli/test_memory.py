@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory stays bounded: 64 MiB and 32 MiB a thread on an ordinary mirror, whatever its largest layer; and
+where --memory and the system allow less, layers end as limit and the scan goes on."""
+
+import gzip
+import io
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tarfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness  # noqa: E402
+import oci  # noqa: E402
+
+MIB = 1 << 20
+
+
+def tar_of(content):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        info = tarfile.TarInfo("file")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def half_random(rng, count):
+    """Bytes that compress to a half."""
+    return b"".join(rng.randbytes(2048) + bytes(2048) for _ in range(count // 4096))
+
+
+def zstd(data, window_log):
+    return subprocess.run(["zstd", "-q", "-1", f"--zstd=wlog={window_log}", "-c"], input=data,
+                          check=True, stdout=subprocess.PIPE).stdout
+
+
+class Memory(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        rng = random.Random(11)
+        layout = oci.Layout(cls.work / "mirror")
+        cls.layers = []
+        for number in range(20):
+            tar = tar_of(half_random(rng, 10 * MIB))
+            # 8 MiB windows are what common writers use.
+            kind, stored = (("gzip", gzip.compress(tar, 1, mtime=0)) if number % 5 == 0
+                            else ("zstd", zstd(tar, 23)))
+            cls.layers.append((layout.put(stored, f"{oci.LAYER}+{kind}"), oci.digest_of(tar)))
+        large = tar_of(half_random(rng, MIB) * 200)  # longer than the bound
+        cls.layers.append((layout.put(gzip.compress(large, 1, mtime=0), oci.LAYER + "+gzip"),
+                           oci.digest_of(large)))
+        layout.tag("all", layout.image(cls.layers))
+        cls.wide = cls.work / "wide.tar.zst"
+        cls.wide.write_bytes(zstd(tar_of(half_random(rng, 130 * MIB)), 27))
+
+    def scan(self, *argv, expect=0, address_space=None):
+        """Its layers' lines and the KiB it had in memory at most."""
+        def limit():
+            if address_space:
+                resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+        with subprocess.Popen([harness.VARVE, *map(str, argv)], cwd=self.work, preexec_fn=limit,
+                              stdout=subprocess.PIPE) as process:
+            out = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, expect)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(lines[-1]["type"], "summary")
+        return [line for line in lines if line["type"] == "layer"], usage.ru_maxrss
+
+    def check(self, layers):
+        found = {layer["name"]: layer["rungs"]["diffid"] for layer in layers}
+        self.assertEqual(found, {layer["digest"]: diffid for layer, diffid in self.layers})
+
+    def test_resident_memory(self):
+        for threads in (1, 4):
+            layers, kib = self.scan("scan", "--json", f"--threads={threads}", "mirror")
+            self.check(layers)
+            print(f"{threads} threads: {kib} KiB")
+            self.assertLess(kib, (64 + 32 * threads) * 1024, threads)
+
+    def test_address_space(self):
+        """What the budget and the program itself want is all that is asked of the system."""
+        layers, _ = self.scan("scan", "--json", "--threads=2", "--memory=64MiB", "mirror",
+                              address_space=320 * MIB)
+        self.check(layers)
+
+    def test_a_window_beyond_the_budget(self):
+        layout = self.work / "mirror"
+        layers, kib = self.scan("scan", "--json", "--threads=2", "--memory=100MiB",
+                                layout, f"blob:{self.wide}", expect=3)
+        self.assertEqual([layer["error"]["code"] for layer in layers if layer["status"] == "limit"],
+                         ["zstd.window-limit"])
+        self.check([layer for layer in layers if layer["status"] != "limit"])
+        self.assertLess(kib, 128 * 1024)
+        # Within the budget it is read, and takes what it takes: nothing is kept of it afterwards.
+        layers, kib = self.scan("scan", "--json", "--threads=2", "--memory=200MiB", layout,
+                                f"blob:{self.wide}")
+        self.assertEqual({layer["status"] for layer in layers}, {"ok"})
+        self.assertGreater(kib, 128 * 1024)
+        self.assertLess(kib, (64 + 2 * 32 + 150) * 1024)
+
+
+if __name__ == "__main__":
+    harness.need_tools("zstd")
+    harness.main()
