@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole scan against the floor, as whole processes, interleaved in one run.
 
-    pipeline.py VARVE FLOOR CORPUS [--rounds N] [--json FILE]
+    pipeline.py VARVE FLOOR CORPUS [--part PART]... [--rounds N] [--json FILE]
 
-CORPUS is what corpora/packages.py makes. Every round runs every command once, one after the other; figures
-are CPU seconds (user + system, children included) and wall seconds, and ratios are formed within a round,
-so that a machine that slows down slows both sides. Medians are shown, with the least and greatest. Every
-answer is verified: decoded bytes against the floor's count, diffids against `zcat | sha256sum`.
+CORPUS holds what corpora/packages.py (gzip/, zstd/) and corpora/extremes.py (small/, large/) make; parts are
+gzip, zstd, small, large-gzip and large-zstd, each of them some minutes at most. Every round runs every
+command once, one after the other; figures are CPU seconds (user + system, children included) and wall
+seconds, and ratios are formed within a round, so that a machine that slows down slows both sides. Medians are
+shown, with the least and greatest. Every answer is verified: decoded bytes against the floor's count, diffids
+against `zcat | sha256sum` and against what the image's config claims.
 """
 
 import argparse
@@ -20,18 +22,29 @@ import sys
 import tempfile
 import time
 
+FLOOR = "floor, 1 process"
+
+
+def load(layout, digest):
+    return json.loads((layout / "blobs" / digest.replace(":", "/")).read_bytes())
+
+
+def layers_of(layout):
+    """The layers of a layout, largest first, and the diffid that is claimed of each: (path, diffid)."""
+    found = {}
+    for manifest in json.loads((layout / "index.json").read_bytes())["manifests"]:
+        image = load(layout, manifest["digest"])
+        diffids = load(layout, image["config"]["digest"])["rootfs"]["diff_ids"]
+        found.update({layer["digest"]: (layer["size"], diffid)
+                      for layer, diffid in zip(image["layers"], diffids)})
+    ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+    return [(layout / "blobs" / digest.replace(":", "/"), diffid)
+            for digest, (_, diffid) in ordered]
+
 
 def blobs_of(layout):
     """Paths of the layer blobs of a layout, largest first."""
-    blobs = layout / "blobs"
-
-    def load(descriptor):
-        return json.loads((blobs / descriptor["digest"].replace(":", "/")).read_bytes())
-    index = json.loads((layout / "index.json").read_bytes())
-    digests = {layer["digest"] for manifest in index["manifests"]
-               for layer in load(manifest)["layers"]}
-    paths = [blobs / digest.replace(":", "/") for digest in digests]
-    return sorted(paths, key=lambda path: (-path.stat().st_size, path.name))
+    return [path for path, _ in layers_of(layout)]
 
 
 def measure(*commands):
@@ -52,60 +65,78 @@ def measure(*commands):
     for out in outputs:
         out.seek(0)
         texts.append(out.read())
+        out.close()
     return cpu, wall, texts
 
 
 class Bench:
-    def __init__(self, options, kind):
+    """One part: its commands, their samples, their answers."""
+
+    folder = None
+    filters = []
+
+    def __init__(self, options, work):
         self.options = options
-        self.kind = kind
-        self.layout = options.corpus / kind
-        self.paths = blobs_of(self.layout)
+        self.layout = options.corpus / self.folder
+        layers = layers_of(self.layout)
+        self.paths = [path for path, _ in layers]
         self.samples = {}
-        self.diffids = {}
-        with tempfile.NamedTemporaryFile("w", delete=False) as out:
-            out.write("".join(f"{path}\0" for path in self.paths))
-            self.list = out.name
+        self.runs = {}
+        self.answers = {path.name: diffid.partition(":")[2] for path, diffid in layers}
+        self.lists = [self.write_list(work / f"list{number}", paths) for number, paths in
+                      enumerate([self.paths, self.paths[0::2], self.paths[1::2]])]
+
+    @staticmethod
+    def write_list(path, paths):
+        path.write_text("".join(f"{path}\0" for path in paths))
+        return path
+
+    def scan(self, *options):
+        return [[self.options.varve, "scan", "--json", "--progress=none", *options, self.layout]]
+
+    def floor(self, *lists):
+        return [[self.options.floor, "--files0-from", path] for path in lists]
+
+    def filter(self, decoder):
+        script = f'echo "$({decoder} < "$1" | sha256sum)" "$1"'
+        return [["xargs", "-0", "-a", self.lists[0], "-P2", "-I{}", "sh", "-c", script, "sh", "{}"]]
 
     def commands(self):
-        varve, floor = self.options.varve, self.options.floor
-        scan = [varve, "scan", "--json", "--progress=none"]
-        halves = [self.paths[0::2], self.paths[1::2]]
-        yield "ladder, 1 thread", [[*scan, "--threads=1", self.layout]]
-        yield "floor, 1 process", [[floor, *self.paths]]
-        yield "blob+diffid, 1 thread", [[*scan, "--threads=1", "--rungs=diffid", self.layout]]
-        yield "ladder, 2 threads", [[*scan, "--threads=2", self.layout]]
-        yield "floor, 2 processes", [[floor, *half] for half in halves]
-        filters = {"gzip": ["zcat", "pigz -dc", "igzip -dc"], "zstd": ["zstd -dcq"]}[self.kind]
-        for decoder in filters:
+        yield "ladder, 1 thread", self.scan("--threads=1")
+        yield FLOOR, self.floor(self.lists[0])
+        yield "blob+diffid, 1 thread", self.scan("--threads=1", "--rungs=diffid")
+        yield "ladder, 2 threads", self.scan("--threads=2")
+        yield "floor, 2 processes", self.floor(*self.lists[1:])
+        for decoder in self.filters:
             if shutil.which(decoder.split()[0]):
-                yield f"{decoder} | sha256sum, 2 at once", [
-                    ["xargs", "-0", "-a", self.list, "-P2", "-I{}", "sh", "-c",
-                     f'echo "$({decoder} < "$1" | sha256sum)" "$1"', "sh", "{}"]]
+                yield f"{decoder} | sha256sum, 2 at once", self.filter(decoder)
             else:
                 print(f"SKIPPED: {decoder}: not installed", file=sys.stderr)
 
     def verify(self, name, texts):
         if name.startswith("floor"):
             self.expect("bytes", sum(int(text) for text in texts))
-            return
-        if "sha256sum" in name:
-            for line in texts[0].decode().splitlines():
-                digest, _, path = line.split(maxsplit=2)
+        elif "sha256sum" in name:
+            lines = [line.split(maxsplit=2) for line in texts[0].decode().splitlines()]
+            self.expect("layers", len(lines))
+            for digest, _, path in lines:
                 self.expect(os.path.basename(path), digest)
-            return
-        lines = [json.loads(line) for line in texts[0].splitlines()]
-        self.expect("bytes", lines[-1]["bytes_decoded"])
-        for line in lines:
-            if line["type"] == "layer":
-                self.expect(line["name"].partition(":")[2],
-                            line["rungs"]["diffid"].partition(":")[2])
+        else:
+            lines = [json.loads(line) for line in texts[0].splitlines()]
+            layers = [line for line in lines if line["type"] == "layer"]
+            self.expect("layers", len(layers))
+            self.expect("bytes", lines[-1]["bytes_decoded"])
+            self.runs[name] = lines[-1]["run"]
+            for layer in layers:
+                self.expect(os.path.basename(layer["name"]).partition(":")[2],
+                            layer["rungs"]["diffid"].partition(":")[2])
 
     def expect(self, what, value):
-        if self.diffids.setdefault(what, value) != value:
-            sys.exit(f"{what}: {value}, not {self.diffids[what]}: the answers differ")
+        if self.answers.setdefault(what, value) != value:
+            sys.exit(f"{what}: {value}, not {self.answers[what]}: the answers differ")
 
     def run(self):
+        self.answers["layers"] = len(self.paths)
         for number in range(self.options.rounds + 1):
             for name, commands in self.commands():
                 if number == 0 and "sha256sum" in name:
@@ -114,26 +145,92 @@ class Bench:
                 self.verify(name, texts)
                 if number:
                     self.samples.setdefault(name, []).append((cpu, wall))
-        os.unlink(self.list)
 
     def ratio(self, over, under, column):
         ratios = [a[column] / b[column] for a, b in zip(self.samples[over], self.samples[under])]
         return statistics.median(ratios), min(ratios), max(ratios)
 
-    def show(self):
-        decoded = self.diffids["bytes"]
-        print(f"\n{self.kind}: {len(self.paths)} layers, {decoded / 1e6:.0f} MB decoded, "
+    def show_table(self):
+        decoded = self.answers["bytes"]
+        print(f"\n{self.folder}: {len(self.paths)} layers, {decoded / 1e6:.0f} MB decoded, "
               f"{self.options.rounds} rounds")
         print(f"{'':34} {'CPU s':>8} {'wall s':>8} {'CPU / floor':>22}")
         for name, samples in self.samples.items():
             cpu = statistics.median(sample[0] for sample in samples)
             wall = statistics.median(sample[1] for sample in samples)
-            middle, least, most = self.ratio(name, "floor, 1 process", 0)
+            middle, least, most = self.ratio(name, FLOOR, 0)
             print(f"{name:34} {cpu:8.2f} {wall:8.2f}    {middle:6.3f} ({least:.3f}-{most:.3f})")
+        for name, run in self.runs.items():
+            print(f"{name}: " + ", ".join(f"{station} {seconds:.2f}"
+                                          for station, seconds in run["cpu_seconds"].items()))
+
+    def show(self):
+        self.show_table()
         scale, _, _ = self.ratio("ladder, 1 thread", "ladder, 2 threads", 1)
-        floor, _, _ = self.ratio("floor, 1 process", "floor, 2 processes", 1)
+        floor, _, _ = self.ratio(FLOOR, "floor, 2 processes", 1)
         print(f"speed of 2 threads over 1: {scale:.3f}; of two floor processes over one: {floor:.3f}; "
               f"share {scale / floor:.3f}")
+
+
+class Gzip(Bench):
+    folder = "gzip"
+    filters = ["zcat", "pigz -dc", "igzip -dc"]
+
+
+class Zstd(Bench):
+    folder = "zstd"
+    filters = ["zstd -dcq"]
+
+
+class Small(Bench):
+    folder = "small"
+
+    def commands(self):
+        yield "ladder, 1 thread", self.scan("--threads=1")
+        yield FLOOR, self.floor(self.lists[0])
+        digest = [self.options.varve, "digest", "--json", "--progress=none", "--threads=1",
+                  f"--files0-from={self.lists[0]}"]
+        yield "ladder of loose files, 1 thread", [digest]
+
+    def verify(self, name, texts):
+        if "loose" in name:  # named by paths: the diffids are the same
+            lines = [json.loads(line) for line in texts[0].splitlines()]
+            self.expect("bytes", lines[-1]["bytes_decoded"])
+            for line in lines:
+                if line["type"] == "layer":
+                    self.expect(os.path.basename(line["name"]), line["rungs"]["diffid"][7:])
+            return
+        super().verify(name, texts)
+
+    def show(self):
+        self.show_table()
+        for name, samples in self.samples.items():
+            cpu = statistics.median(sample[0] for sample in samples)
+            print(f"{name}: {len(self.paths) / cpu:.0f} layers a second of CPU time")
+
+
+class Large(Bench):
+    def commands(self):
+        yield "ladder, 1 thread", self.scan("--threads=1")
+        yield FLOOR, self.floor(self.lists[0])
+        yield "ladder, 2 threads", self.scan("--threads=2")
+
+    def show(self):
+        self.show_table()
+        scale, least, most = self.ratio("ladder, 1 thread", "ladder, 2 threads", 1)
+        print(f"speed of 2 threads over 1: {scale:.3f} ({least:.3f}-{most:.3f})")
+
+
+class LargeGzip(Large):
+    folder = "large/gzip"
+
+
+class LargeZstd(Large):
+    folder = "large/zstd"
+
+
+PARTS = {"gzip": Gzip, "zstd": Zstd, "small": Small, "large-gzip": LargeGzip,
+         "large-zstd": LargeZstd}
 
 
 def main():
@@ -142,15 +239,16 @@ def main():
     parser.add_argument("floor", type=pathlib.Path)
     parser.add_argument("corpus", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kind", choices=["gzip", "zstd"], action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     raw = {}
-    for kind in options.kind or ["gzip", "zstd"]:
-        bench = Bench(options, kind)
-        bench.run()
-        bench.show()
-        raw[kind] = bench.samples
+    for part in options.part or PARTS:
+        with tempfile.TemporaryDirectory() as work:
+            bench = PARTS[part](options, pathlib.Path(work))
+            bench.run()
+            bench.show()
+            raw[part] = bench.samples
     if options.json:
         options.json.write_text(json.dumps(raw, indent=1))
 
