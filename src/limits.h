@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/limits.h - every limit against hostile input, each with its reason. Behind a limit a layer is
- * VARVE_LIMIT: not judged, never silently cut. docs/limits.md tells users. */
+ * VARVE_LIMIT: not judged, never silently cut. docs/limits.md tells users, and a test holds the two
+ * against each other. */
 #ifndef VARVE_LIMITS_H
 #define VARVE_LIMITS_H
 
