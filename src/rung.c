@@ -43,7 +43,7 @@ static void put_text(char text[VARVE_RUNG_TEXT_BYTES], const char *scope, const 
         at = stpcpy(stpcpy(stpcpy(stpcpy(at, "."), scope), name), ":");
     }
     at = stpcpy(at, "sha256:");
-    assert(at - text + 2 * VARVE_SHA256_BYTES < VARVE_RUNG_TEXT_BYTES);
+    assert(at - text + 2 * (ptrdiff_t)VARVE_SHA256_BYTES < VARVE_RUNG_TEXT_BYTES);
     varve_hex(at, digest, VARVE_SHA256_BYTES);
 }
 

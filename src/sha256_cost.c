@@ -39,7 +39,7 @@ static uint32_t picoseconds_per_block(const double least[2]) {
 }
 
 static void measure(void) {
-    double least[SHA256_MAX_ROWS][2];
+    double least[SHA256_MAX_ROWS][2] = {{0}};
     uint32_t bits = varve_cpu_bits();
     for (int repetition = 0; repetition < REPETITIONS; repetition++) {
         for (size_t i = 0; i < varve_sha256_row_count; i++) {

@@ -94,14 +94,15 @@ static bool put_string(struct json *json, const uint8_t *p, size_t count) {
         while (n < count && is_plain(p[n])) {
             n++;
         }
-        if (n > 0) {
+        if (n > 0) { /* NOLINT(bugprone-branch-clone): the order of the questions matters */
             put(json, p, n);
         } else if (*p == '"' || *p == '\\') {
             put(json, (const char[]){'\\', (char)*p}, 2);
             n = 1;
         } else if (*p < 0x20 || *p == 0x7f) {
             char text[8];
-            put(json, text, (size_t)snprintf(text, sizeof text, "\\u%04x", *p));
+            int written = snprintf(text, sizeof text, "\\u%04x", *p);
+            put(json, text, (size_t)written);
             n = 1;
         } else if ((n = utf8_sequence(p, count)) > 0) {
             put(json, p, n);
@@ -177,7 +178,8 @@ void json_signed(struct json *json, const char *key, int64_t value) {
 void json_real(struct json *json, const char *key, double value) {
     char text[64];
     put_key(json, key);
-    put(json, text, (size_t)snprintf(text, sizeof text, "%.3f", value));
+    int n = snprintf(text, sizeof text, "%.3f", value);
+    put(json, text, (size_t)n);
 }
 
 void json_text(struct json *json, const char *key, const char *text) {
@@ -185,14 +187,15 @@ void json_text(struct json *json, const char *key, const char *text) {
 }
 
 static void put_base64(struct json *json, const uint8_t *p, size_t count) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     for (size_t i = 0; i < count; i += 3) {
         size_t n = count - i < 3 ? count - i : 3;
         uint32_t word = (uint32_t)p[i] << 16;
         word |= n > 1 ? (uint32_t)p[i + 1] << 8 : 0;
         word |= n > 2 ? p[i + 2] : 0;
         for (size_t j = 0; j < 4; j++) {
-            put_char(json, j <= n ? digits[word >> (18 - 6 * j) & 63] : '=');
+            put_char(json, digits[j <= n ? word >> (18 - 6 * j) & 63 : 64]);
         }
     }
 }

@@ -139,7 +139,7 @@ static int width_of(const char *text) {
 static void print_table(const struct table *table) {
     size_t rows = table->columns ? table->count / table->columns : 0;
     int *widths = calloc(table->columns + 1, sizeof *widths);
-    for (size_t i = 0; i < table->count && widths; i++) {
+    for (size_t i = 0; rows && i < table->count && widths; i++) {
         int width = width_of(table->cells[i].text);
         int *most = &widths[i % table->columns];
         *most = width > *most ? width : *most;

@@ -57,6 +57,18 @@ class House(harness.Case):
                               stdout=subprocess.PIPE, text=True)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
+    def test_cppcheck_finds_nothing(self):
+        if not shutil.which("cppcheck"):
+            self.skipTest("cppcheck is not installed")
+        harness.run(harness.SOURCE / "dev", "cppcheck")
+        # And it does see what is wrong.
+        for folder in ("include", "src", "kernels", "bench"):
+            (self.work / "sick" / folder).mkdir(parents=True)
+        shutil.copy2(harness.SOURCE / "dev", self.work / "sick" / "dev")
+        (self.work / "sick" / "src" / "x.c").write_text(
+            "int f(void);\nint f(void) { int a[2]; a[0] = 0; return a[2]; }\n")
+        harness.run(self.work / "sick" / "dev", "cppcheck", expect=1)
+
     def test_c_files_are_formatted(self):
         # Another version formats otherwise; the check itself is the developer's own.
         if not shutil.which("clang-format-14"):

@@ -191,7 +191,7 @@ static bool run_varve(struct bench_task *task, const struct bench_share *share) 
         uint32_t unit = share->units[i];
         const struct bench_unit *from = &task->over->units[unit];
         varve_sha256_message(sha256, &streams[i], from->data, from->bytes, keep_digest,
-                             digests->made + unit * VARVE_SHA256_BYTES);
+                             digests->made + (size_t)unit * VARVE_SHA256_BYTES);
         if ((i + 1) % digests->at_once == 0) {
             varve_sha256_flush(sha256);
         }

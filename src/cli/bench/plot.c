@@ -159,7 +159,8 @@ static void put_axes(FILE *out, const struct panel *panel, const char *title) {
         }
     }
     double step = panel->roof - panel->base > 3 ? 1 : 0.5;
-    for (double ratio = panel->base; ratio <= panel->roof; ratio += step) {
+    for (int i = 0; panel->base + i * step <= panel->roof; i++) {
+        double ratio = panel->base + i * step;
         double up = (ratio - panel->base) / (panel->roof - panel->base);
         double y = floor_y - up * (PANEL_HEIGHT - TOP - BOTTOM);
         fprintf(out,
