@@ -382,7 +382,8 @@ static uint64_t fingerprint(const struct writer *writer, const struct varve_item
     const struct varve_catalog *catalog = writer->store->catalog;
     const struct varve_image *image = &item->image;
     uint64_t seed = mix(VARVE_STORE_VERSION, &item->rungs, sizeof item->rungs);
-    seed = mix(seed, (int[]){item->status, image->attestation, image->artifact}, 3 * sizeof(int));
+    seed =
+        mix(seed, (int[]){(int)item->status, image->attestation, image->artifact}, 3 * sizeof(int));
     seed = mix_text(mix_text(seed, image->fault.code), image->fault_digest);
     for (size_t i = 0; i < image->layer_count; i++) {
         const struct varve_image_layer *layer = &item->layers[i];
@@ -391,8 +392,8 @@ static uint64_t fingerprint(const struct writer *writer, const struct varve_item
         seed = mix_text(mix(seed, &claim.size, sizeof claim.size), claim.media_type);
         seed = mix(seed, claim.diffid, claim.has_diffid ? sizeof claim.diffid : 0);
         seed = mix(seed,
-                   (int[]){layer->status, layer->checks.size, layer->checks.diffid,
-                           layer->checks.media_type},
+                   (int[]){(int)layer->status, (int)layer->checks.size, (int)layer->checks.diffid,
+                           (int)layer->checks.media_type},
                    4 * sizeof(int));
     }
     return seed;
