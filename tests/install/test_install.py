@@ -29,8 +29,8 @@ class Install(harness.Case):
         # Nothing installed may know where it was installed to.
         (cls.work / "prefix").rename(cls.prefix)
         cls.lib = next(cls.prefix.rglob("libvarve.a")).parent
-        cls.environment = dict(os.environ, PKG_CONFIG_PATH=str(cls.lib / "pkgconfig"),
-                               LD_LIBRARY_PATH=str(cls.lib))
+        cls.environment = dict(os.environ, PKG_CONFIG_PATH=f"{cls.lib / 'pkgconfig'}:{os.environ.get('PKG_CONFIG_PATH', '')}",
+                               LD_LIBRARY_PATH=f"{cls.lib}:{os.environ.get('LD_LIBRARY_PATH', '')}")
 
     def test_what_lies_where(self):
         program = self.prefix / "bin" / "varve"
