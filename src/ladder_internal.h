@@ -153,12 +153,13 @@ static inline struct varve_bytes varve_ladder_path(const struct varve_ladder *la
     return varve_record_path(ladder->entries[index].record);
 }
 
-/* Asks the memory for a record's beginning: its numbers, path and some more. */
+/* Asks the memory for a record's beginning: its numbers, path and some more. There may be no record
+ * (NULL): nothing is read then, but an address behind it is no pointer in C. */
 static inline void varve_ladder_prefetch(const uint8_t *record) {
-    __builtin_prefetch(record);
-    __builtin_prefetch(record + 64);
-    __builtin_prefetch(record + 128);
-    __builtin_prefetch(record + 192);
+    uintptr_t address = (uintptr_t)record;
+    for (size_t offset = 0; offset < 256; offset += 64) {
+        __builtin_prefetch((const void *)(address + offset));
+    }
 }
 
 /* The same for what comes some steps behind position `at` of a sorted list. */

@@ -13,10 +13,17 @@
 #include "decode_run.h"
 
 /* Each command reads `in` and writes `out` in the folder it runs in. */
-#define GO_PROGRAM(imports, make)                                                                  \
-    "printf 'package main\\nimport(" imports "\"io\";\"os\")\\nfunc main(){"                       \
-    "var w io.WriteCloser\\n" make "\\nio.Copy(w,os.Stdin)\\nw.Close()}\\n' > m.go && "            \
-    "HOME=$PWD GOCACHE=$PWD/cache GO111MODULE=off GOPATH=/usr/share/gocode go run m.go < in > out"
+#define GO                                                                                         \
+    "HOME=$PWD GOCACHE=$PWD/cache GO111MODULE=off GOPATH=/usr/share/gocode go build -o m m.go"
+#define GO_PROGRAM                                                                                 \
+    "printf 'package main\\nimport(\"compress/gzip\";\"io\";\"os\")\\nfunc main(){"                \
+    "w:=gzip.NewWriter(os.Stdout);io.Copy(w,os.Stdin);w.Close()}\\n' > m.go && " GO
+#define KLAUSPOST_PROGRAM                                                                          \
+    "printf 'package main\\nimport(\"io\";\"os\";\"github.com/klauspost/compress/gzip\";"          \
+    "\"github.com/klauspost/compress/zstd\";\"github.com/klauspost/pgzip\")\\nfunc main(){"        \
+    "var w io.WriteCloser\\nif os.Args[1]==\"zstd\"{w,_=zstd.NewWriter(os.Stdout)}else "           \
+    "if os.Args[1]==\"pgzip\"{w=pgzip.NewWriter(os.Stdout)}else{w=gzip.NewWriter(os.Stdout)}\\n"   \
+    "io.Copy(w,os.Stdin)\\nw.Close()}\\n' > m.go && " GO
 #define PYTHON(line) "/usr/bin/python3 -c \"import gzip,shutil;" line "\""
 static const struct program {
     const char *needs;
@@ -46,11 +53,11 @@ static const struct program {
     {"pigz", "head -c 100000 in | pigz > out", "unix-gzip"}, /* less than a piece */
     {"pigz", "head -c 700000 in | pigz -11 -I 1 -n > out", "pigz"},
     {"zopfli", "head -c 700000 in > s && zopfli --i1 -c s > out", "zopfli"},
-    {"7z", "7z a -tgzip -si x.gz < in > log && mv x.gz out", "unix-gzip"},
-    {"7z", "head -c 700000 in | 7z a -tgzip -mx=9 -si x.gz > log && mv x.gz out", "unix-gzip"},
+    {"7z", "head -c 700000 in | 7z a -tgzip -si x.gz > log && mv x.gz out", "unix-gzip"},
+    {"7z", "head -c 700000 in | 7z a -tgzip -mx=9 -si y.gz > log && mv y.gz out", "unix-gzip"},
     {"libdeflate-gzip", "libdeflate-gzip -c in > out", "libdeflate"},
     {"libdeflate-gzip", "libdeflate-gzip -1 -c in > out", "libdeflate"},
-    {"libdeflate-gzip", "libdeflate-gzip -12 -c in > out", "libdeflate"},
+    {"libdeflate-gzip", "head -c 700000 in > s && libdeflate-gzip -12 -c s > out", "libdeflate"},
     {"libdeflate-gzip", "head -c 2000 in > s && libdeflate-gzip -c s > out", "unknown"},
     {"/usr/bin/python3", PYTHON("shutil.copyfileobj(open('in','rb'),gzip.open('out','wb'))"),
      "python"},
@@ -69,15 +76,11 @@ static const struct program {
      "d=open('in','rb').read()\nfor i in range(0,len(d),30000):\n"
      " o.write(z.compress(d[i:i+30000])+z.flush(zlib.Z_SYNC_FLUSH))\no.write(z.flush())\"",
      "unix-gzip"}, /* flushed after each write, as servers do */
-    {"go", GO_PROGRAM("\"compress/gzip\";", "w=gzip.NewWriter(os.Stdout)"), "go"},
+    {"go", GO_PROGRAM " && ./m < in > out", "go"},
     {"/usr/share/gocode/src/github.com/klauspost/pgzip",
-     GO_PROGRAM("\"github.com/klauspost/pgzip\";", "w=pgzip.NewWriter(os.Stdout)"), "pgzip"},
-    {"/usr/share/gocode/src/github.com/klauspost/compress/gzip",
-     GO_PROGRAM("\"github.com/klauspost/compress/gzip\";", "w=gzip.NewWriter(os.Stdout)"),
-     "klauspost"},
-    {"/usr/share/gocode/src/github.com/klauspost/compress/zstd",
-     GO_PROGRAM("\"github.com/klauspost/compress/zstd\";", "w,_=zstd.NewWriter(os.Stdout)"),
-     "unknown"},
+     KLAUSPOST_PROGRAM " && ./m pgzip < in > out", "pgzip"},
+    {"/usr/share/gocode/src/github.com/klauspost/pgzip", "./m gzip < in > out", "klauspost"},
+    {"/usr/share/gocode/src/github.com/klauspost/pgzip", "./m zstd < in > out", "unknown"},
     {"umoci",
      "umoci init --layout o 2>/dev/null && umoci new --image o:a 2>/dev/null && "
      "umoci insert --rootless --image o:a in /in 2>/dev/null && "
@@ -91,7 +94,7 @@ static const struct program {
     {"zstd", "zstd -q -1 < in > out", "libzstd"},
     {"zstd", "zstd -q -3 -c in > out", "libzstd"},
     {"zstd", "zstd -q --long=27 < in > out", "libzstd"},
-    {"zstd", "zstd -q -19 < in > out", "unknown"},
+    {"zstd", "head -c 300000 in | zstd -q -19 > out", "unknown"},
     {"pzstd", "pzstd -q -c in > out", "pzstd"},
 };
 
