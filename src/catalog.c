@@ -17,9 +17,15 @@
 #include "file.h"
 #include "name_map.h"
 #include "pattern.h"
+#include "tar_split.h"
 
 struct extent {
     uint64_t offset, bytes;
+};
+
+/* An archive that is put together again: strings of the catalog, VARVE_NAME_NONE: it is not. */
+struct replay {
+    uint32_t split, folder;
 };
 
 struct source {
@@ -34,6 +40,8 @@ struct source {
     struct varve_name_map blobs; /* names; number + first_blob = the blob's number */
     struct extent *extents;      /* archives only: by number of the name */
     size_t extent_room;
+    struct replay *replays; /* stores that unpack only: by number of the name */
+    size_t replay_room;
 };
 
 /* Some 150 bytes each with its name and its places in the two tables. */
@@ -138,6 +146,7 @@ void varve_catalog_close(struct varve_catalog *catalog) {
         free(source->prefix);
         free(source->pattern);
         free(source->extents);
+        free(source->replays);
     }
     for (size_t i = 0; i < catalog->error_count; i++) {
         free((char *)catalog->errors[i].name);
@@ -350,6 +359,24 @@ static bool look_at(struct varve_catalog *catalog, uint32_t number) {
     return blob->device != VARVE_NAME_NONE && join_twins(catalog, number);
 }
 
+/* Keeps how a blob is put together; those before it may be of another kind. */
+static bool keep_replay(struct varve_catalog *catalog, struct source *source, uint32_t place,
+                        const struct varve_new_blob *new) {
+    while (source->replay_room <= place) {
+        size_t from = source->replay_room;
+        if (!RESERVE(source->replays, source->replay_room, from)) {
+            return false;
+        }
+        for (size_t i = from; i < source->replay_room; i++) {
+            source->replays[i] = (struct replay){VARVE_NAME_NONE, VARVE_NAME_NONE};
+        }
+    }
+    struct replay *replay = &source->replays[place];
+    replay->split = varve_name_map_add(&catalog->strings, NULL, new->split);
+    replay->folder = varve_name_map_add(&catalog->strings, NULL, new->folder);
+    return replay->split != VARVE_NAME_NONE && replay->folder != VARVE_NAME_NONE;
+}
+
 uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varve_new_blob *new) {
     assert(catalog->source_count > 0);
     uint32_t source_number = (uint32_t)catalog->source_count - 1;
@@ -376,12 +403,14 @@ uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varv
         .twin_of = number,
         .next_twin = VARVE_NAME_NONE,
         .last_twin = number,
-        .size = archive && !new->unreadable ? new->bytes : 0,
+        .size = (archive || new->split) && !new->unreadable ? new->bytes : 0,
         .fault = new->unreadable ? (uint16_t)(new->code + 1) : 0,
         .unreferenced = new->unreferenced,
     };
     if (archive) {
         source->extents[place] = (struct extent){new->offset, new->bytes};
+    } else if (new->split) {
+        return keep_replay(catalog, source, place, new) ? number : VARVE_NAME_NONE;
     } else if (!new->unreadable && !look_at(catalog, number)) {
         return VARVE_NAME_NONE;
     }
@@ -544,6 +573,13 @@ int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offse
         *offset = extent->offset;
         *bytes = extent->bytes;
         return duplicate(fault, catalog->roots[source->root]);
+    }
+    size_t place = number - source->first_blob;
+    if (place < source->replay_room && source->replays[place].split != VARVE_NAME_NONE) {
+        const struct replay *replay = &source->replays[place];
+        return varve_tar_split_open(fault, catalog->roots[source->root],
+                                    catalog->strings.names[replay->split],
+                                    catalog->strings.names[replay->folder]);
     }
     if (source->root == VARVE_ROOT_NONE && strcmp(name, "-") == 0) {
         return duplicate(fault, STDIN_FILENO);

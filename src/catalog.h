@@ -36,8 +36,10 @@ struct varve_new_blob {
     bool unreferenced; /* nothing in the source refers to it */
     bool unreadable;   /* opening it gives the fault `code` */
     enum varve_code code;
-    uint64_t offset; /* in an archive: where it lies; else ignored */
-    uint64_t bytes;
+    uint64_t offset;    /* in an archive: where it lies; else ignored */
+    uint64_t bytes;     /* in an archive, or of one that is put together again: how long it is */
+    const char *split;  /* it is put together again: its tar-split data, and the folder of its */
+    const char *folder; /* files, beneath the root (tar_split.h); NULL: it lies somewhere */
 };
 
 /* Its number; the same name again is the same number, and once referenced stays so. */

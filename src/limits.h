@@ -17,6 +17,10 @@
  * tags that all lead to the same large index would else multiply. */
 #define VARVE_LIMIT_SOURCE_STEPS 4000000u
 
+/* A line of tar-split: a header with its extensions in base64. The parser of archives takes no more
+ * of those than this either (below). */
+#define VARVE_LIMIT_TAR_SPLIT_LINE_BYTES (16u << 20)
+
 /* A store's own list of layers or images (containers-storage's layers.json, docker's
  * repositories.json): some 600 bytes an entry, so that this is a hundred thousand of them. */
 #define VARVE_LIMIT_STORE_LIST_BYTES (64u << 20)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "folder.h"
 #include "limits.h"
 
 static enum varve_status add_blob_file(struct varve_catalog *catalog, const char *operand) {
@@ -213,13 +214,19 @@ struct json_t *varve_source_read_list(struct varve_place *place, const char *pat
 }
 
 uint32_t varve_source_add_unpacked(struct varve_place *place,
-                                   const struct varve_digest_name *diffid, bool unreferenced) {
+                                   const struct varve_digest_name *diffid, bool unreferenced,
+                                   const char *split, const char *folder, uint64_t bytes) {
     char name[VARVE_DIGEST_TEXT_BYTES];
+    bool whole = split && folder && varve_folder_has(place->fd, split) &&
+                 varve_folder_has(place->fd, folder);
     varve_digest_name_text(name, diffid);
     const struct varve_new_blob blob = {.name = name,
                                         .unreferenced = unreferenced,
-                                        .unreadable = true,
-                                        .code = VARVE_CODE_SOURCE_UNPACKED};
+                                        .unreadable = !whole,
+                                        .code = VARVE_CODE_SOURCE_UNPACKED,
+                                        .bytes = bytes == VARVE_NO_SIZE ? 0 : bytes,
+                                        .split = whole ? split : NULL,
+                                        .folder = folder};
     uint32_t number = varve_catalog_add_blob(place->catalog, &blob);
     place->no_memory |= number == VARVE_NAME_NONE;
     return number;

@@ -50,10 +50,12 @@ bool varve_source_open_archive(struct varve_place *place, struct varve_archive *
 /* A store's own list as JSON, up to VARVE_LIMIT_STORE_LIST_BYTES; NULL: it is among the errors. */
 struct json_t *varve_source_read_list(struct varve_place *place, const char *path);
 
-/* A layer that the store has unpacked: a blob under its diffid that cannot be opened. Its number,
- * or VARVE_NAME_NONE. */
+/* A layer that the store has unpacked: a blob under its diffid. Where its tar-split data and the
+ * folder of its files are given (not NULL) and there, its archive is put together again, some
+ * `bytes` long; else it cannot be opened. Its number, or VARVE_NAME_NONE. */
 uint32_t varve_source_add_unpacked(struct varve_place *place,
-                                   const struct varve_digest_name *diffid, bool unreferenced);
+                                   const struct varve_digest_name *diffid, bool unreferenced,
+                                   const char *split, const char *folder, uint64_t bytes);
 
 /* Reads one OCI layout or one skopeo folder of a place whose source has begun; `repository` is put
  * before its tags. */

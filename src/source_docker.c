@@ -127,6 +127,31 @@ static void blame(struct varve_image *image, const char *document, enum varve_co
     }
 }
 
+/* A layer as a blob: its files lie under another id than its chain's. */
+static uint32_t add_layer(struct docker *docker, const struct varve_digest_name *diffid,
+                          const char *chain) {
+    char path[VARVE_PATTERN_PATH_BYTES];
+    char split[VARVE_PATTERN_PATH_BYTES];
+    char files[VARVE_PATTERN_PATH_BYTES] = "";
+    struct varve_fault fault;
+    uint8_t *id = NULL;
+    size_t id_bytes = 0;
+    const char *hex = chain + sizeof "sha256";
+    size_t driver = strlen(docker->prefix) - sizeof "image/";
+    bool vfs = strncmp(docker->prefix + sizeof "image", "vfs/", 4) == 0;
+    snprintf(path, sizeof path, "layerdb/sha256/%.64s/cache-id", hex);
+    snprintf(split, sizeof split, "%slayerdb/sha256/%.64s/tar-split.json.gz", docker->prefix, hex);
+    if (varve_place_read(&docker->place, &id, &id_bytes, &fault, path) && id_bytes > 0 &&
+        strspn((char *)id, "0123456789abcdefghijklmnopqrstuvwxyz") == id_bytes) {
+        snprintf(files, sizeof files, "%.*s/%s%.200s%s", (int)driver,
+                 docker->prefix + sizeof "image", vfs ? "dir/" : "", (char *)id,
+                 vfs ? "" : "/diff");
+    }
+    free(id);
+    return varve_source_add_unpacked(&docker->place, diffid, false, *files ? split : NULL, files,
+                                     0);
+}
+
 /* The layers that a config lists, each held against layerdb. */
 static void take_layers(struct docker *docker, struct varve_image *image,
                         const struct varve_config *config) {
@@ -138,7 +163,7 @@ static void take_layers(struct docker *docker, struct varve_image *image,
         if (varve_name_map_find(&docker->chains, chain) == VARVE_NAME_NONE) {
             blame(image, image->digest, VARVE_CODE_SOURCE_LAYERS);
         }
-        uint32_t blob = varve_source_add_unpacked(&docker->place, diffid, false);
+        uint32_t blob = add_layer(docker, diffid, chain);
         uint32_t claim =
             blob == VARVE_NAME_NONE
                 ? VARVE_NAME_NONE

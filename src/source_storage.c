@@ -6,9 +6,11 @@
  *     <driver>-layers/layers.json          layers: parent, diffid, compressed digest and size
  *     <driver>-layers/<id>.tar-split.gz    what of a layer's archive is not file content
  *
- * Layers lie unpacked in folders, so that their bytes are not there to be read. What is checked is
- * what is written of them: manifests and configs against their digests, the chain of layers against
- * the config. */
+ *     overlay/<id>/diff, vfs/dir/<id>      the files of a layer
+ *
+ * Layers lie unpacked in folders; their archives are put together again with what tar-split kept.
+ * What is written of them is checked too: manifests and configs against their digests, the chain of
+ * layers against the config. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ struct storage {
     struct varve_place place;
     char *images; /* "vfs-images/" */
     char *folder; /* "vfs-layers/" */
+    const char *driver;
     json_t *layer_list;
     struct varve_name_map ids;
     struct layer *layers; /* by number of the id */
@@ -98,6 +101,19 @@ static void read_layers(struct storage *storage) {
     }
 }
 
+/* A layer as a blob. `id` NULL: the store has it under none. */
+static uint32_t add_layer(struct storage *storage, const struct varve_digest_name *diffid,
+                          const char *id, uint64_t bytes, bool unreferenced) {
+    char split[VARVE_PATTERN_PATH_BYTES];
+    char files[VARVE_PATTERN_PATH_BYTES];
+    bool vfs = strcmp(storage->driver, "vfs") == 0;
+    snprintf(split, sizeof split, "%s%.128s.tar-split.gz", storage->folder, id ? id : "");
+    snprintf(files, sizeof files, "%.255s/%s%.128s%s", storage->driver, vfs ? "dir/" : "",
+             id ? id : "", vfs ? "" : "/diff");
+    return varve_source_add_unpacked(&storage->place, diffid, unreferenced, id ? split : NULL,
+                                     files, bytes);
+}
+
 /* A document of an image, held against its digest. False with *fault; bytes are given where they
  * are another's. */
 static bool read_document(struct storage *storage, uint8_t **data, size_t *data_bytes,
@@ -155,7 +171,8 @@ static void take_layers(struct storage *storage, struct varve_image *image,
                     (layer->diffid.count == diffid->count &&
                      memcmp(layer->diffid.bytes, diffid->bytes, diffid->count) == 0);
         }
-        uint32_t blob = varve_source_add_unpacked(&storage->place, diffid, false);
+        uint32_t blob = add_layer(storage, diffid, layer ? storage->ids.names[chain[i]] : NULL,
+                                  layer ? layer->size : VARVE_NO_SIZE, false);
         uint32_t claim =
             blob == VARVE_NAME_NONE
                 ? VARVE_NAME_NONE
@@ -250,7 +267,7 @@ static void look_at_layers(struct storage *storage) {
             continue; /* a container's own layer, which changes as it runs */
         }
         if (!layer->used) {
-            varve_source_add_unpacked(&storage->place, &layer->diffid, true);
+            add_layer(storage, &layer->diffid, storage->ids.names[i], layer->size, true);
         }
         if (!varve_folder_has(storage->place.fd, path)) {
             varve_place_note(&storage->place, storage->ids.names[i],
@@ -266,6 +283,7 @@ static bool read_driver(struct storage *storage, const char *driver) {
     size_t i = 0;
     json_t *entry = NULL;
     json_t *image_list = NULL;
+    storage->driver = driver;
     if (asprintf(&storage->folder, "%s-layers/", driver) < 0) {
         storage->folder = NULL;
     }

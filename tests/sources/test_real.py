@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import stores
@@ -201,6 +202,65 @@ class Real(stores.StoreCase):
                               for line in found["image"]}, set(self.images.values()))
             self.blobs_are(found, self.blobs())
             self.assertEqual(found["rest"], [])
+
+    def test_content_store_of_a_running_containerd(self):
+        """What the daemon itself writes when an image is imported, against its own list."""
+        if not shutil.which("containerd") or not shutil.which("ctr"):
+            self.skipTest("not installed: containerd")
+        place = self.work / "running containerd"
+        place.mkdir()
+        archive = place / "image.tar"
+        makers.skopeo_copy(f"oci:{self.layout}:t2", f"oci-archive:{archive}:t2")
+        # A socket's path must be short.
+        with tempfile.TemporaryDirectory(prefix="varve-") as short:
+            address = f"{short}/sock"
+            with open(place / "log", "wb") as log:
+                daemon = subprocess.Popen(
+                    ["containerd", "--root", place / "root", "--state", f"{short}/state",
+                     "--address", address], stdout=log, stderr=log)
+            try:
+                ctr = ["ctr", "--address", address, "--connect-timeout", "5s"]
+                for _ in range(100):
+                    if daemon.poll() is not None or subprocess.run(
+                            [*ctr, "version"], capture_output=True, check=False).returncode == 0:
+                        break
+                    time.sleep(0.1)
+                if daemon.poll() is not None:
+                    self.skipTest("containerd does not run here: "
+                                  + (place / "log").read_text()[-300:])
+                run(*ctr, "image", "import", "--no-unpack", archive)
+                listed = run(*ctr, "content", "ls", "--quiet").decode().split()
+            finally:
+                daemon.terminate()
+                daemon.wait()
+        found = self.scan(f"containerd:{place / 'root'}")
+        self.all_well(found)
+        self.assertEqual([(line["digest"], tuple(layer["digest"] for layer in line["layers"]))
+                          for line in found["image"]], [self.images["t2"]])
+        self.blobs_are(found, self.blobs())
+        self.assertLessEqual({line["name"] for line in found["layer"]}, set(listed))
+        self.assertEqual(found["rest"], [])
+
+    def test_storage_of_podman(self):
+        """podman's store: archives are put together again, and are what the config says."""
+        if not shutil.which("podman"):
+            self.skipTest("not installed: podman")
+        archive = self.work / "for podman.tar"
+        makers.skopeo_copy(f"oci:{self.layout}:t2", f"oci-archive:{archive}:t2")
+        podman = ["podman", "--root", self.work / "podman", "--runroot", self.work / "podman-run",
+                  "--storage-driver", "vfs"]
+        try:
+            run(*podman, "load", "--quiet", "--input", archive)
+            said, = json.loads(run(*podman, "image", "inspect", "localhost/t2"))
+        except AssertionError as error:
+            self.skipTest(f"podman does not work here: {error}")
+        found = self.scan(self.work / "podman")
+        self.all_well(found)
+        image, = found["image"]
+        self.assertEqual((image["ref"], image["digest"]), (said["RepoTags"][0], said["Digest"]))
+        self.assertEqual([layer["digest"] for layer in image["layers"]], said["RootFS"]["Layers"])
+        for line in found["layer"]:
+            self.assertEqual(line["rungs"]["blob"], line["name"])
 
     def test_scrubbing_decodes_nothing(self):
         found = self.scan(self.layout, options=["--rungs=blob"])

@@ -3,11 +3,15 @@
 make: zot's and Quay's and Pulp's folders, artifacts and attestations, docker's layerdb, one file under
 many names; and the ladder of images, computed a second time."""
 
+import base64
+import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
 import shutil
+import tarfile
 
 import stores
 import harness
@@ -227,8 +231,8 @@ class Unpacked(stores.StoreCase):
             self.skipTest(f"containers-storage cannot be written here: {error}")
         said = json.loads(run(*words, "images", "--json", "--no-trunc"))
         for source in (root, f"containers-storage:{root}"):
-            found = self.scan(source, expect=3)
-            self.assertEqual((found["error"], found["note"]), ([], []))
+            found = self.scan(source)
+            self.all_well(found)
             self.assertEqual(
                 sorted((line.get("ref"), line["digest"]) for line in found["image"]),
                 sorted((name, image["digest"]) for image in said
@@ -236,9 +240,28 @@ class Unpacked(stores.StoreCase):
             self.assertEqual({line["name"] for line in found["layer"]},
                              {stores.sha256(stores.BASE), stores.sha256(stores.TOP)})
             for line in found["layer"]:
-                self.assertEqual((line["status"], line["error"]["code"]),
-                                 ("unsupported", "source.unpacked"))
+                self.assertEqual(line["rungs"]["blob"], line["name"])
+                self.assertEqual(line["checks"], {"name": "ok", "size": "ok", "diffid": "ok",
+                                                  "media_type": "none"})
+        self.spoiled_files(root)
         self.spoiled_storage(root, found)
+
+    def spoiled_files(self, root):
+        """Files of a layer that are changed, cut, gone, or led astray."""
+        file, = (root / "vfs" / "dir").glob("*/opt/top")
+        whole = file.read_bytes()
+        file.write_bytes(b"x" + whole[1:])
+        bad, = [line for line in self.scan(root, expect=1)["layer"] if line["status"] != "ok"]
+        self.assertEqual((bad["name"], bad["error"]["code"]),
+                         (stores.sha256(stores.TOP), "claim.name"))
+        file.write_bytes(whole[:-1])
+        for spoil in (lambda: None, file.unlink, lambda: file.symlink_to("/etc/hostname")):
+            spoil()
+            bad, = [line for line in self.scan(root, expect=3)["layer"] if line["status"] != "ok"]
+            self.assertEqual((bad["status"], bad["error"]["code"]), ("error", "io.read"))
+        file.unlink()
+        file.write_bytes(whole)
+        self.all_well(self.scan(root))
 
     def spoiled_storage(self, root, before):
         """A config that is another, a chain that is cut, tar-split that is gone."""
@@ -313,6 +336,83 @@ class Unpacked(stores.StoreCase):
         found = self.scan(folder, expect=1)
         self.assertEqual(self.codes(found), ["source.chain"])
         self.assertEqual(found["image"][0]["error"]["code"], "source.layers")
+
+    def test_docker_put_together(self):
+        """Archives out of unpacked files and tar-split data, made by its own tool where that is there,
+        else written down to its format."""
+        folder = self.work / "docker with files"
+        _, diffids, chains = self.docker(folder)
+        for number, (chain, tar) in enumerate(zip(chains, (stores.BASE, stores.TOP))):
+            files = folder / "overlay2" / f"{number:064x}" / "diff"
+            (chain / "cache-id").write_text(f"{number:064x}")
+            with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+                archive.extractall(files, filter="fully_trusted")
+            (chain / "tar-split.json.gz").write_bytes(tar_split(self.work, tar))
+        found = self.scan(folder)
+        self.all_well(found)
+        self.assertEqual([line["rungs"]["blob"] for line in found["image"][0]["layers"]
+                          if "rungs" in line], [])
+        self.assertEqual({line["rungs"]["blob"] for line in found["layer"]}, set(diffids))
+        # Names that lead out of the folder, that are not UTF-8, lines that are none.
+        secret = self.work / "secret"
+        secret.write_bytes(b"x" * 10)
+        good = gzip.decompress((chains[0] / "tar-split.json.gz").read_bytes())
+        for lines in (b'{"type":1,"name":"../../../secret","size":10,"position":0}\n',
+                      json.dumps({"type": 1, "name": str(secret), "size": 10}).encode(),
+                      b'{"type":1,"name_raw":"/w==","size":10}\n', b"{", b"[]\n", b"\n\n{}\n",
+                      b'{"type":2,"payload":"*"}\n', b'{"type":1,"size":-1}\n', good[:-200],
+                      b'{"type":2,"payload":"' + b"A" * (17 << 20) + b'"}\n'):
+            (chains[0] / "tar-split.json.gz").write_bytes(gzip.compress(lines, 1))
+            bad, = [line for line in self.scan(folder, expect=3)["layer"]
+                    if line["status"] != "ok"]
+            self.assertEqual(bad["error"]["code"], "io.read")
+        packed = gzip.compress(good)
+        (chains[0] / "tar-split.json.gz").write_bytes(packed[:-9])
+        bad, = [line for line in self.scan(folder, expect=3)["layer"] if line["status"] != "ok"]
+        self.assertEqual(bad["error"]["code"], "io.read")
+        # A name that is not UTF-8 is found by its bytes.
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            info = tarfile.TarInfo("./a//\udcff")
+            info.size = 3
+            archive.addfile(info, io.BytesIO(b"odd"))
+        files = folder / "overlay2" / f"{0:064x}" / "diff"
+        (files / "a").mkdir()
+        with open(os.fsencode(files) + b"/a/\xff", "wb") as file:
+            file.write(b"odd")
+        (chains[0] / "tar-split.json.gz").write_bytes(written_split(tar.getvalue()))
+        bad, = [line for line in self.scan(folder, expect=1)["layer"] if line["status"] != "ok"]
+        self.assertEqual((bad["error"]["code"], bad["rungs"]["blob"]),
+                         ("claim.name", stores.sha256(tar.getvalue())))
+
+
+def tar_split(work, tar):
+    """What the tool tar-split keeps of an archive."""
+    if not shutil.which("tar-split"):
+        return written_split(tar)
+    target = work / "split.json.gz"
+    harness.run("tar-split", "disasm", "--no-stdout", "--output", target, "-", input=tar)
+    return target.read_bytes()
+
+
+def written_split(tar):
+    """The same, written a second time."""
+    lines = []
+    last = 0
+    with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+        for member in archive:
+            lines.append({"type": 2,
+                          "payload": base64.b64encode(tar[last:member.offset_data]).decode()})
+            name = os.fsencode(member.name)
+            try:
+                named = {"name": name.decode()}
+            except UnicodeDecodeError:
+                named = {"name_raw": base64.b64encode(name).decode()}
+            lines.append({"type": 1, **named, "size": member.size, "payload": ""})
+            last = member.offset_data + member.size
+    lines.append({"type": 2, "payload": base64.b64encode(tar[last:]).decode()})
+    return gzip.compress(b"".join(json.dumps({**line, "position": i}).encode() + b"\n"
+                                  for i, line in enumerate(lines)))
 
 
 def canonical(config, timeless):
