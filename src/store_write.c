@@ -382,8 +382,8 @@ static uint64_t fingerprint(const struct writer *writer, const struct varve_item
     const struct varve_catalog *catalog = writer->store->catalog;
     const struct varve_image *image = &item->image;
     uint64_t seed = mix(VARVE_STORE_VERSION, &item->rungs, sizeof item->rungs);
-    seed =
-        mix(seed, (int[]){(int)item->status, image->attestation, image->artifact}, 3 * sizeof(int));
+    const uint8_t kind[] = {(uint8_t)item->status, image->attestation, image->artifact};
+    seed = mix(seed, kind, sizeof kind);
     seed = mix_text(mix_text(seed, image->fault.code), image->fault_digest);
     for (size_t i = 0; i < image->layer_count; i++) {
         const struct varve_image_layer *layer = &item->layers[i];
@@ -391,10 +391,9 @@ static uint64_t fingerprint(const struct writer *writer, const struct varve_item
         seed = mix_text(seed, varve_catalog_blob(catalog, claim.blob).name);
         seed = mix_text(mix(seed, &claim.size, sizeof claim.size), claim.media_type);
         seed = mix(seed, claim.diffid, claim.has_diffid ? sizeof claim.diffid : 0);
-        seed = mix(seed,
-                   (int[]){(int)layer->status, (int)layer->checks.size, (int)layer->checks.diffid,
-                           (int)layer->checks.media_type},
-                   4 * sizeof(int));
+        const uint8_t fared[] = {(uint8_t)layer->status, (uint8_t)layer->checks.size,
+                                 (uint8_t)layer->checks.diffid, (uint8_t)layer->checks.media_type};
+        seed = mix(seed, fared, sizeof fared);
     }
     return seed;
 }
