@@ -181,8 +181,10 @@ static bool take_bytes(struct replay *replay, const uint8_t *data, size_t bytes)
             replay->line = grown;
             replay->line_room = 2 * wanted;
         }
-        memcpy(replay->line + replay->line_bytes, data, count);
-        replay->line_bytes = wanted;
+        if (count > 0) {
+            memcpy(replay->line + replay->line_bytes, data, count);
+            replay->line_bytes = wanted;
+        }
         if (end && wanted > 0 && !replay_line(replay)) {
             return false;
         }
