@@ -135,9 +135,24 @@ static bool check_file(struct varve_store *store, struct varve_store_fault *faul
 /* A write-ahead log, where the file system can have one: readers go on while a scan writes, and a
  * commit is no wait for the disk. */
 static bool set_journal(struct varve_store *store, struct varve_store_fault *fault) {
+    const char *doing = "the database cannot be written to";
+    sqlite3_stmt *statement = NULL;
+    if (!store->network) {
+        /* It tells which kind it is now, which may be another than the one asked for. */
+        bool good = sqlite3_prepare_v2(store->main.db, "PRAGMA journal_mode = WAL", -1, &statement,
+                                       NULL) == SQLITE_OK &&
+                    sqlite3_step(statement) == SQLITE_ROW;
+        store->network =
+            !good || strcmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0;
+        good = good || varve_store_blame(fault, store->main.db, doing);
+        sqlite3_finalize(statement);
+        if (!good) {
+            return false;
+        }
+    }
     const char *sql = store->network ? "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL"
-                                     : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
-    return varve_store_execute(store->main.db, fault, sql, "the database cannot be written to") &&
+                                     : "PRAGMA synchronous = NORMAL";
+    return varve_store_execute(store->main.db, fault, sql, doing) &&
            varve_store_execute(store->main.db, fault, "PRAGMA cache_size = -65536", "cache");
 }
 

@@ -130,12 +130,13 @@ struct varve_connection {
 struct varve_store {
     char *path;
     int fd;       /* holds the lock; -1: read-only */
-    bool network; /* the file system is no place for a WAL */
+    bool network; /* there is no write-ahead log: the file system is no place for one */
     struct varve_store_options options;
     struct varve_connection main;   /* begin, finish, queries; in between the writer's */
     struct varve_connection reader; /* recall */
     pthread_mutex_t reader_mutex;
-    unsigned recalled; /* since the reader's transaction began; 0: it has none */
+    bool reader_failed; /* nothing more is recalled: every question might wait as long */
+    unsigned recalled;  /* since the reader's transaction began; 0: it has none */
 
     /* While a scan runs. */
     const struct varve_catalog *catalog;

@@ -429,6 +429,10 @@ bool varve_store_recall(struct varve_store *store, struct varve_layer *layer,
         return false;
     }
     pthread_mutex_lock(&store->reader_mutex);
+    if (store->reader_failed) {
+        pthread_mutex_unlock(&store->reader_mutex);
+        return false;
+    }
     begin_reading(store, &fault);
     bool good = recall_blob(store, &fault, layer, known->blob);
     layer->checks.name = (enum varve_check)known->verdict.check_name;
@@ -448,6 +452,7 @@ bool varve_store_recall(struct varve_store *store, struct varve_layer *layer,
     if (store->network || store->recalled >= RECALLS_A_TRANSACTION) {
         end_reading(store);
     }
+    store->reader_failed = fault.status != VARVE_STORE_OK;
     pthread_mutex_unlock(&store->reader_mutex);
     good = good && fault.status == VARVE_STORE_OK;
     if (!good) {
