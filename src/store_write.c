@@ -17,9 +17,10 @@
 #define TICK_NS INT64_C(20000000)
 #define COARSE_TICK_NS INT64_C(2000000000)
 #define SECOND_NS INT64_C(1000000000)
-/* At most: what is waiting may be much where layers are small, and a disk that gets full takes the
- * whole transaction with it. A commit in a write-ahead log costs as much as writing a layer. */
-#define ITEMS_A_TRANSACTION 32u
+/* At most. Digests are in no order, so that every layer changes pages all over an index: a short
+ * transaction writes most of them for itself alone. But what is in it is lost when the process is
+ * killed, and when the disk gets full. */
+#define ITEMS_A_TRANSACTION 128u
 
 /* --- what the scan's threads call --- */
 

@@ -14,9 +14,9 @@ import harness
 
 KILLS = 600 if os.environ.get("VARVE_TEST_LONG") else 60
 LAYERS = 240
-# Layers in flight: sixteen on each of two threads; on their way to the database: as many as the
-# queue holds, and as many again in the transaction that is being written.
-IN_FLIGHT = 32 + 2 * 32
+# Layers in flight: sixteen on each of two threads; on their way to the database: what the queue
+# holds, and the transaction that is being written.
+IN_FLIGHT = 32 + 32 + 128
 
 
 class Kill(db.DatabaseCase):
