@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inflate.h"
 #include "varve/cpu.h"
 #include "varve/tar.h"
 
@@ -123,5 +124,8 @@ extern const size_t varve_header_row_count;
 
 /* The best row that `tier` may use here. */
 const struct varve_header_row *varve_header_row_of(enum varve_tier tier);
+
+/* Deflate: kernels/inflate.h. */
+const struct varve_inflate_row *varve_inflate_row_of(enum varve_tier tier);
 
 #endif

@@ -46,3 +46,16 @@ const struct varve_header_row varve_header_rows[] = {
     HEADER_ROW(scalar, 0),
 };
 const size_t varve_header_row_count = sizeof varve_header_rows / sizeof varve_header_rows[0];
+
+varve_inflate_run_fn varve_inflate_avx2_x4;
+varve_inflate_run_fn varve_inflate_avx2_x1;
+varve_inflate_run_fn varve_inflate_scalar;
+
+const struct varve_inflate_row varve_inflate_rows[] = {
+#if defined(__x86_64__)
+    {"avx2_x4", VARVE_CPU_AVX2, 4, varve_inflate_avx2_x4},
+    {"avx2_x1", VARVE_CPU_AVX2, 1, varve_inflate_avx2_x1},
+#endif
+    {"scalar", 0, 1, varve_inflate_scalar},
+};
+const size_t varve_inflate_row_count = sizeof varve_inflate_rows / sizeof varve_inflate_rows[0];

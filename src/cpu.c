@@ -107,13 +107,28 @@ const struct varve_header_row *varve_header_row_of(enum varve_tier tier) {
     return &varve_header_rows[index];
 }
 
+const struct varve_inflate_row *varve_inflate_row_of(enum varve_tier tier) {
+    uint32_t bits = varve_cpu_bits_of(tier);
+    size_t index = 0;
+    while ((bits & varve_inflate_rows[index].needs) != varve_inflate_rows[index].needs) {
+        index++; /* the last row needs nothing */
+    }
+    return &varve_inflate_rows[index];
+}
+
 size_t varve_kernel_count(void) {
-    return varve_sha256_row_count + varve_header_row_count;
+    return varve_sha256_row_count + varve_header_row_count + varve_inflate_row_count;
 }
 
 struct varve_kernel_info varve_kernel_at(size_t index) {
     assert(index < varve_kernel_count());
     uint32_t bits = varve_cpu_bits();
+    if (index >= varve_sha256_row_count + varve_header_row_count) {
+        const struct varve_inflate_row *inflate =
+            &varve_inflate_rows[index - varve_sha256_row_count - varve_header_row_count];
+        return (struct varve_kernel_info){"inflate", inflate->name, inflate->lanes,
+                                          (bits & inflate->needs) == inflate->needs};
+    }
     if (index >= varve_sha256_row_count) {
         const struct varve_header_row *header = &varve_header_rows[index - varve_sha256_row_count];
         return (struct varve_kernel_info){"header", header->name, 1,

@@ -5,7 +5,11 @@
 #include <string.h>
 
 #include "decode_internal.h"
+#include "kernels.h"
 #include "limits.h"
+
+/* Layers advanced together; more are cut into batches. */
+#define BATCH 32
 
 const char *varve_compression_name(enum varve_compression compression) {
     static const char *const names[] = {"none", "gzip", "zstd", "bzip2", "xz"};
@@ -13,12 +17,36 @@ const char *varve_compression_name(enum varve_compression compression) {
     return names[compression];
 }
 
+const char *varve_inflate_engine_name(enum varve_inflate_engine engine) {
+    static const char *const names[] = {"auto", "igzip", "varve"};
+    assert((size_t)engine < sizeof names / sizeof names[0]);
+    return names[engine];
+}
+
+enum varve_inflate_engine varve_inflate_engine_of(enum varve_inflate_engine engine,
+                                                  enum varve_tier tier) {
+    if (engine != VARVE_INFLATE_AUTO) {
+        return engine;
+    }
+    /* Only a kernel of several lanes outruns igzip. */
+    return varve_inflate_row_of(tier)->lanes > 1 ? VARVE_INFLATE_OWN : VARVE_INFLATE_IGZIP;
+}
+
 enum varve_status varve_decoder_open(struct varve_decoder **decoder,
                                      const struct varve_decode_options *options) {
+    enum varve_tier tier = options ? options->tier : VARVE_TIER_AUTO;
+    *decoder = NULL;
+    if (!varve_tier_may_run(tier)) {
+        return VARVE_UNSUPPORTED;
+    }
     struct varve_decoder *made = calloc(1, sizeof *made);
     *decoder = made;
     if (!made) {
         return VARVE_ERROR;
+    }
+    enum varve_inflate_engine engine = options ? options->inflate_engine : VARVE_INFLATE_AUTO;
+    if (varve_inflate_engine_of(engine, tier) == VARVE_INFLATE_OWN) {
+        made->inflate_row = varve_inflate_row_of(tier);
     }
     made->budget = options ? options->budget : NULL;
     uint64_t most = options ? options->max_decoded_bytes : 0;
@@ -269,43 +297,70 @@ static enum varve_step keep_limit(struct varve_decoder *decoder, struct varve_de
     return varve_decode_fail(decoder, VARVE_CODE_DECODE_LIMIT, VARVE_NO_OFFSET);
 }
 
-static void advance(struct varve_decoder *decoder, struct varve_decode_turn *turn) {
-    static const enum varve_decode_state states[] = {VARVE_DECODE_INPUT, VARVE_DECODE_OUTPUT,
-                                                     VARVE_DECODE_WAIT, VARVE_DECODE_END,
-                                                     VARVE_DECODE_FAULT};
+/* A decoder's turn under way. */
+struct advance {
+    struct varve_decoder *decoder;
+    struct varve_decode_turn *turn;
+    struct varve_cursor cursor;
+    uint8_t *out; /* where the bytes of this turn begin */
+    enum varve_step step;
+};
+
+/* As far as it goes without a kernel. */
+static void go_on(struct advance *advance) {
+    struct varve_decoder *decoder = advance->decoder;
+    switch (decoder->info.compression) {
+    case VARVE_COMPRESSION_GZIP:
+        advance->step = varve_gzip_step(decoder, &advance->cursor);
+        break;
+    case VARVE_COMPRESSION_ZSTD:
+        advance->step = varve_zstd_step(decoder, &advance->cursor);
+        break;
+    default:
+        advance->step = pass(decoder, &advance->cursor, advance->turn);
+        break;
+    }
+}
+
+static void begin_turn(struct advance *advance) {
+    struct varve_decoder *decoder = advance->decoder;
+    struct varve_decode_turn *turn = advance->turn;
     assert(turn->out_bytes > 0);
     uint64_t room = decoder->max_decoded + 1 - decoder->info.decoded_bytes;
     static const uint8_t nothing = 0; /* a pointer to no bytes may be NULL; memcpy's must not */
-    struct varve_cursor cursor = {.in = turn->in_bytes ? turn->in : &nothing,
-                                  .in_bytes = turn->in_bytes,
-                                  .last = turn->in_last,
-                                  .out = turn->out,
-                                  .out_bytes =
-                                      turn->out_bytes < room ? turn->out_bytes : (size_t)room};
-    enum varve_step step = decoder->ended;
-    turn->made = turn->out;
-    turn->made_bytes = 0;
-    if (step == VARVE_STEP_INPUT && !decoder->known) {
-        step = sniff(decoder, &cursor);
+    advance->cursor =
+        (struct varve_cursor){.in = turn->in_bytes ? turn->in : &nothing,
+                              .in_bytes = turn->in_bytes,
+                              .last = turn->in_last,
+                              .out = turn->out,
+                              .out_bytes = turn->out_bytes < room ? turn->out_bytes : (size_t)room};
+    advance->step = decoder->ended;
+    advance->out = turn->out;
+    turn->made = NULL;
+    if (advance->step == VARVE_STEP_INPUT && !decoder->known) {
+        advance->step = sniff(decoder, &advance->cursor);
     }
-    if (step == VARVE_STEP_INPUT && decoder->known) {
-        switch (decoder->info.compression) {
-        case VARVE_COMPRESSION_GZIP:
-            step = varve_gzip_step(decoder, &cursor);
-            break;
-        case VARVE_COMPRESSION_ZSTD:
-            step = varve_zstd_step(decoder, &cursor);
-            break;
-        default:
-            step = pass(decoder, &cursor, turn);
-            break;
+    if (advance->step == VARVE_STEP_INPUT && decoder->known) {
+        if (decoder->info.compression == VARVE_COMPRESSION_GZIP) {
+            varve_gzip_turn(decoder->gzip, &advance->cursor);
+            advance->out = advance->cursor.out;
         }
+        go_on(advance);
     }
-    if (turn->made == turn->out) {
-        turn->made_bytes = (size_t)(cursor.out - turn->out);
+}
+
+static void end_turn(struct advance *advance) {
+    static const enum varve_decode_state states[] = {VARVE_DECODE_INPUT, VARVE_DECODE_OUTPUT,
+                                                     VARVE_DECODE_WAIT, VARVE_DECODE_END,
+                                                     VARVE_DECODE_FAULT};
+    struct varve_decoder *decoder = advance->decoder;
+    struct varve_decode_turn *turn = advance->turn;
+    if (!turn->made) {
+        turn->made = advance->out;
+        turn->made_bytes = (size_t)(advance->cursor.out - advance->out);
     }
-    turn->used_bytes = turn->in_bytes - cursor.in_bytes;
-    step = keep_limit(decoder, turn, step);
+    turn->used_bytes = turn->in_bytes - advance->cursor.in_bytes;
+    enum varve_step step = keep_limit(decoder, turn, advance->step);
     if (step == VARVE_STEP_END && decoder->ended != VARVE_STEP_END) {
         conclude(decoder);
     }
@@ -315,9 +370,48 @@ static void advance(struct varve_decoder *decoder, struct varve_decode_turn *tur
     turn->state = states[step];
 }
 
+/* Runs what waits for an inflate kernel, each decoder's own. False: nothing did. */
+static bool run_lanes(struct advance *advances, size_t count) {
+    const struct varve_inflate_row *row = NULL;
+    struct varve_inflate_stream *lanes[BATCH];
+    struct advance *whose[BATCH];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct advance *advance = &advances[i];
+        if (advance->step != VARVE_STEP_LANE || (row && advance->decoder->inflate_row != row)) {
+            continue;
+        }
+        row = advance->decoder->inflate_row;
+        lanes[n] = varve_gzip_lane(advance->decoder->gzip);
+        whose[n++] = advance;
+    }
+    if (n) {
+        row->run(lanes, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        go_on(whose[i]);
+    }
+    return n > 0;
+}
+
+static void advance_batch(struct varve_decoder *const *decoders, struct varve_decode_turn *turns,
+                          size_t count) {
+    struct advance advances[BATCH];
+    for (size_t i = 0; i < count; i++) {
+        advances[i] = (struct advance){.decoder = decoders[i], .turn = &turns[i]};
+        begin_turn(&advances[i]);
+    }
+    while (run_lanes(advances, count)) {
+        /* Members that ended gave way to their next ones. */
+    }
+    for (size_t i = 0; i < count; i++) {
+        end_turn(&advances[i]);
+    }
+}
+
 void varve_decode(struct varve_decoder *const *decoders, struct varve_decode_turn *turns,
                   size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        advance(decoders[i], &turns[i]);
+    for (size_t i = 0; i < count; i += BATCH) {
+        advance_batch(decoders + i, turns + i, count - i < BATCH ? count - i : BATCH);
     }
 }

@@ -4,6 +4,7 @@
  * The wrapper is read here and not by igzip, so that every field is seen, every offset is known and
  * a member costs little: layers of 20,000 members are ordinary.
  */
+#include <isa-l.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ enum flag { FTEXT = 1, FHCRC = 2, FEXTRA = 4, FNAME = 8, FCOMMENT = 16, FRESERVE
 
 struct varve_gzip {
     struct varve_inflate inflate;
+    struct varve_inflate_stream *lane; /* what the kernel has to run, between two steps, or NULL */
     enum state state;
     uint8_t field[10]; /* the fixed header, or another field of a few bytes, as far as it came */
     size_t field_bytes;
@@ -46,19 +48,33 @@ struct varve_gzip {
 
 bool varve_gzip_begin(struct varve_decoder *decoder) {
     if (!decoder->gzip) {
-        decoder->gzip = malloc(sizeof *decoder->gzip);
-        if (!decoder->gzip) {
+        struct varve_gzip *gzip = malloc(sizeof *gzip);
+        if (!gzip || !varve_inflate_open(&gzip->inflate, decoder->inflate_row == NULL)) {
+            free(gzip);
             return false;
         }
-        varve_inflate_init(&decoder->gzip->inflate);
+        decoder->gzip = gzip;
     }
+    decoder->gzip->lane = NULL;
+    varve_inflate_reset(&decoder->gzip->inflate);
     decoder->gzip->state = BETWEEN;
     decoder->gzip->field_bytes = 0;
     return true;
 }
 
 void varve_gzip_close(struct varve_gzip *gzip) {
-    free(gzip);
+    if (gzip) {
+        varve_inflate_close(&gzip->inflate);
+        free(gzip);
+    }
+}
+
+void varve_gzip_turn(struct varve_gzip *gzip, struct varve_cursor *cursor) {
+    varve_inflate_turn(&gzip->inflate, cursor);
+}
+
+struct varve_inflate_stream *varve_gzip_lane(const struct varve_gzip *gzip) {
+    return gzip->lane;
 }
 
 /* The 32 bits of Go's zero time: pgzip's way to say that there is no time. */
@@ -268,7 +284,14 @@ static enum varve_step body(struct varve_decoder *decoder, struct varve_cursor *
     struct varve_gzip *gzip = decoder->gzip;
     const uint8_t *out = cursor->out;
     const uint8_t *in = cursor->in;
-    enum varve_inflate_result result = varve_inflate_step(&gzip->inflate, decoder, cursor);
+    if (!gzip->lane) {
+        gzip->lane = varve_inflate_prepare(&gzip->inflate, cursor);
+        if (gzip->lane) {
+            return VARVE_STEP_LANE;
+        }
+    }
+    gzip->lane = NULL;
+    enum varve_inflate_result result = varve_inflate_finish(&gzip->inflate, decoder, cursor);
     gzip->crc = crc32_gzip_refl(gzip->crc, out, (uint64_t)(cursor->out - out));
     varve_encoder_see(&decoder->encoder, in, (size_t)(cursor->in - in));
     switch (result) {

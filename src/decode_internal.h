@@ -26,7 +26,8 @@ enum varve_step {
     VARVE_STEP_OUTPUT, /* `out` is full */
     VARVE_STEP_WAIT,   /* the memory budget has no room now */
     VARVE_STEP_END,    /* the blob is over and sound */
-    VARVE_STEP_FAULT   /* decoder->fault says why */
+    VARVE_STEP_FAULT,  /* decoder->fault says why */
+    VARVE_STEP_LANE    /* gzip: a kernel must run first (varve_gzip_lane), then step again */
 };
 
 /* Enough of a gzip header to know one by. */
@@ -44,13 +45,16 @@ struct varve_trailing {
 
 struct varve_gzip;
 struct varve_zstd;
+struct varve_inflate_row;
+struct varve_inflate_stream;
 
 struct varve_decoder {
     struct varve_budget *budget;
     uint64_t max_decoded;
     struct varve_findings *findings;
-    struct varve_toc *toc;   /* who watches, or NULL */
-    struct varve_gzip *gzip; /* made when first needed, kept */
+    struct varve_toc *toc;                       /* who watches, or NULL */
+    const struct varve_inflate_row *inflate_row; /* NULL: igzip */
+    struct varve_gzip *gzip;                     /* made when first needed, kept */
     struct varve_zstd *zstd;
 
     bool known; /* `info.compression` stands */
@@ -91,6 +95,12 @@ static inline void varve_cursor_made(struct varve_decoder *decoder, struct varve
 bool varve_gzip_begin(struct varve_decoder *decoder);
 enum varve_step varve_gzip_step(struct varve_decoder *decoder, struct varve_cursor *cursor);
 void varve_gzip_close(struct varve_gzip *gzip);
+
+/* A turn begins: where its bytes will lie, if not where the caller wants them. */
+void varve_gzip_turn(struct varve_gzip *gzip, struct varve_cursor *cursor);
+
+/* After VARVE_STEP_LANE: what the decoder's inflate kernel has to run. */
+struct varve_inflate_stream *varve_gzip_lane(const struct varve_gzip *gzip);
 
 bool varve_zstd_begin(struct varve_decoder *decoder);
 enum varve_step varve_zstd_step(struct varve_decoder *decoder, struct varve_cursor *cursor);

@@ -83,7 +83,8 @@ const char *varve_check_name(enum varve_check check) {
 }
 
 static enum varve_status open_decoder(struct varve_job *job) {
-    struct varve_decode_options options = {job->options.budget, job->options.max_decoded_bytes};
+    struct varve_decode_options options = {job->options.budget, job->options.max_decoded_bytes,
+                                           job->options.tier, job->options.inflate_engine};
     enum varve_status status = varve_decoder_open(&job->decoder, &options);
     job->intake.decoder = job->decoder;
     job->window_bytes = 0;

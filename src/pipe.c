@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 
@@ -55,6 +56,16 @@ static bool await_place(struct varve_pipe *pipe) {
     return go_on;
 }
 
+/* Decoded bytes that lie in the decoder's window are gone with its next turn: they get a place in
+ * the portion. Those of plain blobs lie in rooms of the ring. */
+static void keep_made(struct varve_portion *portion, const struct varve_decode_turn *turn) {
+    bool plain = turn->made == turn->in;
+    if (turn->made_bytes && !plain && turn->made != portion->decoded_room) {
+        memcpy(portion->decoded_room, turn->made, turn->made_bytes);
+        portion->made = portion->decoded_room;
+    }
+}
+
 void varve_pipe_fill(struct varve_pipe *pipe) {
     struct varve_intake *intake = pipe->intake;
     bool final = false;
@@ -68,6 +79,7 @@ void varve_pipe_fill(struct varve_pipe *pipe) {
         if (due) {
             varve_decode(&intake->decoder, &turn, 1);
             varve_intake_complete(intake, portion, &turn);
+            keep_made(portion, &turn);
             pipe->timings.decode += varve_cpu_seconds() - read;
         }
         final = portion->final;

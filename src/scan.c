@@ -39,8 +39,8 @@
 #define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
 #define PROGRESS_SECONDS 0.1
 #define LONGEST_WAIT_SECONDS 0.1
-/* Memory of a slot beside the budget: rooms, igzip's state, what parser and ladder keep. Slots
- * together take at most a quarter of the budget. */
+/* Memory of a slot beside the budget: rooms, igzip's state or window, what parser and ladder keep.
+ * Slots together take at most a quarter of the budget. */
 #define SLOT_BYTES (UINT64_C(512) << 10)
 /* zstd windows that the slots of a thread may hold together before no more layers are begun: with
  * one more that is begun just below it, and the slots themselves, a thread stays within 32 MiB.
@@ -397,6 +397,7 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
                                     .deepest_rung = options->deepest_rung,
                                     .max_decoded_bytes = options->max_decoded_bytes,
                                     .chunk_bytes = options->chunk_bytes,
+                                    .inflate_engine = options->inflate_engine,
                                     .timings = &worker->timings};
     size_t share = (scan->count + options->threads - 1) / options->threads;
     size_t room = (size_t)(options->memory_bytes / 4 / SLOT_BYTES / options->threads);

@@ -14,6 +14,7 @@
 
 #include "varve/base.h"
 #include "varve/budget.h"
+#include "varve/cpu.h"
 #include "varve/findings.h"
 
 #ifdef __cplusplus
@@ -32,15 +33,32 @@ enum varve_compression {
 /* "none", "gzip", "zstd", "bzip2", "xz". Static storage. */
 VARVE_API const char *varve_compression_name(enum varve_compression compression);
 
+/* Who decodes deflate. Framing, checks and results are the same. */
+enum varve_inflate_engine {
+    VARVE_INFLATE_AUTO,  /* varve's kernels where the CPU has what their lanes need, else igzip */
+    VARVE_INFLATE_IGZIP, /* libisal's: one layer after the other */
+    VARVE_INFLATE_OWN    /* varve's: several layers at once */
+};
+
+/* "auto", "igzip", "varve". Static storage. */
+VARVE_API const char *varve_inflate_engine_name(enum varve_inflate_engine engine);
+
+/* What AUTO means on `tier`, which must be able to run here; any other engine is itself. */
+VARVE_API enum varve_inflate_engine varve_inflate_engine_of(enum varve_inflate_engine engine,
+                                                            enum varve_tier tier);
+
 struct varve_decode_options {
     struct varve_budget *budget; /* what zstd windows beyond 8 MiB are taken from; NULL: windows
                                     up to 2^27, taken from nothing */
     uint64_t max_decoded_bytes;  /* decoded bytes beyond which a layer ends as limit; 0 = 2^40 */
+    enum varve_tier tier;        /* of varve's inflate kernels; 0 = AUTO */
+    enum varve_inflate_engine inflate_engine;
 };
 
 struct varve_decoder;
 
-/* VARVE_OK, or VARVE_ERROR (no memory; *decoder = NULL). `options` NULL: all defaults. */
+/* VARVE_OK, VARVE_UNSUPPORTED (tier), or VARVE_ERROR (no memory); *decoder = NULL unless OK.
+ * `options` NULL: all defaults. */
 VARVE_API enum varve_status varve_decoder_open(struct varve_decoder **decoder,
                                                const struct varve_decode_options *options);
 VARVE_API void varve_decoder_close(struct varve_decoder *decoder);
@@ -69,9 +87,10 @@ enum varve_decode_state {
 
 /* One layer's turn. In: where the unread stored bytes are (`in`, `in_bytes`), whether the blob ends
  * with them (`in_last`), where decoded bytes may go (`out`, `out_bytes` > 0). Out: `state`; how
- * much input was used; the decoded bytes, which lie in `out` or, for plain blobs, in `in` itself
- * (`made` says where, no copy is made). In every state, `made_bytes` may be > 0 and are valid: also
- * at END, and at FAULT the bytes before the fault. */
+ * much input was used; the decoded bytes, at most `out_bytes` of them, which `made` points to: they
+ * lie in `out`; for plain blobs in `in` itself, all of it; or in a window of the decoder's own,
+ * where they stay until its next turn, reset or close. No copy is made. In every state,
+ * `made_bytes` may be > 0 and are valid: also at END, and at FAULT the bytes before the fault. */
 struct varve_decode_turn {
     const uint8_t *in;
     size_t in_bytes;

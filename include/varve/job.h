@@ -94,6 +94,7 @@ struct varve_job_options {
     uint64_t max_decoded_bytes;    /* 0 = 2^40 */
     size_t chunk_bytes;            /* decoded bytes a step; 0 = 131072; half of it is read */
     struct varve_timings *timings; /* added to; NULL: not measured */
+    enum varve_inflate_engine inflate_engine;
 };
 
 struct varve_job;

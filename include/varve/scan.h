@@ -29,6 +29,7 @@ struct varve_scan_options {
     uint64_t read_bytes_per_second; /* all threads together; 0 = no limit */
     const uint64_t *turns; /* by blob: those with a lesser number go first; NULL: all are equal.
                               Must live until varve_scan_open returns */
+    enum varve_inflate_engine inflate_engine;
 };
 
 /* Threads a scan uses by itself: CPU affinity or cgroup quota (v1 and v2, the process's own group

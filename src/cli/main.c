@@ -11,16 +11,16 @@
 #include "cli.h"
 
 static const struct command commands[] = {
-    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkmxg0DWYdLfEMTCh", 1,
+    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkgimx0DWYdLfEMTCh", 1,
      1 << 30, run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
-     "jeprtkmxg0TCh", 1, 1 << 30, run_digest},
+     "jeprtkgimx0TCh", 1, 1 << 30, run_digest},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
      "jcsSnoOPpth", 1, 1 << 30, run_bench},
     {"query", "[QUESTION]", "Ask a database; without a question, list them", "DRcljh", 0, 1,
      run_query},
     {"status", "", "Show the last scans of a database", "Dcljh", 0, 0, run_status},
-    {"compare", "A B", "Compare two mirrors, each a source or a database", "jptkmxgvh", 2, 2,
+    {"compare", "A B", "Compare two mirrors, each a source or a database", "jptkgimxvh", 2, 2,
      run_compare},
     {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
 };

@@ -30,6 +30,7 @@ static const struct option_row {
     {'t', 0, "threads", "N", "threads; default: CPU affinity or cgroup quota"},
     {'k', 0, "cpu", "TIER", "auto, scalar, shani, avx2, avx512; 'list' shows the kernels"},
     {'g', 0, "sha256-engine", "NAME", "varve (default) or isal-crypto, where built in"},
+    {'i', 0, "inflate-engine", "NAME", "auto (default), igzip, or varve: several layers at once"},
     {'m', 0, "memory", "SIZE", "memory budget, such as 512MiB (default 1GiB)"},
     {'x', 0, "max-decoded", "SIZE",
      "decoded bytes beyond which a layer ends as limit (default 1TiB)"},
@@ -183,6 +184,16 @@ static bool read_engine(enum varve_sha256_engine *engine, const char *text) {
     return false;
 }
 
+static bool read_inflate_engine(enum varve_inflate_engine *engine, const char *text) {
+    for (int i = VARVE_INFLATE_AUTO; i <= VARVE_INFLATE_OWN; i++) {
+        if (strcmp(varve_inflate_engine_name((enum varve_inflate_engine)i), text) == 0) {
+            *engine = (enum varve_inflate_engine)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool read_tier(struct settings *settings, const char *text) {
     if (strcmp(text, "list") == 0) {
         settings->list_cpu = true;
@@ -246,6 +257,8 @@ static bool apply(struct settings *settings, char row, const char *argument) {
         return read_tier(settings, argument);
     case 'g':
         return read_engine(&settings->scan.engine, argument);
+    case 'i':
+        return read_inflate_engine(&settings->scan.inflate_engine, argument);
     case 'm':
         return read_size(&settings->scan.memory_bytes, argument);
     case 'x':

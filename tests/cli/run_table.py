@@ -35,7 +35,7 @@ UNSTEADY = [
     (r'"run":\{.*\}(?=\}$)', '"run":{<run>}'),
     (r"\b[0-9]+\.[0-9]+ (s|MB/s|GB/s)\b", r"<n> \1"),
     # What varve stands on, and the machine.
-    (r'("(?:isal|zstd|jansson|openssl|cpu_tier|sha256_engine)":)"[^"]*"', r'\1"<version>"'),
+    (r'("(?:isal|zstd|jansson|openssl|cpu_tier|sha256_engine|inflate_engine)":)"[^"]*"', r'\1"<version>"'),
     (r"^(isal|zstd|jansson|openssl|cpu tier|sha256 engines) .*", r"\1 <version>"),
 ]
 GIVEN = ("case", "sh", "run", "in")

@@ -84,6 +84,7 @@ class Determinism(harness.Case):
         run = summary.pop("run")
         tier = summary["versions"].pop("cpu_tier")
         summary["versions"].pop("sha256_engine")
+        self.assertIn(summary["versions"].pop("inflate_engine"), ("varve", "igzip"))
         self.assertGreater(run["threads"], 0)
         first = json.loads(lines[0])
         first["options"].pop("memory", None)
@@ -97,7 +98,9 @@ class Determinism(harness.Case):
         for chunk in (100, 512, 4096, 65537, 1 << 20):
             self.assertEqual(self.scan(f"--chunk={chunk}")[0], expected, chunk)
         for tier in TIERS[:TIERS.index(best) + 1]:
-            self.assertEqual(self.scan(f"--cpu={tier}")[0], expected, tier)
+            for engine in ("auto", "igzip", "varve"):
+                options = f"--cpu={tier}", f"--inflate-engine={engine}"
+                self.assertEqual(self.scan(*options)[0], expected, options)
         for tier in TIERS[TIERS.index(best) + 1:]:
             print("SKIPPED: this CPU has not tier", tier)
 

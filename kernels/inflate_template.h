@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels/inflate_template.h - inflate for up to LANES_MOST streams side by side: what the loops
+ * share, and who runs in them.
+ *
+ * Margins. A loop does a number of items before it looks again; an item of a lane
+ *   - consumes at most 78 bits (two literals of 15 bits and a match of 48, in rare(); 54 bits
+ *     else), less than ITEM_IN bytes, and loads eight bytes at a place it has reached: with ITEM_IN
+ *     bytes an item and LOAD_IN more left, no load passes in_end;
+ *   - makes at most 260 bytes (two literals and a match of 258) and stores up to 32 bytes from
+ * where it then is: what ITEMS_MOST items may write behind out_stop is VARVE_INFLATE_SLACK_BYTES;
+ *   - reads matches from `earliest` on, and copies 32 bytes from there: up to 31 bytes beyond
+ *     `out`, which the slack holds, too.
+ * Nearer to the ends, and where a symbol is none for the loops, the careful steps go on.
+ */
+#ifndef VARVE_KERNELS_INFLATE_TEMPLATE_H
+#define VARVE_KERNELS_INFLATE_TEMPLATE_H
+
+#include "inflate_text.h"
+
+enum { ITEMS_MOST = 32, ITEM_IN = 16, LOAD_IN = 16 };
+_Static_assert(ITEMS_MOST * 260 + 32 <= VARVE_INFLATE_SLACK_BYTES, "the margin of the output");
+
+/* Input that makes it worth while to enter a loop. */
+enum { ENTER_IN = LOAD_IN + 6 * ITEM_IN };
+
+/* Output after which a stream may be put off until others are there. */
+enum { PUT_OFF_BYTES = 32768 };
+
+INLINE const uint8_t *address(uint64_t pos) {
+    return (const uint8_t *)(uintptr_t)(pos >> 3);
+}
+
+INLINE uint64_t bits_below(uint64_t word, uint32_t bits) {
+    return word & ((UINT64_C(1) << (bits & 63)) - 1);
+}
+
+INLINE void copy32(uint8_t *to, const uint8_t *from) {
+    typedef uint8_t piece __attribute__((vector_size(32), aligned(1), may_alias));
+    *(piece *)to = *(const piece *)from;
+}
+
+/* Any match; writes up to 31 bytes beyond it. */
+INLINE void copy_any(uint8_t *to, size_t dist, unsigned length) {
+    const uint8_t *from = to - dist;
+    const uint8_t *end = to + length;
+    if (dist >= 32) {
+        do {
+            copy32(to, from);
+            to += 32;
+            from += 32;
+        } while (to < end);
+    } else if (dist == 1) {
+        memset(to, *from, length);
+    } else {
+        /* Eight bytes, of which as many stand as a step is wide; what repeats comes again. */
+        size_t step = dist < 8 ? dist : 8;
+        do {
+            uint64_t word = load64(from);
+            memcpy(to, &word, sizeof word);
+            to += step;
+            from += step;
+        } while (to < end);
+    }
+}
+
+/* How many items a lane may do, `items` at most. */
+INLINE size_t lane_items(const struct varve_inflate_stream *s, uint64_t pos, const uint8_t *out,
+                         size_t items) {
+    ptrdiff_t left = s->in_end - address(pos);
+    size_t most = left < LOAD_IN + ITEM_IN ? 0 : (size_t)(left - LOAD_IN) / ITEM_IN;
+    most = out >= s->out_stop ? 0 : most;
+    return most < items ? most : items;
+}
+
+struct place {
+    uint64_t pos;
+    uint8_t *out;
+};
+
+/* One item with subtables, long matches and all copies. Where a symbol ends the block or is a
+ * fault, it comes back before it, and `special` is set. */
+static __attribute__((noinline)) struct place rare(struct varve_inflate_stream *s,
+                                                   struct place at) {
+    for (unsigned n = 0; n < 3; n++) {
+        uint64_t word = load64(address(at.pos)) >> (at.pos & 7);
+        uint32_t entry = look_up(s->litlen, ROOT, word);
+        unsigned bits = entry & 0xff;
+        unsigned length = entry >> 16 & 0xff;
+        if (entry & LITERAL_FLAG) {
+            *at.out++ = (uint8_t)(entry >> 8);
+            at.pos += bits;
+            continue;
+        }
+        if (!bits) {
+            bits = entry >> 24;
+        } else if (exception_kind(entry) == KIND_LENGTH) {
+            length = long_length(entry, word, &bits);
+        } else {
+            s->special = true;
+            return at;
+        }
+        word >>= bits;
+        entry = look_up(s->dist, DIST_ROOT, word);
+        unsigned all = entry & 0xff;
+        size_t dist = (entry >> 16) + (bits_below(word, all) >> (entry >> 8 & 15));
+        if (all == 63 || dist > (size_t)(at.out - s->earliest)) {
+            s->special = true;
+            return at;
+        }
+        copy_any(at.out, dist, length);
+        at.out += length;
+        at.pos += bits + all;
+        return at;
+    }
+    return at;
+}
+
+#include "inflate_solo.h"
+#if LANES_MOST >= 2
+#define LANES 2
+#include "inflate_lanes.h"
+#endif
+#if LANES_MOST >= 3
+#define LANES 3
+#include "inflate_lanes.h"
+#endif
+#if LANES_MOST >= 4
+#define LANES 4
+#include "inflate_lanes.h"
+#endif
+
+static void loop(struct varve_inflate_stream *const *streams, size_t count) {
+    switch (count) {
+#if LANES_MOST >= 4
+    case 4:
+        loop_x4(streams);
+        break;
+#endif
+#if LANES_MOST >= 3
+    case 3:
+        loop_x3(streams);
+        break;
+#endif
+#if LANES_MOST >= 2
+    case 2:
+        loop_x2(streams);
+        break;
+#endif
+    default:
+        loop_solo(streams[0]);
+        break;
+    }
+}
+
+/* From the loop's position back to bits held. */
+static void leave(struct varve_inflate_stream *s) {
+    s->in = address(s->pos);
+    s->count = 0;
+    s->bits = 0;
+    refill(s);
+    consume(s, s->pos & 7);
+}
+
+/* Careful steps until the stream may enter a loop (true) or stops (false). */
+static bool prepare(struct varve_inflate_stream *s) {
+    for (;;) {
+        /* What is held of an earlier chunk must be used up first. */
+        if (s->phase == CODES && !s->special && s->out < s->out_stop &&
+            8 * (s->in - s->begin) >= (ptrdiff_t)s->count &&
+            s->in_end - s->in + s->count / 8 >= ENTER_IN) {
+            s->pos = (uint64_t)(uintptr_t)s->in * 8 - s->count;
+            return true;
+        }
+        s->special = false;
+        enum step why = step(s);
+        if (why != STEP_ON) {
+            settle(s, why);
+            return false;
+        }
+    }
+}
+
+/* After a loop: drops the lanes that stopped, or that wait for others (`put_off`). */
+static size_t keep_alive(struct varve_inflate_stream **alive, size_t count, bool put_off) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct varve_inflate_stream *s = alive[i];
+        bool on = !s->special && lane_items(s, s->pos, s->out, 1) > 0;
+        if (on && put_off && s->out - s->start >= PUT_OFF_BYTES) {
+            leave(s);
+            settle(s, STEP_OUTPUT);
+            continue;
+        }
+        if (!on) {
+            leave(s);
+            on = prepare(s);
+        }
+        if (on) {
+            alive[kept++] = s;
+        }
+    }
+    return kept;
+}
+
+static void run_lanes(struct varve_inflate_stream *const *streams, size_t count) {
+    struct varve_inflate_stream *alive[LANES_MOST];
+    const size_t full = count < LANES_MOST ? count : LANES_MOST;
+    size_t lanes = 0;
+    size_t next = 0;
+    for (size_t i = 0; i < count; i++) {
+        enter(streams[i]);
+    }
+    for (;;) {
+        for (; lanes < full && next < count; next++) {
+            if (prepare(streams[next])) {
+                alive[lanes++] = streams[next];
+            }
+        }
+        if (lanes < full) {
+            lanes = keep_alive(alive, lanes, true);
+        }
+        if (!lanes) {
+            return;
+        }
+        loop(alive, lanes);
+        lanes = keep_alive(alive, lanes, false);
+    }
+}
+
+#endif

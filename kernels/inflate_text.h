@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels/inflate_text.h - what all inflate kernels share: block headers, tables, and the careful
+ * step of one symbol, which counts bits and stops anywhere. The loops only do what is frequent.
+ *
+ * Entries of the literal/length table, 32 bits:
+ *   literal      bits of the code | value << 8 | 1 << 31
+ *   match        0 | length << 16 | (bits of the code and of its extra bits) << 24: the extra bits
+ *                are part of the index; length <= COPY_BYTES
+ *   exception    63 | bits << 8 | kind << 12 | what << 16
+ * and of the distance table:
+ *   distance     (bits of the code and extra bits) | bits of the code << 8 | base << 16
+ *   exception    as above
+ * An exception shifts all bits out of a 64-bit word, so that a loop sees it there.
+ */
+#ifndef VARVE_KERNELS_INFLATE_TEXT_H
+#define VARVE_KERNELS_INFLATE_TEXT_H
+
+#include <string.h>
+
+#include "inflate.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "bits are loaded eight bytes at a time, lowest first"
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum { ROOT = VARVE_INFLATE_LITLEN_BITS, DIST_ROOT = VARVE_INFLATE_DIST_BITS };
+#define ROOT_MASK ((1u << ROOT) - 1)
+#define DIST_MASK ((1u << DIST_ROOT) - 1)
+
+/* The longest match that the loops copy, in one piece. */
+enum { COPY_BYTES = 32 };
+
+/* What a lane whose item ends in a literal takes for a distance: no bits, no length. */
+#define NULL_DIST VARVE_INFLATE_DIST_ENTRIES
+
+enum phase { HEADER, STORED_LENGTH, STORED, COUNTS, PRECODE, LENGTHS, CODES, ENDED, BROKEN };
+
+enum kind { KIND_SUBTABLE, KIND_LENGTH, KIND_END, KIND_INVALID };
+
+#define LITERAL_FLAG 0x80000000u
+#define EXCEPTION(kind, bits, what)                                                                \
+    (63u | (uint32_t)(bits) << 8 | (uint32_t)(kind) << 12 | (uint32_t)(what) << 16)
+INLINE unsigned exception_bits(uint32_t entry) {
+    return entry >> 8 & 15;
+}
+INLINE enum kind exception_kind(uint32_t entry) {
+    return (enum kind)(entry >> 12 & 3);
+}
+
+INLINE uint64_t load64(const uint8_t *from) {
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+/* ---- Tables ---- */
+
+/* RFC 1951, 3.2.5: lengths 257..285 and distances 0..29, `extra << 12 | base` and base, extra. */
+static const uint16_t length_codes[29] = {
+    0x0003, 0x0004, 0x0005, 0x0006, 0x0007, 0x0008, 0x0009, 0x000a, 0x100b, 0x100d,
+    0x100f, 0x1011, 0x2013, 0x2017, 0x201b, 0x201f, 0x3023, 0x302b, 0x3033, 0x303b,
+    0x4043, 0x4053, 0x4063, 0x4073, 0x5083, 0x50a3, 0x50c3, 0x50e3, 0x0102};
+INLINE unsigned dist_extra(unsigned symbol) {
+    return symbol < 4 ? 0 : symbol / 2 - 1;
+}
+INLINE unsigned dist_base(unsigned symbol) {
+    return symbol < 4 ? symbol + 1 : ((2 + symbol % 2) << (symbol / 2 - 1)) + 1;
+}
+
+static uint32_t litlen_entry(unsigned symbol, unsigned bits) {
+    if (symbol < 256) {
+        return bits | symbol << 8 | LITERAL_FLAG;
+    }
+    if (symbol == 256) {
+        return EXCEPTION(KIND_END, bits, 0);
+    }
+    return symbol < 286 ? EXCEPTION(KIND_LENGTH, bits, length_codes[symbol - 257])
+                        : EXCEPTION(KIND_INVALID, bits, 0);
+}
+
+static uint32_t dist_entry(unsigned symbol, unsigned bits) {
+    return symbol < 30 ? (bits + dist_extra(symbol)) | bits << 8 | dist_base(symbol) << 16
+                       : EXCEPTION(KIND_INVALID, bits, 0);
+}
+
+/* The next code of the same length, bits reversed; `last` = (1 << bits) - 1, and code != last. */
+INLINE uint32_t next_code(uint32_t code, uint32_t last) {
+    uint32_t bit = 1u << (31 - __builtin_clz(code ^ last));
+    return (code & (bit - 1)) | bit;
+}
+
+/* A canonical code: how many symbols of each length, and the symbols in order of their codes. */
+struct code {
+    uint16_t count[16];
+    uint16_t sorted[320];
+    unsigned longest;
+};
+
+/* False for a set that zlib refuses: over-subscribed, or incomplete and not a single code of one
+ * bit. */
+static bool sort_code(struct code *code, const uint8_t *lengths, unsigned symbols) {
+    uint16_t at[16];
+    memset(code->count, 0, sizeof code->count);
+    for (unsigned i = 0; i < symbols; i++) {
+        code->count[lengths[i]]++;
+    }
+    int left = 1;
+    unsigned sum = 0;
+    code->longest = 0;
+    for (unsigned bits = 1; bits <= 15; bits++) {
+        left = 2 * left - code->count[bits];
+        if (left < 0) {
+            return false;
+        }
+        at[bits] = (uint16_t)sum;
+        sum += code->count[bits];
+        code->longest = code->count[bits] ? bits : code->longest;
+    }
+    at[0] = (uint16_t)sum;
+    for (unsigned i = 0; i < symbols; i++) {
+        code->sorted[at[lengths[i]]++] = (uint16_t)i;
+    }
+    return left == 0 || code->longest <= 1;
+}
+
+typedef uint32_t entry_fn(unsigned symbol, unsigned bits);
+
+/* Codes longer than the root: tables behind the root's, each as wide as the longest code in it. */
+INLINE void fill_subtables(uint32_t *table, unsigned root, const struct code *code,
+                           const uint16_t *symbol, uint32_t word, unsigned bits, entry_fn *entry) {
+    uint32_t end = 1u << root;
+    uint32_t prefix = UINT32_MAX;
+    uint32_t sub_bits = 0;
+    unsigned left = code->count[bits];
+    for (;;) {
+        while (!left) {
+            bits++;
+            left = code->count[bits];
+        }
+        if ((word & ((1u << root) - 1)) != prefix) {
+            prefix = word & ((1u << root) - 1);
+            sub_bits = bits - root;
+            for (uint32_t space = left; space < 1u << sub_bits;) {
+                sub_bits++;
+                space = 2 * space + code->count[root + sub_bits];
+            }
+            table[prefix] = EXCEPTION(KIND_SUBTABLE, sub_bits, end);
+            end += 1u << sub_bits;
+        }
+        uint32_t *sub = table + (end - (1u << sub_bits));
+        for (uint32_t i = word >> root; i < 1u << sub_bits; i += 1u << (bits - root)) {
+            sub[i] = entry(*symbol, bits);
+        }
+        symbol++;
+        left--;
+        if (word == (1u << bits) - 1) {
+            return;
+        }
+        word = next_code(word, (1u << bits) - 1);
+    }
+}
+
+/* The table of a sorted code. `words` (may be NULL) gets the code of each symbol from 257 on that
+ * is no longer than the root. */
+INLINE void fill_table(uint32_t *table, unsigned root, const struct code *code, entry_fn *entry,
+                       uint16_t *words) {
+    const uint16_t *symbol = code->sorted;
+    if (code->longest <= 1 && code->count[1] < 2) {
+        /* Nothing, or one code of one bit: what has no meaning is an invalid code of one bit. */
+        table[0] = code->count[1] ? entry(*symbol, 1) : EXCEPTION(KIND_INVALID, 1, 0);
+        table[1] = EXCEPTION(KIND_INVALID, 1, 0);
+        for (uint32_t i = 2; i < 1u << root; i++) {
+            table[i] = table[i % 2];
+        }
+        return;
+    }
+    uint32_t word = 0;
+    for (unsigned bits = 1; bits <= root; bits++) {
+        uint32_t size = 1u << bits;
+        if (bits > 1) {
+            memcpy(table + size / 2, table, size / 2 * sizeof *table);
+        }
+        for (unsigned n = code->count[bits]; n; n--, symbol++) {
+            table[word] = entry(*symbol, bits);
+            if (words && *symbol > 256) {
+                words[*symbol - 257] = (uint16_t)word;
+            }
+            if (word == size - 1) {
+                for (; bits < root; bits++, size *= 2) {
+                    memcpy(table + size, table, size * sizeof *table);
+                }
+                return;
+            }
+            word = next_code(word, size - 1);
+        }
+    }
+    unsigned bits = root + 1;
+    while (!code->count[bits]) {
+        bits++;
+    }
+    fill_subtables(table, root, code, symbol, word, bits, entry);
+}
+
+/* Matches whose extra bits fit into the index and that the loops can copy. */
+static void fill_matches(uint32_t *table, const uint8_t *lengths, unsigned symbols,
+                         const uint16_t *words) {
+    for (unsigned symbol = 257; symbol < symbols && symbol < 286; symbol++) {
+        unsigned bits = lengths[symbol];
+        unsigned extra = length_codes[symbol - 257] >> 12;
+        unsigned base = length_codes[symbol - 257] & 0x1ff;
+        unsigned all = bits + extra;
+        if (!bits || all > ROOT || base > COPY_BYTES) {
+            continue;
+        }
+        for (unsigned v = 0; v < 1u << extra && base + v <= COPY_BYTES; v++) {
+            uint32_t made = (uint32_t)(base + v) << 16 | (uint32_t)all << 24;
+            for (uint32_t i = words[symbol - 257] | v << bits; i <= ROOT_MASK; i += 1u << all) {
+                table[i] = made;
+            }
+        }
+    }
+}
+
+static bool build_litlen(struct varve_inflate_stream *s) {
+    struct code code;
+    uint16_t words[32];
+    if (!sort_code(&code, s->lengths, s->litlen_count)) {
+        return false;
+    }
+    fill_table(s->litlen, ROOT, &code, litlen_entry, words);
+    if (code.longest > 1) {
+        fill_matches(s->litlen, s->lengths, s->litlen_count, words);
+    }
+    return true;
+}
+
+static bool build_dist(struct varve_inflate_stream *s) {
+    struct code code;
+    if (!sort_code(&code, s->lengths + s->litlen_count, s->dist_count)) {
+        return false;
+    }
+    fill_table(s->dist, DIST_ROOT, &code, dist_entry, NULL);
+    return true;
+}
+
+/* The code of code lengths, entries `bits << 5 | length`. It must be complete, but may be empty:
+ * then zlib takes each bit for the length 0. */
+static bool build_precode(struct varve_inflate_stream *s, const uint8_t lengths[19]) {
+    struct code code;
+    if (!sort_code(&code, lengths, 19) || (code.longest == 1 && code.count[1] == 1)) {
+        return false;
+    }
+    if (!code.longest) {
+        memset(s->precode, 1 << 5, sizeof s->precode);
+        return true;
+    }
+    uint32_t word = 0;
+    const uint16_t *symbol = code.sorted;
+    for (unsigned bits = 1; bits <= code.longest; bits++) {
+        for (unsigned n = code.count[bits]; n; n--, symbol++) {
+            for (uint32_t i = word; i < sizeof s->precode; i += 1u << bits) {
+                s->precode[i] = (uint8_t)(bits << 5 | *symbol);
+            }
+            if (word == (1u << bits) - 1) {
+                return true;
+            }
+            word = next_code(word, (1u << bits) - 1);
+        }
+    }
+    return true;
+}
+
+static void build_fixed(struct varve_inflate_stream *s) {
+    if (s->fixed) {
+        return;
+    }
+    memset(s->lengths, 8, 144);
+    memset(s->lengths + 144, 9, 112);
+    memset(s->lengths + 256, 7, 24);
+    memset(s->lengths + 280, 8, 8);
+    memset(s->lengths + 288, 5, 32);
+    s->litlen_count = 288;
+    s->dist_count = 32;
+    build_litlen(s);
+    build_dist(s);
+    s->fixed = true;
+}
+
+/* ---- Bits ---- */
+
+/* Takes in what there is, at least 56 bits where there are so many. */
+INLINE void refill(struct varve_inflate_stream *s) {
+    if (likely(s->in_end - s->in >= 8)) {
+        s->bits |= load64(s->in) << s->count;
+        s->in += (63 - s->count) >> 3;
+        s->count |= 56;
+        return;
+    }
+    while (s->count < 56 && s->in < s->in_end) {
+        s->bits |= (uint64_t)*s->in++ << s->count;
+        s->count += 8;
+    }
+}
+
+INLINE void consume(struct varve_inflate_stream *s, unsigned bits) {
+    s->bits >>= bits;
+    s->count -= bits;
+}
+
+INLINE bool need(struct varve_inflate_stream *s, unsigned bits) {
+    if (s->count < bits) {
+        refill(s);
+    }
+    return s->count >= bits;
+}
+
+INLINE uint32_t low(uint64_t word, unsigned bits) {
+    return (uint32_t)word & ((1u << bits) - 1);
+}
+
+/* Gives back the whole bytes that are held. They are of this run's input: when a stream stopped for
+ * input, what it held was less than a symbol, so that whatever was consumed since took all of it.
+ */
+static void unread(struct varve_inflate_stream *s) {
+    ptrdiff_t bytes = s->count / 8;
+    bytes = bytes < s->in - s->begin ? bytes : s->in - s->begin;
+    s->in -= bytes;
+    s->count -= 8 * (uint32_t)bytes;
+    s->bits &= (UINT64_C(1) << s->count) - 1;
+}
+
+/* ---- Steps ---- */
+
+enum step { STEP_ON, STEP_INPUT, STEP_OUTPUT, STEP_END, STEP_FAULT };
+
+/* A fault in the byte of the bit that lies `bits` (0: the last one consumed) ahead. */
+static enum step fault_at(struct varve_inflate_stream *s, unsigned bits) {
+    s->fault_back = (s->count - bits + 7) / 8;
+    s->phase = BROKEN;
+    return STEP_FAULT;
+}
+/* In the byte that holds the last bit consumed. */
+static enum step fault_here(struct varve_inflate_stream *s) {
+    s->fault_back = s->count / 8 + 1;
+    s->phase = BROKEN;
+    return STEP_FAULT;
+}
+
+static enum step header(struct varve_inflate_stream *s) {
+    if (!need(s, 3)) {
+        return STEP_INPUT;
+    }
+    unsigned type = low(s->bits, 3) >> 1;
+    s->final = s->bits & 1;
+    consume(s, 3);
+    switch (type) {
+    case 0:
+        consume(s, s->count % 8);
+        s->phase = STORED_LENGTH;
+        return STEP_ON;
+    case 1:
+        build_fixed(s);
+        s->phase = CODES;
+        return STEP_ON;
+    case 2:
+        s->phase = COUNTS;
+        return STEP_ON;
+    default:
+        return fault_here(s);
+    }
+}
+
+static enum step block_over(struct varve_inflate_stream *s) {
+    s->phase = s->final ? ENDED : HEADER;
+    return STEP_ON;
+}
+
+static enum step stored_length(struct varve_inflate_stream *s) {
+    if (!need(s, 32)) {
+        return STEP_INPUT;
+    }
+    uint32_t both = (uint32_t)s->bits;
+    consume(s, 32);
+    if ((both & 0xffff) != (~both >> 16)) {
+        return fault_here(s);
+    }
+    s->left = both & 0xffff;
+    s->phase = STORED;
+    unread(s);
+    return STEP_ON;
+}
+
+static enum step stored(struct varve_inflate_stream *s) {
+    size_t n = (size_t)(s->in_end - s->in);
+    size_t room = (size_t)(s->out_stop - s->out);
+    n = n < s->left ? n : s->left;
+    n = n < room ? n : room;
+    memcpy(s->out, s->in, n);
+    s->in += n;
+    s->out += n;
+    s->left -= (uint32_t)n;
+    if (!s->left) {
+        return block_over(s);
+    }
+    return s->in < s->in_end ? STEP_OUTPUT : STEP_INPUT;
+}
+
+static enum step counts(struct varve_inflate_stream *s) {
+    if (!need(s, 14)) {
+        return STEP_INPUT;
+    }
+    s->litlen_count = (uint16_t)(257 + low(s->bits, 5));
+    s->dist_count = (uint16_t)(1 + low(s->bits >> 5, 5));
+    s->precode_count = (uint16_t)(4 + low(s->bits >> 10, 4));
+    consume(s, 14);
+    if (s->litlen_count > 286 || s->dist_count > 30) {
+        return fault_here(s);
+    }
+    s->have = 0;
+    s->fixed = false;
+    s->phase = PRECODE;
+    return STEP_ON;
+}
+
+static enum step precode(struct varve_inflate_stream *s) {
+    static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                      11, 4,  12, 3, 13, 2, 14, 1, 15};
+    for (; s->have < s->precode_count; s->have++) {
+        if (!need(s, 3)) {
+            return STEP_INPUT;
+        }
+        s->lengths[s->have] = (uint8_t)low(s->bits, 3);
+        consume(s, 3);
+    }
+    uint8_t lengths[19] = {0};
+    for (unsigned i = 0; i < s->have; i++) {
+        lengths[order[i]] = s->lengths[i];
+    }
+    if (!build_precode(s, lengths)) {
+        return fault_here(s);
+    }
+    s->have = 0;
+    s->phase = LENGTHS;
+    return STEP_ON;
+}
+
+static enum step lengths_over(struct varve_inflate_stream *s) {
+    if (!s->lengths[256] || !build_litlen(s) || !build_dist(s)) {
+        return fault_here(s);
+    }
+    s->phase = CODES;
+    return STEP_ON;
+}
+
+/* Code lengths, run-length coded (RFC 1951, 3.2.7). */
+static enum step lengths(struct varve_inflate_stream *s) {
+    static const uint8_t extra[3] = {2, 3, 7};
+    static const uint8_t base[3] = {3, 3, 11};
+    const unsigned all = s->litlen_count + s->dist_count;
+    while (s->have < all) {
+        if (s->count < 14) {
+            refill(s);
+        }
+        unsigned entry = s->precode[low(s->bits, 7)];
+        unsigned bits = entry >> 5;
+        unsigned symbol = entry & 31;
+        if (symbol < 16) {
+            if (bits > s->count) {
+                return STEP_INPUT;
+            }
+            s->lengths[s->have++] = (uint8_t)symbol;
+            consume(s, bits);
+            continue;
+        }
+        unsigned more = extra[symbol - 16];
+        if (bits + more > s->count) {
+            return STEP_INPUT;
+        }
+        unsigned n = base[symbol - 16] + low(s->bits >> bits, more);
+        consume(s, bits + more);
+        if ((symbol == 16 && !s->have) || s->have + n > all) {
+            return fault_here(s);
+        }
+        memset(s->lengths + s->have, symbol == 16 ? s->lengths[s->have - 1] : 0, n);
+        s->have = (uint16_t)(s->have + n);
+    }
+    return lengths_over(s);
+}
+
+/* The length that an exceptional entry means (`what` is one of length_codes), behind `bits`. */
+INLINE unsigned long_length(uint32_t entry, uint64_t word, unsigned *bits) {
+    unsigned extra = entry >> 28;
+    unsigned length = (entry >> 16 & 0x1ff) + low(word >> exception_bits(entry), extra);
+    *bits = exception_bits(entry) + extra;
+    return length;
+}
+
+INLINE uint32_t look_up(const uint32_t *table, unsigned root, uint64_t word) {
+    uint32_t entry = table[word & ((1u << root) - 1)];
+    if ((entry & 0xff) == 63 && !(entry & LITERAL_FLAG) && exception_kind(entry) == KIND_SUBTABLE) {
+        entry = table[(entry >> 16) + low(word >> root, exception_bits(entry))];
+    }
+    return entry;
+}
+
+/* Byte by byte: what is copied may be what this copy made. */
+INLINE void copy_match(uint8_t *out, unsigned dist, unsigned length) {
+    const uint8_t *from = out - dist;
+    for (unsigned i = 0; i < length; i++) {
+        out[i] = from[i];
+    }
+}
+
+/* A match of `length`, whose code and extra bits are the first `used` ones held. */
+static enum step match(struct varve_inflate_stream *s, unsigned length, unsigned used) {
+    if (used > s->count) {
+        return STEP_INPUT;
+    }
+    uint64_t word = s->bits >> used;
+    uint32_t entry = look_up(s->dist, DIST_ROOT, word);
+    bool exception = (entry & 0xff) == 63;
+    unsigned code = exception ? exception_bits(entry) : entry >> 8 & 15;
+    if (used + code > s->count) {
+        return STEP_INPUT;
+    }
+    if (exception) {
+        return fault_at(s, used);
+    }
+    if (used + (entry & 0xff) > s->count) {
+        return STEP_INPUT;
+    }
+    size_t dist = (entry >> 16) + (low(word, entry & 0xff) >> code);
+    if (dist > (size_t)(s->out - s->earliest)) {
+        return fault_at(s, used);
+    }
+    copy_match(s->out, (unsigned)dist, length);
+    s->out += length;
+    consume(s, used + (entry & 0xff));
+    return STEP_ON;
+}
+
+static enum step symbol(struct varve_inflate_stream *s) {
+    if (s->count < 48) {
+        refill(s);
+    }
+    uint32_t entry = look_up(s->litlen, ROOT, s->bits);
+    unsigned bits = entry & 0xff;
+    if (entry & LITERAL_FLAG) {
+        if (bits > s->count) {
+            return STEP_INPUT;
+        }
+        *s->out++ = (uint8_t)(entry >> 8);
+        consume(s, bits);
+        return STEP_ON;
+    }
+    if (!bits) {
+        return match(s, entry >> 16 & 0xff, entry >> 24);
+    }
+    bits = exception_bits(entry);
+    if (bits > s->count) {
+        return STEP_INPUT;
+    }
+    switch (exception_kind(entry)) {
+    case KIND_LENGTH: {
+        unsigned length = long_length(entry, s->bits, &bits);
+        return match(s, length, bits);
+    }
+    case KIND_END:
+        consume(s, bits);
+        return block_over(s);
+    default:
+        return fault_at(s, 0);
+    }
+}
+
+static enum step step(struct varve_inflate_stream *s) {
+    if (s->phase == BROKEN) {
+        return STEP_FAULT;
+    }
+    if (s->phase == ENDED) {
+        return STEP_END;
+    }
+    if (s->out >= s->out_stop) {
+        return STEP_OUTPUT;
+    }
+    switch (s->phase) {
+    case HEADER:
+        return header(s);
+    case STORED_LENGTH:
+        return stored_length(s);
+    case STORED:
+        return stored(s);
+    case COUNTS:
+        return counts(s);
+    case PRECODE:
+        return precode(s);
+    case LENGTHS:
+        return lengths(s);
+    default:
+        return symbol(s);
+    }
+}
+
+/* Before a run. */
+static void enter(struct varve_inflate_stream *s) {
+    s->begin = s->in;
+    s->start = s->out;
+    s->special = false;
+    s->dist[NULL_DIST] = 0;
+}
+
+/* The stream stops: tells why. */
+static void settle(struct varve_inflate_stream *s, enum step why) {
+    static const enum varve_inflate_stop stops[] = {
+        [STEP_INPUT] = VARVE_INFLATE_STOP_INPUT,
+        [STEP_OUTPUT] = VARVE_INFLATE_STOP_OUTPUT,
+        [STEP_END] = VARVE_INFLATE_STOP_END,
+        [STEP_FAULT] = VARVE_INFLATE_STOP_FAULT,
+    };
+    s->stop = stops[why];
+    if (why == STEP_END || why == STEP_OUTPUT) {
+        unread(s);
+    }
+    if (why == STEP_END) {
+        s->count = 0;
+        s->bits = 0;
+    }
+}
+
+#endif
