@@ -71,7 +71,7 @@ INLINE unsigned dist_base(unsigned symbol) {
     return symbol < 4 ? symbol + 1 : ((2 + symbol % 2) << (symbol / 2 - 1)) + 1;
 }
 
-static uint32_t litlen_entry(unsigned symbol, unsigned bits) {
+static inline uint32_t litlen_entry(unsigned symbol, unsigned bits) {
     if (symbol < 256) {
         return bits | symbol << 8 | LITERAL_FLAG;
     }
@@ -82,7 +82,7 @@ static uint32_t litlen_entry(unsigned symbol, unsigned bits) {
                         : EXCEPTION(KIND_INVALID, bits, 0);
 }
 
-static uint32_t dist_entry(unsigned symbol, unsigned bits) {
+static inline uint32_t dist_entry(unsigned symbol, unsigned bits) {
     return symbol < 30 ? (bits + dist_extra(symbol)) | bits << 8 | dist_base(symbol) << 16
                        : EXCEPTION(KIND_INVALID, bits, 0);
 }
@@ -102,7 +102,7 @@ struct code {
 
 /* False for a set that zlib refuses: over-subscribed, or incomplete and not a single code of one
  * bit. */
-static bool sort_code(struct code *code, const uint8_t *lengths, unsigned symbols) {
+static inline bool sort_code(struct code *code, const uint8_t *lengths, unsigned symbols) {
     uint16_t at[16];
     memset(code->count, 0, sizeof code->count);
     for (unsigned i = 0; i < symbols; i++) {
@@ -206,8 +206,8 @@ INLINE void fill_table(uint32_t *table, unsigned root, const struct code *code, 
 }
 
 /* Matches whose extra bits fit into the index and that the loops can copy. */
-static void fill_matches(uint32_t *table, const uint8_t *lengths, unsigned symbols,
-                         const uint16_t *words) {
+static inline void fill_matches(uint32_t *table, const uint8_t *lengths, unsigned symbols,
+                                const uint16_t *words) {
     for (unsigned symbol = 257; symbol < symbols && symbol < 286; symbol++) {
         unsigned bits = lengths[symbol];
         unsigned extra = length_codes[symbol - 257] >> 12;
@@ -225,7 +225,7 @@ static void fill_matches(uint32_t *table, const uint8_t *lengths, unsigned symbo
     }
 }
 
-static bool build_litlen(struct varve_inflate_stream *s) {
+static inline bool build_litlen(struct varve_inflate_stream *s) {
     struct code code;
     uint16_t words[32];
     if (!sort_code(&code, s->lengths, s->litlen_count)) {
@@ -238,7 +238,7 @@ static bool build_litlen(struct varve_inflate_stream *s) {
     return true;
 }
 
-static bool build_dist(struct varve_inflate_stream *s) {
+static inline bool build_dist(struct varve_inflate_stream *s) {
     struct code code;
     if (!sort_code(&code, s->lengths + s->litlen_count, s->dist_count)) {
         return false;
@@ -249,7 +249,7 @@ static bool build_dist(struct varve_inflate_stream *s) {
 
 /* The code of code lengths, entries `bits << 5 | length`. It must be complete, but may be empty:
  * then zlib takes each bit for the length 0. */
-static bool build_precode(struct varve_inflate_stream *s, const uint8_t lengths[19]) {
+static inline bool build_precode(struct varve_inflate_stream *s, const uint8_t lengths[19]) {
     struct code code;
     if (!sort_code(&code, lengths, 19) || (code.longest == 1 && code.count[1] == 1)) {
         return false;
@@ -274,7 +274,7 @@ static bool build_precode(struct varve_inflate_stream *s, const uint8_t lengths[
     return true;
 }
 
-static void build_fixed(struct varve_inflate_stream *s) {
+static inline void build_fixed(struct varve_inflate_stream *s) {
     if (s->fixed) {
         return;
     }
@@ -325,7 +325,7 @@ INLINE uint32_t low(uint64_t word, unsigned bits) {
 /* Gives back the whole bytes that are held. They are of this run's input: when a stream stopped for
  * input, what it held was less than a symbol, so that whatever was consumed since took all of it.
  */
-static void unread(struct varve_inflate_stream *s) {
+static inline void unread(struct varve_inflate_stream *s) {
     ptrdiff_t bytes = s->count / 8;
     bytes = bytes < s->in - s->begin ? bytes : s->in - s->begin;
     s->in -= bytes;
@@ -338,19 +338,19 @@ static void unread(struct varve_inflate_stream *s) {
 enum step { STEP_ON, STEP_INPUT, STEP_OUTPUT, STEP_END, STEP_FAULT };
 
 /* A fault in the byte of the bit that lies `bits` (0: the last one consumed) ahead. */
-static enum step fault_at(struct varve_inflate_stream *s, unsigned bits) {
+static inline enum step fault_at(struct varve_inflate_stream *s, unsigned bits) {
     s->fault_back = (s->count - bits + 7) / 8;
     s->phase = BROKEN;
     return STEP_FAULT;
 }
 /* In the byte that holds the last bit consumed. */
-static enum step fault_here(struct varve_inflate_stream *s) {
+static inline enum step fault_here(struct varve_inflate_stream *s) {
     s->fault_back = s->count / 8 + 1;
     s->phase = BROKEN;
     return STEP_FAULT;
 }
 
-static enum step header(struct varve_inflate_stream *s) {
+static inline enum step header(struct varve_inflate_stream *s) {
     if (!need(s, 3)) {
         return STEP_INPUT;
     }
@@ -374,12 +374,12 @@ static enum step header(struct varve_inflate_stream *s) {
     }
 }
 
-static enum step block_over(struct varve_inflate_stream *s) {
+static inline enum step block_over(struct varve_inflate_stream *s) {
     s->phase = s->final ? ENDED : HEADER;
     return STEP_ON;
 }
 
-static enum step stored_length(struct varve_inflate_stream *s) {
+static inline enum step stored_length(struct varve_inflate_stream *s) {
     if (!need(s, 32)) {
         return STEP_INPUT;
     }
@@ -394,7 +394,7 @@ static enum step stored_length(struct varve_inflate_stream *s) {
     return STEP_ON;
 }
 
-static enum step stored(struct varve_inflate_stream *s) {
+static inline enum step stored(struct varve_inflate_stream *s) {
     size_t n = (size_t)(s->in_end - s->in);
     size_t room = (size_t)(s->out_stop - s->out);
     n = n < s->left ? n : s->left;
@@ -409,7 +409,7 @@ static enum step stored(struct varve_inflate_stream *s) {
     return s->in < s->in_end ? STEP_OUTPUT : STEP_INPUT;
 }
 
-static enum step counts(struct varve_inflate_stream *s) {
+static inline enum step counts(struct varve_inflate_stream *s) {
     if (!need(s, 14)) {
         return STEP_INPUT;
     }
@@ -426,7 +426,7 @@ static enum step counts(struct varve_inflate_stream *s) {
     return STEP_ON;
 }
 
-static enum step precode(struct varve_inflate_stream *s) {
+static inline enum step precode(struct varve_inflate_stream *s) {
     static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
                                       11, 4,  12, 3, 13, 2, 14, 1, 15};
     for (; s->have < s->precode_count; s->have++) {
@@ -448,7 +448,7 @@ static enum step precode(struct varve_inflate_stream *s) {
     return STEP_ON;
 }
 
-static enum step lengths_over(struct varve_inflate_stream *s) {
+static inline enum step lengths_over(struct varve_inflate_stream *s) {
     if (!s->lengths[256] || !build_litlen(s) || !build_dist(s)) {
         return fault_here(s);
     }
@@ -457,7 +457,7 @@ static enum step lengths_over(struct varve_inflate_stream *s) {
 }
 
 /* Code lengths, run-length coded (RFC 1951, 3.2.7). */
-static enum step lengths(struct varve_inflate_stream *s) {
+static inline enum step lengths(struct varve_inflate_stream *s) {
     static const uint8_t extra[3] = {2, 3, 7};
     static const uint8_t base[3] = {3, 3, 11};
     const unsigned all = s->litlen_count + s->dist_count;
@@ -516,7 +516,7 @@ INLINE void copy_match(uint8_t *out, unsigned dist, unsigned length) {
 }
 
 /* A match of `length`, whose code and extra bits are the first `used` ones held. */
-static enum step match(struct varve_inflate_stream *s, unsigned length, unsigned used) {
+static inline enum step match(struct varve_inflate_stream *s, unsigned length, unsigned used) {
     if (used > s->count) {
         return STEP_INPUT;
     }
@@ -543,7 +543,7 @@ static enum step match(struct varve_inflate_stream *s, unsigned length, unsigned
     return STEP_ON;
 }
 
-static enum step symbol(struct varve_inflate_stream *s) {
+static inline enum step symbol(struct varve_inflate_stream *s) {
     if (s->count < 48) {
         refill(s);
     }
@@ -577,7 +577,7 @@ static enum step symbol(struct varve_inflate_stream *s) {
     }
 }
 
-static enum step step(struct varve_inflate_stream *s) {
+static inline enum step step(struct varve_inflate_stream *s) {
     if (s->phase == BROKEN) {
         return STEP_FAULT;
     }
@@ -606,7 +606,7 @@ static enum step step(struct varve_inflate_stream *s) {
 }
 
 /* Before a run. */
-static void enter(struct varve_inflate_stream *s) {
+static inline void enter(struct varve_inflate_stream *s) {
     s->begin = s->in;
     s->start = s->out;
     s->special = false;
@@ -614,7 +614,7 @@ static void enter(struct varve_inflate_stream *s) {
 }
 
 /* The stream stops: tells why. */
-static void settle(struct varve_inflate_stream *s, enum step why) {
+static inline void settle(struct varve_inflate_stream *s, enum step why) {
     static const enum varve_inflate_stop stops[] = {
         [STEP_INPUT] = VARVE_INFLATE_STOP_INPUT,
         [STEP_OUTPUT] = VARVE_INFLATE_STOP_OUTPUT,
