@@ -8,28 +8,28 @@
 
 struct bits {
     uint64_t word;
-    uint64_t count;
+    uint32_t count; /* its lowest six bits */
     const uint8_t *in;
 };
 
 INLINE void bits_refill(struct bits *b) {
     b->word |= load64(b->in) << (b->count & 63);
-    b->in += (63 - b->count) >> 3;
+    b->in += (~b->count & 63) >> 3;
     b->count |= 56;
 }
-INLINE void bits_drop(struct bits *b, uint64_t bits) {
+INLINE void bits_drop(struct bits *b, uint32_t bits) {
     b->word >>= bits & 63;
-    b->count -= bits & 63;
+    b->count -= bits;
 }
 INLINE void bits_begin(struct bits *b, uint64_t pos) {
     b->in = address(pos) + 7;
     b->word = load64(b->in - 7) & ((UINT64_C(1) << 56) - 1);
     b->count = 56;
-    bits_drop(b, pos & 7);
+    bits_drop(b, (uint32_t)pos & 7);
     bits_refill(b);
 }
 INLINE uint64_t bits_pos(const struct bits *b) {
-    return (uint64_t)(uintptr_t)b->in * 8 - b->count;
+    return (uint64_t)(uintptr_t)b->in * 8 - (b->count & 63);
 }
 
 /* After a refill 56 bits are there: two literals and a match take at most 22 + 11 + 21 of them. */
@@ -87,14 +87,8 @@ static __attribute__((noinline)) void loop_solo(struct varve_inflate_stream *s) 
             uint8_t *to = out;
             const uint8_t *from = out - dist;
             out += length;
-            if (likely(dist >= 32)) {
+            if (likely(length <= COPY_BYTES && dist >= length)) {
                 copy32(to, from);
-                while (unlikely(length > 32)) {
-                    to += 32;
-                    from += 32;
-                    length -= 32;
-                    copy32(to, from);
-                }
             } else {
                 copy_any(to, dist, length);
             }

@@ -110,7 +110,7 @@ static inline void inflate_lane_place(struct inflate_lane *lane, size_t room) {
     size_t all = history + room + VARVE_INFLATE_SLACK_BYTES;
     uint8_t *from = lane->window.begin + (lane->low ? 0 : lane->window.bytes - all);
     memcpy(from, lane->made + lane->made_bytes - history, history);
-    memset(from + history, 0x5a, room);
+    memset(from + history, 0x5a, room < 700 ? room : 700);
     stream->earliest = from;
     stream->out = from + history;
     stream->out_stop = stream->out + room;
