@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/fuzz/inflate.c - a deflate stream through all inflate kernels, beside others: what zlib says of
- * it, what igzip says, and the same bytes and the same fault at the same place however it is cut,
- * whoever its neighbours are and however often it changes kernels.
+/* tests/fuzz/inflate.c - a deflate stream through all inflate kernels, beside others: what zlib
+ * says of it, what igzip says, and the same bytes and the same fault at the same place however it
+ * is cut, whoever its neighbours are and however often it changes kernels.
  *
  * The first eight input bytes are the seed of all that is random: chunks, rooms, order, neighbours.
  * Those are the input with a bit or byte changed, the input cut short, and sound streams. */
