@@ -24,7 +24,7 @@ _Static_assert(ITEMS_MOST * 260 + 32 <= VARVE_INFLATE_SLACK_BYTES, "the margin o
 enum { ENTER_IN = LOAD_IN + 6 * ITEM_IN };
 
 /* Output after which a stream may be put off until others are there. */
-enum { PUT_OFF_BYTES = 32768 };
+enum { PUT_OFF_BYTES = 8192 };
 
 INLINE const uint8_t *address(uint64_t pos) {
     return (const uint8_t *)(uintptr_t)(pos >> 3);
