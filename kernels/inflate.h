@@ -41,7 +41,9 @@ enum varve_inflate_stop {
     VARVE_INFLATE_STOP_FAULT   /* the offending byte lies `fault_back` bytes before `in` */
 };
 
-/* Set up with varve_inflate_stream_begin(). */
+/* Where a fault is: an invalid code where that code begins; a distance too far at the last bit of
+ * the match; in a block's header at the last bit read when it was seen. Set up with
+ * varve_inflate_stream_begin(). */
 struct varve_inflate_stream {
     /* The caller's, before each run. `in` moves on. The bytes of an earlier chunk are not looked at
      * again. */

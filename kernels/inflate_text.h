@@ -535,7 +535,7 @@ static inline enum step match(struct varve_inflate_stream *s, unsigned length, u
     }
     size_t dist = (entry >> 16) + (low(word, entry & 0xff) >> code);
     if (dist > (size_t)(s->out - s->earliest)) {
-        return fault_at(s, used);
+        return fault_at(s, used + (entry & 0xff) - 1);
     }
     copy_match(s->out, (unsigned)dist, length);
     s->out += length;
