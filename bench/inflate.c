@@ -22,6 +22,7 @@
 #include <zlib.h>
 
 #include "bench.h"
+#include "kernels.h"
 #include "varve/decode.h"
 
 enum { IN_BYTES = 64 << 10, OUT_BYTES = 128 << 10, ALIVE_MOST = 16, LAYERS_MOST = 4096 };
@@ -38,8 +39,15 @@ static struct layer {
 static size_t layer_count;
 static uint64_t corpus_bytes;
 
+/* A bare stream and its window. */
+struct lane {
+    struct varve_inflate_stream stream;
+    uint8_t window[VARVE_INFLATE_WINDOW_BYTES + OUT_BYTES + VARVE_INFLATE_SLACK_BYTES];
+};
+
 struct place {
     struct varve_decoder *decoder;
+    struct lane *lane;
     size_t list[LAYERS_MOST];
     size_t count, next;
     uint64_t bytes; /* of the list */
@@ -139,6 +147,83 @@ static void run_varve(void *cookie) {
     }
 }
 
+/* The headers of the corpus are the bare ten bytes, and the trailers eight. */
+enum { HEADER_BYTES = 10, TRAILER_BYTES = 8 };
+
+static bool begin_lane(struct place *place) {
+    struct varve_inflate_stream *stream = &place->lane->stream;
+    if (!begin_next(place)) {
+        return false;
+    }
+    varve_inflate_stream_begin(stream);
+    stream->in = stream->in_end = place->layer->stored + HEADER_BYTES;
+    stream->out = place->lane->window + VARVE_INFLATE_WINDOW_BYTES;
+    stream->earliest = stream->out;
+    return true;
+}
+
+/* The window slides, and there is input again. */
+static void prepare_lane(struct place *place) {
+    struct varve_inflate_stream *stream = &place->lane->stream;
+    const uint8_t *end = place->layer->stored + place->layer->stored_bytes - TRAILER_BYTES;
+    uint8_t *begin = place->lane->window + VARVE_INFLATE_WINDOW_BYTES;
+    size_t history =
+        place->made < VARVE_INFLATE_WINDOW_BYTES ? place->made : VARVE_INFLATE_WINDOW_BYTES;
+    memmove(begin - history, stream->out - history, history);
+    stream->earliest = begin - history;
+    stream->out = begin;
+    stream->out_stop = begin + OUT_BYTES;
+    if (stream->in == stream->in_end) {
+        stream->in_end += end - stream->in < IN_BYTES ? end - stream->in : IN_BYTES;
+    }
+}
+
+static void take_lane(struct work *work, struct place *place, uint8_t *alive) {
+    const struct varve_inflate_stream *stream = &place->lane->stream;
+    uint8_t *begin = place->lane->window + VARVE_INFLATE_WINDOW_BYTES;
+    uint64_t n = (uint64_t)(stream->out - begin);
+    place->crc = crc32_gzip_refl(place->crc, begin, n);
+    place->made += n;
+    if (stream->stop == VARVE_INFLATE_STOP_END) {
+        work->wrong |= place->crc != place->layer->crc;
+        check(work, place->layer, place->crc, place->made);
+        *alive = begin_lane(place);
+    } else if (stream->stop == VARVE_INFLATE_STOP_FAULT) {
+        work->wrong = true;
+        *alive = begin_lane(place);
+    }
+}
+
+static void run_lanes(void *cookie) {
+    struct work *work = cookie;
+    const struct varve_inflate_row *row = varve_inflate_row_of(VARVE_TIER_AUTO);
+    uint8_t alive[ALIVE_MOST];
+    work->made = 0;
+    for (size_t i = 0; i < work->alive; i++) {
+        work->places[i].next = 0;
+        alive[i] = begin_lane(&work->places[i]);
+    }
+    for (;;) {
+        struct varve_inflate_stream *streams[ALIVE_MOST];
+        size_t whose[ALIVE_MOST];
+        size_t n = 0;
+        for (size_t i = 0; i < work->alive; i++) {
+            if (alive[i]) {
+                prepare_lane(&work->places[i]);
+                whose[n] = i;
+                streams[n++] = &work->places[i].lane->stream;
+            }
+        }
+        if (!n) {
+            return;
+        }
+        row->run(streams, n);
+        for (size_t i = 0; i < n; i++) {
+            take_lane(work, &work->places[whose[i]], &alive[whose[i]]);
+        }
+    }
+}
+
 static void igzip_layer(struct work *work, const struct layer *layer) {
     struct inflate_state *state = work->isal;
     size_t at = 0;
@@ -212,7 +297,8 @@ static uint32_t le32(const uint8_t *bytes) {
 
 static void add_layer(uint8_t *stored, size_t bytes) {
     struct layer layer = {stored, bytes, 0, 0};
-    if (bytes > 18 && stored[0] == 0x1f && stored[1] == 0x8b && layer_count < LAYERS_MOST) {
+    if (bytes > 18 && stored[0] == 0x1f && stored[1] == 0x8b && !stored[3] &&
+        layer_count < LAYERS_MOST) {
         layer.crc = le32(stored + bytes - 8);
         layer.bytes = le32(stored + bytes - 4);
     }
@@ -325,6 +411,7 @@ static struct work *work_of(size_t alive, enum varve_inflate_engine engine) {
         if (varve_decoder_open(&work->places[i].decoder, &options) != VARVE_OK) {
             exit(2);
         }
+        work->places[i].lane = must(calloc(1, sizeof *work->places[i].lane));
     }
     deal(work);
     return work;
@@ -352,6 +439,7 @@ int main(int argc, char **argv) {
         c->bytes = corpus_bytes;
         c->verify = verify;
         c->cookie = c;
+        bench_add(c, "lanes", run_lanes, work_of(alive[i], VARVE_INFLATE_OWN));
         bench_add(c, "varve", run_varve, work_of(alive[i], VARVE_INFLATE_OWN));
         bench_add(c, "varve/igzip", run_varve, work_of(alive[i], VARVE_INFLATE_IGZIP));
         bench_add(c, "igzip", run_igzip, work_of(1, VARVE_INFLATE_IGZIP));

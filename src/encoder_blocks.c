@@ -32,8 +32,17 @@ struct codes {
     struct code distances;
 };
 
-static void refill(struct bits *bits) {
-    while (bits->count <= 56) {
+/* At least 56 bits. Above those that count there may be more of what comes next. */
+static inline __attribute__((always_inline)) void refill(struct bits *bits) {
+    if (bits->end - bits->at >= 8) {
+        uint64_t word;
+        memcpy(&word, bits->at, sizeof word); /* little-endian, as all of varve is */
+        bits->value |= word << bits->count;
+        bits->at += (63 - bits->count) >> 3;
+        bits->count |= 56;
+        return;
+    }
+    while (bits->count < 56) {
         if (bits->at < bits->end) {
             bits->value |= (uint64_t)*bits->at++ << bits->count;
         } else {
@@ -44,12 +53,12 @@ static void refill(struct bits *bits) {
 }
 
 /* True where bits were taken that are not there. */
-static bool overrun(const struct bits *bits) {
+static inline bool overrun(const struct bits *bits) {
     return bits->beyond > bits->count;
 }
 
 /* At most 16 bits, of those that the last refill brought. */
-static unsigned take(struct bits *bits, unsigned count) {
+static inline unsigned take(struct bits *bits, unsigned count) {
     unsigned value = (unsigned)(bits->value & ((UINT64_C(1) << count) - 1));
     bits->value >>= count;
     bits->count -= count;
@@ -87,7 +96,8 @@ static void build(struct code *code, const uint8_t *lengths, unsigned symbol_cou
 }
 
 /* The next symbol, or UINT16_MAX where the bits mean none. */
-static unsigned symbol(struct bits *bits, const struct code *code) {
+static inline __attribute__((always_inline)) unsigned symbol(struct bits *bits,
+                                                             const struct code *code) {
     unsigned found = code->look[bits->value & ((1u << LOOK_BITS) - 1)];
     if (found) {
         take(bits, found & 15);
@@ -159,8 +169,8 @@ static bool dynamic_codes(struct codes *codes, struct bits *bits) {
 }
 
 /* Counts symbols up to the end of the block. False where the bytes end before, or make no sense. */
-static bool count_symbols(struct varve_encoder_block *block, struct bits *bits,
-                          const struct codes *codes) {
+static inline __attribute__((always_inline)) bool
+count_symbols_of(struct varve_encoder_block *block, struct bits *bits, const struct codes *codes) {
     static const uint16_t bases[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
                                        15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
                                        67, 83, 99, 115, 131, 163, 195, 227, 258};
@@ -168,12 +178,19 @@ static bool count_symbols(struct varve_encoder_block *block, struct bits *bits,
                                        2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
     while (!overrun(bits)) {
         refill(bits);
+        /* Two literals of fifteen bits leave what one of a table needs. */
         unsigned found = symbol(bits, &codes->literals);
+        for (unsigned n = 0; found < END_OF_BLOCK && n < 2; n++) {
+            block->literals++;
+            block->decoded_bytes++;
+            found = symbol(bits, &codes->literals);
+        }
         if (found < END_OF_BLOCK) {
             block->literals++;
             block->decoded_bytes++;
             continue;
         }
+        refill(bits);
         if (found == END_OF_BLOCK) {
             return !overrun(bits);
         }
@@ -192,6 +209,17 @@ static bool count_symbols(struct varve_encoder_block *block, struct bits *bits,
         block->decoded_bytes += length;
     }
     return false;
+}
+
+/* The same on copies that nothing else points to: they can stay in registers. */
+static bool count_symbols(struct varve_encoder_block *block, struct bits *bits,
+                          const struct codes *codes) {
+    struct varve_encoder_block counted = *block;
+    struct bits left = *bits;
+    bool whole = count_symbols_of(&counted, &left, codes);
+    *block = counted;
+    *bits = left;
+    return whole;
 }
 
 /* A block of type 0. */
