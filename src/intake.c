@@ -54,7 +54,10 @@ void varve_intake_complete(struct varve_intake *intake, struct varve_portion *po
     portion->state = turn->state;
     portion->made = turn->made;
     portion->made_bytes = turn->made_bytes;
-    if (turn->state == VARVE_DECODE_END || turn->state == VARVE_DECODE_FAULT) {
+    if (turn->state == VARVE_DECODE_WAIT && intake->gives_up) {
+        portion->state = VARVE_DECODE_FAULT; /* the decoder's fault says what it waits for */
+    }
+    if (portion->state == VARVE_DECODE_END || portion->state == VARVE_DECODE_FAULT) {
         intake->decoding = false;
         skip_rest(intake, portion);
     }

@@ -32,6 +32,8 @@ struct varve_intake {
     const uint8_t *stored; /* read, not yet decoded */
     size_t stored_bytes;
     bool decoding;
+    bool
+        gives_up; /* nobody else will give memory back: a decoder that waits for it waits in vain */
 };
 
 /* Begins a layer: `bytes` bytes of what `fd` holds, from `offset` on (see varve_reader_begin). The

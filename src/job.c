@@ -283,6 +283,7 @@ void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t by
     }
     /* What cannot be read a second time cannot step back for its neighbours. */
     job->alone = !job->intake.reader.seekable;
+    job->intake.gives_up = false;
 }
 
 bool varve_job_starved(const struct varve_job *job) {
@@ -294,7 +295,7 @@ void varve_job_restart_alone(struct varve_job *job) {
     const struct varve_reader *reader = &job->intake.reader;
     varve_job_begin(job, job->fd, reader->begin, reader->whole_bytes, job->layer.name,
                     job->layer.source);
-    job->alone = true;
+    job->alone = job->intake.gives_up = true;
 }
 
 void varve_job_release(struct varve_job *job) {
