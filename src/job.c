@@ -311,24 +311,31 @@ void varve_job_starve(struct varve_job *job) {
 
 /* Feeds decoded bytes to the parser, and its events to the ladder. */
 static void parse(struct varve_job *job, const uint8_t *data, size_t bytes, bool last) {
+    const struct varve_job_watch *watch = job->options.watch;
     struct varve_tar_item item;
+    if (watch && watch->decoded) {
+        watch->decoded(watch->cookie, data, bytes);
+    }
     varve_tar_feed(job->tar, data, bytes, last);
-    for (;;) {
-        enum varve_tar_event event = varve_tar_next(job->tar, &item);
+    for (enum varve_tar_event event = VARVE_TAR_ENTRY; job->parsing && event != VARVE_TAR_INPUT;) {
+        event = varve_tar_next(job->tar, &item);
         switch (event) {
         case VARVE_TAR_INPUT:
-            return;
+            break;
         case VARVE_TAR_END:
             job->tar_whole = true;
             job->parsing = false;
-            return;
+            break;
         case VARVE_TAR_FAULT:
             job->parsing = false;
-            return;
+            break;
         default:
             /* Also after a fault of the ladder: rung archive wants the trailer. */
             varve_ladder_take(job->ladder, event, &item);
             varve_toc_take(job->toc, event, &item);
+        }
+        if (watch && watch->event) {
+            watch->event(watch->cookie, event, &item);
         }
     }
 }
@@ -404,6 +411,10 @@ static void take_portion(struct varve_job *job, const struct varve_portion *port
         return;
     }
     if (portion->stored_bytes > 0) {
+        const struct varve_job_watch *watch = job->options.watch;
+        if (watch && watch->stored) {
+            watch->stored(watch->cookie, portion->stored, portion->stored_bytes);
+        }
         varve_sha256_update(job->sha256, &job->blob_stream, portion->stored, portion->stored_bytes);
         job->digested_bytes += portion->stored_bytes;
         if (job->wants_sha512 &&
@@ -766,6 +777,18 @@ void varve_job_check(struct varve_job *job, uint64_t size, const char *media_typ
     if (before != VARVE_CHECK_MISMATCH && job->layer.checks.media_type == VARVE_CHECK_MISMATCH) {
         varve_findings_add(job->findings, VARVE_CODE_CLAIM_MEDIA_TYPE, 1, 0, NULL, 0);
     }
+}
+
+struct varve_ladder *varve_job_ladder(const struct varve_job *job) {
+    return job->ladder;
+}
+
+const struct varve_tar *varve_job_tar(const struct varve_job *job) {
+    return job->tar;
+}
+
+const struct varve_decoder *varve_job_decoder(const struct varve_job *job) {
+    return job->decoder;
 }
 
 const struct varve_layer *varve_job_layer(const struct varve_job *job) {

@@ -574,6 +574,16 @@ void varve_ladder_begin_finish(struct varve_ladder *ladder, struct varve_sha256_
     ladder->rungs.present |= 1u << VARVE_RUNG_ENCODING;
 }
 
+bool varve_ladder_sort_again(struct varve_ladder *ladder, struct ladder_order *order) {
+    struct varve_findings *findings = ladder->findings;
+    write_fixed(ladder);
+    ladder->findings = NULL;
+    ladder->entry_count = ladder->complete_count;
+    bool done = varve_ladder_sort(ladder, order);
+    ladder->findings = findings;
+    return done;
+}
+
 enum varve_status varve_ladder_end_finish(struct varve_ladder *ladder, struct varve_rungs *rungs,
                                           struct varve_facets *facets) {
     assert(ladder->finishing);

@@ -21,6 +21,7 @@ struct facet_writer {
     struct ladder_tally meta; /* links that disagree with their files */
     uint8_t *spare;           /* for a part longer than a buffer */
     uint64_t spare_bytes;
+    struct ladder_sink *sink; /* who gets the parts in place of the digests, or NULL */
     struct facet_stream streams[VARVE_FACET_COUNT];
 };
 
@@ -56,6 +57,10 @@ static void put(struct facet_writer *writer, enum varve_facet facet, const void 
                 size_t count) {
     struct facet_stream *stream = &writer->streams[facet];
     const uint8_t *from = bytes;
+    if (writer->sink) {
+        writer->sink->put(writer->sink, facet, bytes, count);
+        return;
+    }
     while (count > FACET_BUFFER_BYTES - stream->used) {
         size_t room = FACET_BUFFER_BYTES - stream->used;
         memcpy(stream->buffer + stream->used, from, room);
@@ -94,6 +99,8 @@ static void end_part(struct facet_writer *writer, enum varve_facet facet, const 
     const uint8_t *begin = stream->buffer + stream->used;
     if (writer->spare && end > writer->spare && end <= writer->spare + writer->spare_bytes) {
         put(writer, facet, writer->spare, (size_t)(end - writer->spare));
+    } else if (writer->sink) {
+        put(writer, facet, begin, (size_t)(end - begin));
     } else {
         stream->used += (size_t)(end - begin);
     }
@@ -389,8 +396,24 @@ bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order 
     writer->meta = (struct ladder_tally){0};
     writer->spare = NULL;
     writer->spare_bytes = 0;
+    writer->sink = NULL;
     write_facets(writer);
     release_spare(writer);
     writer->order = NULL;
     return !ladder->fault.code;
+}
+
+void varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,
+                        struct ladder_sink *sink, size_t index) {
+    struct facet_writer *writer = ladder->writer;
+    writer->ladder = ladder;
+    writer->order = order;
+    writer->sink = sink;
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        writer->streams[i].used = 0;
+    }
+    put_entry(writer, index);
+    release_spare(writer);
+    writer->sink = NULL;
+    writer->order = NULL;
 }

@@ -141,6 +141,18 @@ void varve_ladder_order_release(struct varve_ladder *ladder, struct ladder_order
  * flush, and what was left of rung encoding beside them. False after a fault. */
 bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order *order);
 
+/* ladder_facets.c: the parts of one entry, facet by facet in pieces, as the facets hash them. Only
+ * after the ladder was finished without a fault, with an order of varve_ladder_sort_again. */
+struct ladder_sink {
+    void (*put)(struct ladder_sink *sink, enum varve_facet facet, const void *bytes, size_t count);
+};
+void varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,
+                        struct ladder_sink *sink, size_t index);
+
+/* ladder.c: the order once more, of a ladder that is finished, or of what was complete when the
+ * parser met a fault; reports nothing. False after a fault. */
+bool varve_ladder_sort_again(struct varve_ladder *ladder, struct ladder_order *order);
+
 /* ladder.c: gives the next chunk to `encoding`; false where all were given. */
 bool varve_ladder_encode_next(struct varve_ladder *ladder);
 

@@ -55,6 +55,12 @@ uint64_t varve_job_bytes_left(const struct varve_job *job);
 bool varve_job_take_layer(struct varve_job *job, struct varve_layer *layer,
                           struct varve_findings **findings);
 
+/* The stations of a job, what they hold of a finished layer included; NULL where its options need
+ * none. */
+struct varve_ladder *varve_job_ladder(const struct varve_job *job);
+const struct varve_tar *varve_job_tar(const struct varve_job *job);
+const struct varve_decoder *varve_job_decoder(const struct varve_job *job);
+
 /* Which of two statuses is shown where both hold: the greater weight. */
 int varve_status_weight(enum varve_status status);
 

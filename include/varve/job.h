@@ -19,6 +19,7 @@
 #include "varve/findings.h"
 #include "varve/ladder.h"
 #include "varve/sha256.h"
+#include "varve/tar.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -87,13 +88,26 @@ struct varve_timings {
     double normalise; /* the ends of layers: sorting, facets, rungs, judging */
 };
 
+/* Sees a layer pass by, on the thread that advances its job. NULL members are skipped; what is
+ * pointed to is valid during the call. Nothing that is seen may be changed. */
+struct varve_job_watch {
+    /* Stored bytes as they are read, all of the blob's in the end. */
+    void (*stored)(void *cookie, const uint8_t *data, size_t bytes);
+    /* Decoded bytes as the parser gets them, then each event of theirs, INPUT included, after the
+     * ladder took it. Nothing more comes after END or FAULT. */
+    void (*decoded)(void *cookie, const uint8_t *data, size_t bytes);
+    void (*event)(void *cookie, enum varve_tar_event event, const struct varve_tar_item *item);
+    void *cookie;
+};
+
 struct varve_job_options {
     struct varve_budget *budget;
     enum varve_tier tier;
-    enum varve_rung deepest_rung;  /* how far down to go; BLOB: no decoding */
-    uint64_t max_decoded_bytes;    /* 0 = 2^40 */
-    size_t chunk_bytes;            /* decoded bytes a step; 0 = 131072; half of it is read */
-    struct varve_timings *timings; /* added to; NULL: not measured */
+    enum varve_rung deepest_rung;        /* how far down to go; BLOB: no decoding */
+    uint64_t max_decoded_bytes;          /* 0 = 2^40 */
+    size_t chunk_bytes;                  /* decoded bytes a step; 0 = 131072; half of it is read */
+    struct varve_timings *timings;       /* added to; NULL: not measured */
+    const struct varve_job_watch *watch; /* must outlive the job; NULL: nobody watches */
     enum varve_inflate_engine inflate_engine;
 };
 
