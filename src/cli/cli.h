@@ -25,6 +25,8 @@ enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_JSON,
 /* What gives an exit code of its own. */
 enum { FAIL_ON_MISMATCH = 1, FAIL_ON_PARTIAL = 2 };
 
+enum color_mode { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
 /* What the options say; all commands share one struct. */
 struct settings {
     bool help, json, entries, list_cpu;
@@ -40,6 +42,11 @@ struct settings {
     unsigned fail_on;          /* bits of FAIL_ON_* */
     const char *errors_to;     /* NULL: nowhere */
     const char *prom;          /* NULL: nowhere */
+    enum varve_rung diff_rung; /* of a comparison: the one asked for */
+    uint64_t diff_limit; /* differences of a kind that are shown; 0: the command's own number */
+    const char *diff_source; /* where digests given alone are looked for */
+    const char *diff_platform; /* which image, of many under one tag */
+    enum color_mode color;
     bool csv;
     const char *rung;       /* of a question */
     uint64_t limit;         /* rows of an answer; 0: all */
@@ -73,6 +80,7 @@ int run_digest(const struct settings *settings);
 int run_compare(const struct settings *settings);
 int run_query(const struct settings *settings);
 int run_status(const struct settings *settings);
+int run_diff(const struct settings *settings);
 int run_findings(const struct settings *settings);
 int run_bench(const struct settings *settings);
 int list_kernels(void);

@@ -22,6 +22,8 @@ static const struct command commands[] = {
     {"status", "", "Show the last scans of a database", "Dcljh", 0, 0, run_status},
     {"compare", "A B", "Compare two mirrors, each a source or a database", "jptkgimxvh", 2, 2,
      run_compare},
+    {"diff", "LEFT RIGHT", "Say why two layers or two images are not the same", "j12345kgmxCh", 2,
+     2, run_diff},
     {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

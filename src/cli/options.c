@@ -27,6 +27,11 @@ static const struct option_row {
     {'e', 0, "entries", NULL, "list every tar entry"},
     {'p', 0, "progress", "MODE", "auto, tty, plain (a line every 30 s), json or none; on stderr"},
     {'r', 0, "rungs", "RUNG", "how far down the ladder to go: blob, diffid, ... content (default)"},
+    {'1', 0, "rung", "RUNG", "the rung that the exit code is about: blob (default), ... content"},
+    {'2', 0, "limit", "N", "differences shown of each kind (20; with --json: all), or 'all'"},
+    {'3', 0, "source", "SOURCE", "where digests given as LEFT or RIGHT are looked for"},
+    {'4', 0, "platform", "OS/ARCH", "which of a tag's images to take"},
+    {'5', 0, "color", "WHEN", "auto (a terminal, unless NO_COLOR is set), always or never"},
     {'t', 0, "threads", "N", "threads; default: CPU affinity or cgroup quota"},
     {'k', 0, "cpu", "TIER", "auto, scalar, shani, avx2, avx512; 'list' shows the kernels"},
     {'g', 0, "sha256-engine", "NAME", "varve (default) or isal-crypto, where built in"},
@@ -224,6 +229,25 @@ static bool read_group(const char **group, const char *text) {
            strcmp(text, "nightly") == 0;
 }
 
+static bool read_color(enum color_mode *mode, const char *text) {
+    static const char *const names[] = {"auto", "always", "never"};
+    for (size_t i = 0; i < 3; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *mode = (enum color_mode)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_limit(uint64_t *limit, const char *text) {
+    if (strcmp(text, "all") == 0) {
+        *limit = UINT64_MAX;
+        return true;
+    }
+    return read_size(limit, text);
+}
+
 static bool apply(struct settings *settings, char row, const char *argument) {
     uint64_t chunk = 0;
     switch (row) {
@@ -251,6 +275,18 @@ static bool apply(struct settings *settings, char row, const char *argument) {
         return read_progress(&settings->progress, argument);
     case 'r':
         return varve_rung_by_name(&settings->scan.deepest_rung, argument);
+    case '1':
+        return varve_rung_by_name(&settings->diff_rung, argument);
+    case '2':
+        return read_limit(&settings->diff_limit, argument);
+    case '3':
+        settings->diff_source = argument;
+        return true;
+    case '4':
+        settings->diff_platform = argument;
+        return true;
+    case '5':
+        return read_color(&settings->color, argument);
     case 't':
         return read_count(&settings->scan.threads, argument);
     case 'k':
