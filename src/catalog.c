@@ -95,6 +95,7 @@ struct varve_catalog {
     size_t image_count, image_room;
     struct varve_catalog_error *errors;
     size_t error_count, error_room;
+    bool keeps_documents;
     void **kept; /* arrays of claims, digests of configs */
     size_t kept_count, kept_room;
     uint32_t notes[VARVE_CODE_COUNT]; /* of the source begun last: error + 1 by code */
@@ -475,6 +476,25 @@ static bool keep_block(struct varve_catalog *catalog, void *block) {
 
 bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims) {
     return keep_block(catalog, claims);
+}
+
+void varve_catalog_keep_documents(struct varve_catalog *catalog) {
+    catalog->keeps_documents = true;
+}
+
+bool varve_catalog_keep_document(struct varve_catalog *catalog, struct varve_bytes *kept,
+                                 const uint8_t *data, size_t bytes) {
+    *kept = (struct varve_bytes){NULL, 0};
+    if (!catalog->keeps_documents) {
+        return true;
+    }
+    uint8_t *copy = malloc(bytes ? bytes : 1);
+    if (!copy) {
+        return false;
+    }
+    memcpy(copy, data, bytes);
+    *kept = (struct varve_bytes){copy, bytes};
+    return keep_block(catalog, copy);
 }
 
 bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_config_digests *config) {

@@ -89,6 +89,11 @@ bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_i
 bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims);
 bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_config_digests *config);
 
+/* Makes a copy of a document the catalog's, where it keeps them (varve_catalog_keep_documents);
+ * else *kept is nothing. False: no memory. */
+bool varve_catalog_keep_document(struct varve_catalog *catalog, struct varve_bytes *kept,
+                                 const uint8_t *data, size_t bytes);
+
 /* An error; `detail` (may be NULL) is put behind the source's name. */
 bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, const char *detail,
                              struct varve_fault fault);

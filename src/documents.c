@@ -34,9 +34,10 @@ struct node {
     size_t link_count;
     const uint32_t *claims; /* manifest; the catalog's */
     size_t claim_count;
-    const struct varve_config_digests *config; /* the catalog's */
-    uint32_t platform;                         /* of the config */
-    uint32_t visited;                          /* walk that came by last; from 1 */
+    const struct varve_config_digests *config;     /* the catalog's */
+    struct varve_bytes manifest_json, config_json; /* the catalog's, where it keeps them */
+    uint32_t platform;                             /* of the config */
+    uint32_t visited;                              /* walk that came by last; from 1 */
 };
 
 /* A place in a walk: a node as one tag's tree reaches it. */
@@ -135,6 +136,7 @@ static bool read_config(struct varve_documents *documents, uint32_t number,
     struct node *node = &documents->nodes[number];
     blame(node, document, fault);
     if (there) {
+        node->config_json = varve_place_keep_document(documents->place, data, data_bytes);
         if (data_bytes != descriptor->size) {
             blame(node, document, varve_fault_of(VARVE_CODE_CLAIM_SIZE, data_bytes));
         }
@@ -251,6 +253,8 @@ static void take_bytes(struct varve_documents *documents, uint32_t number, const
     if (document.kind == VARVE_DOCUMENT_INDEX) {
         take_index(documents, number, &document);
     } else {
+        documents->nodes[number].manifest_json =
+            varve_place_keep_document(documents->place, data, data_bytes);
         take_manifest(documents, number, &document);
     }
     varve_document_free(&document);
@@ -317,6 +321,8 @@ static void add_image(struct varve_documents *documents, const struct step *step
         .claims = node->claims,
         .layer_count = node->claim_count,
         .config = node->config,
+        .manifest_json = node->manifest_json,
+        .config_json = node->config_json,
     };
     if (!image.fault.code && !step->size_holds) {
         image.fault = varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size);

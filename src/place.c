@@ -163,6 +163,13 @@ uint32_t varve_place_add_blob(struct varve_place *place, const char *name, bool 
     return number;
 }
 
+struct varve_bytes varve_place_keep_document(struct varve_place *place, const uint8_t *data,
+                                             size_t bytes) {
+    struct varve_bytes kept;
+    place->no_memory |= !varve_catalog_keep_document(place->catalog, &kept, data, bytes);
+    return kept;
+}
+
 const struct varve_config_digests *
 varve_place_keep_config(struct varve_place *place, const struct varve_config_digests *digests) {
     struct varve_config_digests *copy = malloc(sizeof *copy);

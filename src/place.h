@@ -43,6 +43,10 @@ uint32_t varve_place_add_blob(struct varve_place *place, const char *name, bool 
 const struct varve_config_digests *
 varve_place_keep_config(struct varve_place *place, const struct varve_config_digests *digests);
 
+/* A copy of a document, where the catalog keeps them; else nothing. */
+struct varve_bytes varve_place_keep_document(struct varve_place *place, const uint8_t *data,
+                                             size_t bytes);
+
 /* All digests that the place holds. */
 void varve_place_each(struct varve_place *place, const struct varve_pattern_visitor *visitor,
                       void *cookie);

@@ -16,6 +16,7 @@
 struct reader {
     struct varve_place place;
     const struct varve_archive *archive;
+    struct varve_bytes config_json; /* of the image at hand, where the catalog keeps it */
 };
 
 static void complain(struct reader *reader, const char *path, enum varve_code code) {
@@ -49,12 +50,14 @@ static bool read_config(struct reader *reader, struct varve_config *config,
     struct varve_digest_name claimed;
     uint8_t *data = NULL;
     size_t data_bytes = 0;
+    reader->config_json = (struct varve_bytes){NULL, 0};
     memset(config, 0, sizeof *config);
     memset(digest, 0, sizeof *digest);
     if (!varve_place_read(&reader->place, &data, &data_bytes, fault, path)) {
         digest_in_path(digest, path, ".json");
         return false;
     }
+    reader->config_json = varve_place_keep_document(&reader->place, data, data_bytes);
     bool good = varve_digest_name_of(digest, data, data_bytes);
     if (digest_in_path(&claimed, path, ".json") &&
         (claimed.count != digest->count ||
@@ -145,6 +148,7 @@ static void read_image(struct reader *reader, json_t *entry) {
     }
     bool parsed = read_config(reader, &config, &digest, &fault, path);
     struct varve_image image = {.digest = path, .fault_digest = path};
+    image.config_json = reader->config_json;
     if (digest.count) {
         varve_digest_name_text(name, &digest);
         image.digest = name;

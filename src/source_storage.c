@@ -206,6 +206,9 @@ static bool read_config(struct storage *storage, struct varve_config *config,
     size_t data_bytes = 0;
     bool there = read_document(storage, &data, &data_bytes, &fault, id, "manifest", digest);
     blame(image, image->digest, fault);
+    if (there) {
+        image->manifest_json = varve_place_keep_document(&storage->place, data, data_bytes);
+    }
     if (!there || !varve_document_parse(&manifest, &fault, data, data_bytes)) {
         blame(image, image->digest, fault);
         free(data);
@@ -221,6 +224,7 @@ static bool read_config(struct storage *storage, struct varve_config *config,
             read_document(storage, &data, &data_bytes, &fault, id, name, &manifest.config.digest);
         blame(image, name, fault);
         if (good) {
+            image->config_json = varve_place_keep_document(&storage->place, data, data_bytes);
             good = varve_config_parse(config, &fault, data, data_bytes);
             fault.code = good ? NULL : fault.code;
             blame(image, name, fault);

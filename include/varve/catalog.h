@@ -18,6 +18,7 @@
 #include "varve/decode.h"
 #include "varve/ladder.h"
 #include "varve/sha256.h"
+#include "varve/tar.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,10 @@ struct varve_catalog;
 /* VARVE_OK, or VARVE_ERROR (no memory; *catalog = NULL). */
 VARVE_API enum varve_status varve_catalog_open(struct varve_catalog **catalog);
 VARVE_API void varve_catalog_close(struct varve_catalog *catalog);
+
+/* From now on the manifests and configs of images are kept as they were read: for comparing images,
+ * for a whole registry would keep a great deal. */
+VARVE_API void varve_catalog_keep_documents(struct varve_catalog *catalog);
 
 /* Adds a source: KIND:PLACE, where KIND is one of varve_source_kind_at(), or a path, whose kind is
  * found out by looking. What is wrong inside a source is kept with its images, or as an error of
@@ -103,7 +108,9 @@ struct varve_image {
     const uint32_t *claims;   /* its layers in order, as claims */
     size_t layer_count;
     const struct varve_config_digests *config; /* NULL: it has none that could be read */
-    const struct varve_rungs *rungs;           /* in what a scan reports; NULL in a catalog */
+    struct varve_bytes manifest_json; /* where documents are kept and there is one; else NULL, 0 */
+    struct varve_bytes config_json;
+    const struct varve_rungs *rungs; /* in what a scan reports; NULL in a catalog */
 };
 /* "varve1.image.<rung>:sha256:<hex>"; docs/image-ladder.md. */
 VARVE_API void varve_image_rung_text(char text[VARVE_RUNG_TEXT_BYTES], enum varve_rung rung,
