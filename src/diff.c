@@ -32,7 +32,7 @@ enum varve_status varve_diff_open(struct varve_diff **out,
     }
     const struct varve_sha256_options hashing = {.tier = all.tier, .engine = all.engine};
     enum varve_status status = varve_sha256_open(&diff->sha256, &hashing);
-    if (status == VARVE_OK && !diff_parts_open(diff)) {
+    if (status == VARVE_OK && !varve_diff_parts_open(diff)) {
         status = VARVE_ERROR;
     }
     uint64_t memory = all.memory_bytes ? all.memory_bytes : DEFAULT_MEMORY_BYTES;
@@ -44,7 +44,7 @@ enum varve_status varve_diff_open(struct varve_diff **out,
                                               .max_decoded_bytes = all.max_decoded_bytes,
                                               .chunk_bytes = all.chunk_bytes};
         if (status == VARVE_OK) {
-            status = diff_side_open(&diff->sides[i], diff->sha256, &job);
+            status = varve_diff_side_open(&diff->sides[i], diff->sha256, &job);
         }
     }
     if (status != VARVE_OK) {
@@ -60,13 +60,13 @@ void varve_diff_close(struct varve_diff *diff) {
         return;
     }
     for (unsigned i = 0; i < 2; i++) {
-        diff_side_close(&diff->sides[i]);
+        varve_diff_side_close(&diff->sides[i]);
         varve_budget_close(diff->budgets[i]);
         free(diff->unpacked[i]);
     }
-    diff_arena_free(&diff->arena);
+    varve_diff_arena_free(&diff->arena);
     free(diff->fields);
-    diff_parts_close(diff);
+    varve_diff_parts_close(diff);
     varve_sha256_close(diff->sha256);
     free(diff);
 }
@@ -79,13 +79,13 @@ const struct varve_layer *varve_diff_layer(const struct varve_diff *diff, unsign
  * not depend on the other; one that wants more than that is read once more, to end as a limit. */
 static void read_sides(struct varve_diff *diff) {
     struct varve_job *jobs[2] = {diff->sides[0].job, diff->sides[1].job};
-    diff_side_begin(&diff->sides[0]);
-    diff_side_begin(&diff->sides[1]);
+    varve_diff_side_begin(&diff->sides[0]);
+    varve_diff_side_begin(&diff->sides[1]);
     while (!varve_job_done(jobs[0]) || !varve_job_done(jobs[1])) {
         varve_jobs_advance(jobs, 2);
         for (unsigned i = 0; i < 2; i++) {
             if (varve_job_starved(jobs[i])) {
-                diff_side_reset(&diff->sides[i]);
+                varve_diff_side_reset(&diff->sides[i]);
                 varve_job_restart_alone(jobs[i]);
             }
         }
@@ -207,15 +207,15 @@ enum varve_status varve_diff_layers(struct varve_diff *diff, const struct varve_
         if (layer->fault.code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
             return VARVE_ERROR;
         }
-        diff_side_finish(&sides[i]);
+        varve_diff_side_finish(&sides[i]);
     }
     judge_rungs(diff);
     bool known = sides[0].entries_known && sides[1].entries_known;
-    diff->verdict.entries_compared = known && diff_match(diff);
+    diff->verdict.entries_compared = known && varve_diff_match(diff);
     diff->verdict.headers_compared = !sides[0].store.refused && !sides[1].store.refused;
     diff->compared = true;
     if (diff->verdict.entries_compared) {
-        diff_find_order(diff);
+        varve_diff_find_order(diff);
         judge_entries(diff);
     }
     return diff->no_memory ? VARVE_ERROR : VARVE_OK;
@@ -234,8 +234,8 @@ static bool is_toc_path(struct varve_bytes path) {
            is_path(path, ".no.prefetch.landmark");
 }
 
-void diff_fill_entry(const struct varve_diff *diff, struct varve_diff_entry *to, unsigned number,
-                     uint32_t index) {
+void varve_diff_fill_entry(const struct varve_diff *diff, struct varve_diff_entry *to,
+                           unsigned number, uint32_t index) {
     const struct diff_side *side = &diff->sides[number];
     struct varve_record record;
     varve_record_read(&record, side->ladder->entries[index].record);
@@ -277,12 +277,12 @@ static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *f
         .kind = walk->kind, .rung = rung, .fields = diff->fields, .field_count = diff->field_count};
     for (unsigned i = 0; i < 2; i++) {
         if (walk->index[i] != LADDER_NONE) {
-            diff_fill_entry(diff, &diff->entries[i], i, walk->index[i]);
+            varve_diff_fill_entry(diff, &diff->entries[i], i, walk->index[i]);
             diff->entries[i].marks |= walk->duplicate[i] ? VARVE_DIFF_DUPLICATE : 0;
             difference.entry[i] = &diff->entries[i];
         }
         if (files) {
-            diff_fill_entry(diff, &diff->entries[2 + i], i, files[i]);
+            varve_diff_fill_entry(diff, &diff->entries[2 + i], i, files[i]);
             difference.file[i] = &diff->entries[2 + i];
         }
     }
@@ -290,8 +290,8 @@ static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *f
 }
 
 static void tell_lone(struct pair_walk *walk) {
-    diff_begin_fields(walk->diff);
-    tell(walk, diff_depth(walk->diff, walk->index[0], walk->index[1]), NULL);
+    varve_diff_begin_fields(walk->diff);
+    tell(walk, varve_diff_depth(walk->diff, walk->index[0], walk->index[1]), NULL);
 }
 
 /* The file that a hard link belongs to, where that is not significant and there is one. */
@@ -313,9 +313,9 @@ static void tell_changed_file(struct pair_walk *walk) {
         return;
     }
     struct varve_record records[2] = {record_at(walk, 0, files[0]), record_at(walk, 1, files[1])};
-    diff_begin_fields(diff);
-    enum varve_rung rung = diff_depth(diff, walk->index[0], walk->index[1]);
-    if (rung > VARVE_RUNG_ARCHIVE && diff_records(diff, &records[0], &records[1], true)) {
+    varve_diff_begin_fields(diff);
+    enum varve_rung rung = varve_diff_depth(diff, walk->index[0], walk->index[1]);
+    if (rung > VARVE_RUNG_ARCHIVE && varve_diff_records(diff, &records[0], &records[1], true)) {
         tell(walk, rung, files);
     }
 }
@@ -327,9 +327,9 @@ static void tell_changed(struct pair_walk *walk) {
     bool same = records[0].count == records[1].count &&
                 memcmp(records[0].bytes, records[1].bytes, records[0].count) == 0;
     if (!same) {
-        diff_begin_fields(diff);
-        diff_records(diff, &records[0], &records[1], true);
-        tell(walk, diff_depth(diff, walk->index[0], walk->index[1]), NULL);
+        varve_diff_begin_fields(diff);
+        varve_diff_records(diff, &records[0], &records[1], true);
+        tell(walk, varve_diff_depth(diff, walk->index[0], walk->index[1]), NULL);
     } else if (records[0].type == '1') {
         tell_changed_file(walk);
     }
@@ -343,13 +343,14 @@ static void tell_headers(struct pair_walk *walk) {
     }
     const struct diff_raw_item *items[2] = {&sides[0].headers[walk->index[0]],
                                             &sides[1].headers[walk->index[1]]};
-    if (diff_raw_equal(items[0], items[1])) {
+    if (varve_diff_raw_equal(items[0], items[1])) {
         return;
     }
     struct varve_record records[2] = {record_at(walk, 0, walk->index[0]),
                                       record_at(walk, 1, walk->index[1])};
-    diff_begin_fields(diff);
-    diff_headers(diff, items[0], items[1], diff_records(diff, &records[0], &records[1], false));
+    varve_diff_begin_fields(diff);
+    varve_diff_headers(diff, items[0], items[1],
+                       varve_diff_records(diff, &records[0], &records[1], false));
     if (diff->field_count) {
         tell(walk, VARVE_RUNG_ARCHIVE, NULL);
     }
@@ -365,9 +366,9 @@ static void tell_security(struct pair_walk *walk) {
             sides[i] = &records[i];
         }
     }
-    diff_begin_fields(diff);
-    if (diff_security(diff, sides[0], sides[1])) {
-        tell(walk, diff_depth(diff, walk->index[0], walk->index[1]), NULL);
+    varve_diff_begin_fields(diff);
+    if (varve_diff_security(diff, sides[0], sides[1])) {
+        tell(walk, varve_diff_depth(diff, walk->index[0], walk->index[1]), NULL);
     }
 }
 
@@ -395,8 +396,8 @@ static void visit(struct pair_walk *walk) {
         break;
     case VARVE_DIFF_MOVED:
         if (both && has_moved(&walk->diff->sides[0], walk->index[0])) {
-            diff_begin_fields(walk->diff);
-            tell(walk, diff_order_depth(walk->diff), NULL);
+            varve_diff_begin_fields(walk->diff);
+            tell(walk, varve_diff_order_depth(walk->diff), NULL);
         }
         break;
     default:
@@ -444,12 +445,12 @@ enum varve_status varve_diff_each(struct varve_diff *diff, uint32_t kinds, diff_
                                   void *cookie) {
     static void (*const around[VARVE_DIFF_KIND_COUNT])(struct varve_diff *, diff_each_fn *,
                                                        void *) = {
-        [VARVE_DIFF_FINDING] = diff_each_finding,
-        [VARVE_DIFF_GLOBAL] = diff_each_global,
-        [VARVE_DIFF_PADDING] = diff_each_padding,
-        [VARVE_DIFF_TRAILER] = diff_trailer,
-        [VARVE_DIFF_END] = diff_end,
-        [VARVE_DIFF_COMPRESSION] = diff_compression,
+        [VARVE_DIFF_FINDING] = varve_diff_each_finding,
+        [VARVE_DIFF_GLOBAL] = varve_diff_each_global,
+        [VARVE_DIFF_PADDING] = varve_diff_each_padding,
+        [VARVE_DIFF_TRAILER] = varve_diff_trailer,
+        [VARVE_DIFF_END] = varve_diff_end,
+        [VARVE_DIFF_COMPRESSION] = varve_diff_compression,
     };
     assert(diff->compared);
     for (int kind = 0; kind < VARVE_DIFF_KIND_COUNT; kind++) {

@@ -18,20 +18,20 @@ static int64_t number(const struct varve_record *record, size_t at, size_t bytes
 /* Both values of a field that differs. */
 static void put_both(struct varve_diff *diff, const char *name, struct varve_bytes left,
                      struct varve_bytes right) {
-    struct varve_diff_field *field = diff_add_field(diff, NULL, name);
-    diff_set(field, 0, left);
-    diff_set(field, 1, right);
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
+    varve_diff_set(field, 0, left);
+    varve_diff_set(field, 1, right);
 }
 
 /* A text that may be missing: empty is none. */
 static void put_texts(struct varve_diff *diff, const char *name, struct varve_bytes left,
                       struct varve_bytes right) {
-    struct varve_diff_field *field = diff_add_field(diff, NULL, name);
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
     if (left.count) {
-        diff_set(field, 0, left);
+        varve_diff_set(field, 0, left);
     }
     if (right.count) {
-        diff_set(field, 1, right);
+        varve_diff_set(field, 1, right);
     }
 }
 
@@ -62,9 +62,9 @@ static struct varve_bytes type_text(uint8_t type) {
 
 static struct varve_bytes mode_text(struct varve_diff *diff, int64_t mode) {
     if (mode < 0) {
-        return diff_text(diff, "-%" PRIo64, (uint64_t)0 - (uint64_t)mode);
+        return varve_diff_text(diff, "-%" PRIo64, (uint64_t)0 - (uint64_t)mode);
     }
-    return diff_text(diff, "0%03" PRIo64, (uint64_t)mode);
+    return varve_diff_text(diff, "0%03" PRIo64, (uint64_t)mode);
 }
 
 /* Seconds as a decimal number; nanoseconds count towards the future, also before 1970. */
@@ -72,20 +72,20 @@ static struct varve_bytes seconds_text(struct varve_diff *diff, int64_t seconds,
                                        uint32_t nanoseconds) {
     bool mirrored = seconds < 0 && nanoseconds > 0;
     uint64_t magnitude = seconds < 0 ? 0 - (uint64_t)seconds : (uint64_t)seconds;
-    return diff_text(diff, "%s%" PRIu64 ".%09u", seconds < 0 ? "-" : "",
-                     mirrored ? magnitude - 1 : magnitude,
-                     mirrored ? 1000000000u - nanoseconds : nanoseconds);
+    return varve_diff_text(diff, "%s%" PRIu64 ".%09u", seconds < 0 ? "-" : "",
+                           mirrored ? magnitude - 1 : magnitude,
+                           mirrored ? 1000000000u - nanoseconds : nanoseconds);
 }
 
 static void put_times(struct varve_diff *diff, const char *name, struct varve_bytes left,
                       struct varve_bytes right) {
-    struct varve_diff_field *field = diff_add_field(diff, NULL, name);
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
     const struct varve_bytes both[2] = {left, right};
     for (unsigned i = 0; i < 2; i++) {
         if (both[i].count) {
             uint64_t low = varve_load_u32(both[i].bytes);
             uint64_t high = varve_load_u32(both[i].bytes + 4);
-            diff_set(
+            varve_diff_set(
                 field, i,
                 seconds_text(diff, (int64_t)(high << 32 | low), varve_load_u32(both[i].bytes + 8)));
         }
@@ -103,20 +103,20 @@ static void put_mtimes(struct varve_diff *diff, const struct varve_record *left,
 
 static void put_digests(struct varve_diff *diff, struct varve_bytes left,
                         struct varve_bytes right) {
-    struct varve_diff_field *field = diff_add_field(diff, NULL, "content");
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "content");
     const struct varve_bytes both[2] = {left, right};
     for (unsigned i = 0; i < 2; i++) {
         char hex[2 * VARVE_SHA256_BYTES + 1];
         if (both[i].count) {
             varve_hex(hex, both[i].bytes, VARVE_SHA256_BYTES);
-            diff_set(field, i, diff_copy(diff, hex, 2 * VARVE_SHA256_BYTES));
+            varve_diff_set(field, i, varve_diff_copy(diff, hex, 2 * VARVE_SHA256_BYTES));
         }
     }
 }
 
 static struct varve_bytes device_text(struct varve_diff *diff, const struct varve_record *record) {
-    return diff_text(diff, "%" PRId64 ":%" PRId64, number(record, VARVE_RECORD_DEVMAJOR, 8),
-                     number(record, VARVE_RECORD_DEVMINOR, 8));
+    return varve_diff_text(diff, "%" PRId64 ":%" PRId64, number(record, VARVE_RECORD_DEVMAJOR, 8),
+                           number(record, VARVE_RECORD_DEVMINOR, 8));
 }
 
 static int compare_keys(struct varve_bytes a, struct varve_bytes b) {
@@ -151,8 +151,8 @@ static struct walker walk(struct varve_bytes list) {
     return walker;
 }
 
-bool diff_pairs(struct varve_diff *diff, const char *name, struct varve_bytes left,
-                struct varve_bytes right, bool fields) {
+bool varve_diff_pairs(struct varve_diff *diff, const char *name, struct varve_bytes left,
+                      struct varve_bytes right, bool fields) {
     struct walker sides[2] = {walk(left), walk(right)};
     bool any = false;
     while (sides[0].have || sides[1].have) {
@@ -162,11 +162,12 @@ bool diff_pairs(struct varve_diff *diff, const char *name, struct varve_bytes le
         bool in[2] = {order <= 0, order >= 0};
         bool same = order == 0 && diff_same(sides[0].pair.value, sides[1].pair.value);
         any |= !same;
-        struct varve_diff_field *field = !same && fields ? diff_add_field(diff, NULL, name) : NULL;
+        struct varve_diff_field *field =
+            !same && fields ? varve_diff_add_field(diff, NULL, name) : NULL;
         for (unsigned i = 0; i < 2; i++) {
             if (in[i] && field) {
                 field->key = sides[i].pair.key;
-                diff_set(field, i, sides[i].pair.value);
+                varve_diff_set(field, i, sides[i].pair.value);
             }
             if (in[i]) {
                 next(&sides[i]);
@@ -200,8 +201,8 @@ static unsigned fixed_parts(struct varve_diff *diff, const struct varve_record *
         if (fields && parts[i].meaning == DIFF_MEANS_MODE) {
             put_both(diff, "mode", mode_text(diff, values[0]), mode_text(diff, values[1]));
         } else if (fields) {
-            put_both(diff, parts[i].name, diff_text(diff, "%" PRId64, values[0]),
-                     diff_text(diff, "%" PRId64, values[1]));
+            put_both(diff, parts[i].name, varve_diff_text(diff, "%" PRId64, values[0]),
+                     varve_diff_text(diff, "%" PRId64, values[1]));
         }
     }
     return meaning;
@@ -241,8 +242,8 @@ static bool fixed_differs(const struct varve_record *left, const struct varve_re
     return memcmp(left->bytes + at, right->bytes + at, bytes) != 0;
 }
 
-unsigned diff_records(struct varve_diff *diff, const struct varve_record *left,
-                      const struct varve_record *right, bool fields) {
+unsigned varve_diff_records(struct varve_diff *diff, const struct varve_record *left,
+                            const struct varve_record *right, bool fields) {
     unsigned meaning = 0;
     if (left->type != right->type) {
         meaning |= DIFF_MEANS_TYPE;
@@ -271,10 +272,10 @@ unsigned diff_records(struct varve_diff *diff, const struct varve_record *left,
         }
     }
     meaning |= text_parts(diff, left, right, fields);
-    if (diff_pairs(diff, "xattr", left->xattrs, right->xattrs, fields)) {
+    if (varve_diff_pairs(diff, "xattr", left->xattrs, right->xattrs, fields)) {
         meaning |= DIFF_MEANS_XATTRS;
     }
-    if (diff_pairs(diff, "record", left->records, right->records, fields)) {
+    if (varve_diff_pairs(diff, "record", left->records, right->records, fields)) {
         meaning |= DIFF_MEANS_RECORDS;
     }
     return meaning;
@@ -289,8 +290,8 @@ static struct varve_bytes capability_of(const struct varve_record *record) {
     return (struct varve_bytes){NULL, 0};
 }
 
-bool diff_security(struct varve_diff *diff, const struct varve_record *left,
-                   const struct varve_record *right) {
+bool varve_diff_security(struct varve_diff *diff, const struct varve_record *left,
+                         const struct varve_record *right) {
     const struct varve_record *sides[2] = {left, right};
     int64_t modes[2] = {0, 0};
     struct varve_bytes capabilities[2] = {{NULL, 0}, {NULL, 0}};
@@ -306,18 +307,18 @@ bool diff_security(struct varve_diff *diff, const struct varve_record *left,
     bool mode = (modes[0] ^ modes[1]) & bits;
     bool capability = !diff_same(capabilities[0], capabilities[1]);
     if (mode) {
-        struct varve_diff_field *field = diff_add_field(diff, NULL, "mode");
+        struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "mode");
         for (unsigned i = 0; i < 2; i++) {
             if (sides[i]) {
-                diff_set(field, i, mode_text(diff, modes[i]));
+                varve_diff_set(field, i, mode_text(diff, modes[i]));
             }
         }
     }
     if (capability) {
-        struct varve_diff_field *field = diff_add_field(diff, NULL, "xattr");
+        struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "xattr");
         for (unsigned i = 0; i < 2; i++) {
             if (capabilities[i].count) {
-                diff_set(field, i, capabilities[i]);
+                varve_diff_set(field, i, capabilities[i]);
             }
         }
         if (field) {

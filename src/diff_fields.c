@@ -10,7 +10,7 @@
 
 enum { ARENA_CHUNK_BYTES = 65536 };
 
-void diff_arena_reset(struct diff_arena *arena) {
+void varve_diff_arena_reset(struct diff_arena *arena) {
     while (arena->chunk_count > 1 ||
            (arena->chunk_count == 1 && arena->chunks[0].capacity > ARENA_CHUNK_BYTES)) {
         free(arena->chunks[--arena->chunk_count].bytes);
@@ -20,7 +20,7 @@ void diff_arena_reset(struct diff_arena *arena) {
     }
 }
 
-void diff_arena_free(struct diff_arena *arena) {
+void varve_diff_arena_free(struct diff_arena *arena) {
     for (size_t i = 0; i < arena->chunk_count; i++) {
         free(arena->chunks[i].bytes);
     }
@@ -46,7 +46,7 @@ static uint8_t *new_chunk(struct diff_arena *arena, size_t bytes) {
     return memory;
 }
 
-uint8_t *diff_allocate(struct varve_diff *diff, size_t bytes) {
+uint8_t *varve_diff_allocate(struct varve_diff *diff, size_t bytes) {
     struct diff_arena *arena = &diff->arena;
     if (arena->chunk_count) {
         struct diff_chunk *last = &arena->chunks[arena->chunk_count - 1];
@@ -60,8 +60,8 @@ uint8_t *diff_allocate(struct varve_diff *diff, size_t bytes) {
     return memory;
 }
 
-struct varve_bytes diff_copy(struct varve_diff *diff, const void *bytes, size_t count) {
-    uint8_t *copy = diff_allocate(diff, count ? count : 1);
+struct varve_bytes varve_diff_copy(struct varve_diff *diff, const void *bytes, size_t count) {
+    uint8_t *copy = varve_diff_allocate(diff, count ? count : 1);
     if (!copy) {
         return (struct varve_bytes){NULL, 0};
     }
@@ -71,23 +71,23 @@ struct varve_bytes diff_copy(struct varve_diff *diff, const void *bytes, size_t 
     return (struct varve_bytes){copy, count};
 }
 
-struct varve_bytes diff_text(struct varve_diff *diff, const char *format, ...) {
+struct varve_bytes varve_diff_text(struct varve_diff *diff, const char *format, ...) {
     char text[256];
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     size_t count = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    return diff_copy(diff, text, count);
+    return varve_diff_copy(diff, text, count);
 }
 
-void diff_begin_fields(struct varve_diff *diff) {
-    diff_arena_reset(&diff->arena);
+void varve_diff_begin_fields(struct varve_diff *diff) {
+    varve_diff_arena_reset(&diff->arena);
     diff->field_count = 0;
 }
 
-struct varve_diff_field *diff_add_field(struct varve_diff *diff, const char *part,
-                                        const char *name) {
+struct varve_diff_field *varve_diff_add_field(struct varve_diff *diff, const char *part,
+                                              const char *name) {
     if (diff->field_count == diff->field_room) {
         size_t room = diff->field_room ? 2 * diff->field_room : 32;
         struct varve_diff_field *fields = realloc(diff->fields, room * sizeof *fields);
@@ -104,17 +104,17 @@ struct varve_diff_field *diff_add_field(struct varve_diff *diff, const char *par
     return field;
 }
 
-void diff_set(struct varve_diff_field *field, unsigned side, struct varve_bytes value) {
+void varve_diff_set(struct varve_diff_field *field, unsigned side, struct varve_bytes value) {
     if (field) {
         field->has[side] = true;
         field->value[side] = value;
     }
 }
 
-void diff_number(struct varve_diff *diff, const char *name, uint64_t left, uint64_t right) {
+void varve_diff_number(struct varve_diff *diff, const char *name, uint64_t left, uint64_t right) {
     if (left != right) {
-        struct varve_diff_field *field = diff_add_field(diff, NULL, name);
-        diff_set(field, 0, diff_text(diff, "%" PRIu64, left));
-        diff_set(field, 1, diff_text(diff, "%" PRIu64, right));
+        struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
+        varve_diff_set(field, 0, varve_diff_text(diff, "%" PRIu64, left));
+        varve_diff_set(field, 1, varve_diff_text(diff, "%" PRIu64, right));
     }
 }

@@ -195,9 +195,9 @@ static void put_raw(struct varve_diff *diff, const char *part, const char *name,
                     uint64_t right_offset) {
     size_t shorter = left.count < right.count ? left.count : right.count;
     size_t at = first_difference(left.bytes, right.bytes, shorter);
-    struct varve_diff_field *field = diff_add_field(diff, part, name);
-    diff_set(field, 0, left);
-    diff_set(field, 1, right);
+    struct varve_diff_field *field = varve_diff_add_field(diff, part, name);
+    varve_diff_set(field, 0, left);
+    varve_diff_set(field, 1, right);
     if (field) {
         field->offset[0] = left_offset + at;
         field->offset[1] = right_offset + at;
@@ -323,7 +323,7 @@ static struct record *read_records(struct varve_diff *diff, size_t *count,
         ++*count;
     }
     size_t bytes = (*count + 1) * sizeof(struct record) + _Alignof(struct record);
-    uint8_t *memory = diff_allocate(diff, bytes);
+    uint8_t *memory = varve_diff_allocate(diff, bytes);
     if (!memory) {
         *count = 0;
         return NULL;
@@ -341,7 +341,7 @@ static struct record *read_records(struct varve_diff *diff, size_t *count,
 
 /* Keys in the order of the header, parted by spaces. */
 static struct varve_bytes key_list(struct varve_diff *diff, const struct piece *piece) {
-    uint8_t *text = diff_allocate(diff, piece->body_bytes + 1);
+    uint8_t *text = varve_diff_allocate(diff, piece->body_bytes + 1);
     size_t used = 0, at = 0;
     struct record record;
     while (text && next_record(&record, piece, &at)) {
@@ -362,13 +362,13 @@ static int compare_keys(const struct record *a, const struct record *b) {
 
 static void put_record(struct varve_diff *diff, const struct record *left,
                        const struct record *right) {
-    struct varve_diff_field *field = diff_add_field(diff, "pax record", "record");
+    struct varve_diff_field *field = varve_diff_add_field(diff, "pax record", "record");
     const struct record *sides[2] = {left, right};
     for (unsigned i = 0; i < 2; i++) {
         if (field && sides[i]) {
             field->key = sides[i]->key;
             field->offset[i] = sides[i]->offset;
-            diff_set(field, i, sides[i]->value);
+            varve_diff_set(field, i, sides[i]->value);
         }
     }
 }
@@ -406,9 +406,9 @@ static void compare_pax_bodies(struct varve_diff *diff, const struct piece *left
     }
     struct varve_bytes keys[2] = {key_list(diff, left), key_list(diff, right)};
     if (!diff_same(keys[0], keys[1])) {
-        struct varve_diff_field *field = diff_add_field(diff, part_of(left->kind), "order");
-        diff_set(field, 0, keys[0]);
-        diff_set(field, 1, keys[1]);
+        struct varve_diff_field *field = varve_diff_add_field(diff, part_of(left->kind), "order");
+        varve_diff_set(field, 0, keys[0]);
+        varve_diff_set(field, 1, keys[1]);
         return;
     }
     put_raw(diff, part_of(left->kind), "body", bodies[0], bodies[1], left->offset + BLOCK,
@@ -476,7 +476,7 @@ static void put_lone(struct varve_diff *diff, const struct piece *piece, unsigne
     if (explains(piece, meaning)) {
         return;
     }
-    struct varve_diff_field *field = diff_add_field(diff, part_of(piece->kind), "present");
+    struct varve_diff_field *field = varve_diff_add_field(diff, part_of(piece->kind), "present");
     struct varve_bytes value = {piece->body, piece->body_bytes};
     if (is_pax(piece->kind)) {
         value = key_list(diff, piece);
@@ -484,7 +484,7 @@ static void put_lone(struct varve_diff *diff, const struct piece *piece, unsigne
         const uint8_t *nul = value.count ? memchr(value.bytes, 0, value.count) : NULL;
         value.count = nul ? (size_t)(nul - value.bytes) : value.count;
     }
-    diff_set(field, side, value);
+    varve_diff_set(field, side, value);
     if (field) {
         field->offset[side] = piece->offset;
     }
@@ -502,7 +502,7 @@ static bool unpack(struct varve_diff *diff, struct blocks *blocks, const struct 
         diff->unpacked_room[side] = item->bytes;
     }
     if (item->bytes) {
-        diff_raw_unpack(diff->unpacked[side], item);
+        varve_diff_raw_unpack(diff->unpacked[side], item);
     }
     *blocks = (struct blocks){diff->unpacked[side], item->bytes, item->offset, false, 0};
     return true;
@@ -520,14 +520,14 @@ static struct varve_bytes kind_list(struct varve_diff *diff, const struct blocks
         }
         text[used++] = piece.kind;
     }
-    return diff_copy(diff, text, used);
+    return varve_diff_copy(diff, text, used);
 }
 
-void diff_headers(struct varve_diff *diff, const struct diff_raw_item *left,
-                  const struct diff_raw_item *right, unsigned meaning) {
+void varve_diff_headers(struct varve_diff *diff, const struct diff_raw_item *left,
+                        const struct diff_raw_item *right, unsigned meaning) {
     struct blocks blocks[2];
     bool lone = false;
-    if (diff_raw_equal(left, right) || !unpack(diff, &blocks[0], left, 0) ||
+    if (varve_diff_raw_equal(left, right) || !unpack(diff, &blocks[0], left, 0) ||
         !unpack(diff, &blocks[1], right, 1)) {
         return;
     }
@@ -549,20 +549,20 @@ void diff_headers(struct varve_diff *diff, const struct diff_raw_item *left,
     }
     struct varve_bytes lists[2] = {kind_list(diff, &blocks[0]), kind_list(diff, &blocks[1])};
     if (!lone && !diff_same(lists[0], lists[1])) {
-        struct varve_diff_field *field = diff_add_field(diff, "header", "order");
-        diff_set(field, 0, lists[0]);
-        diff_set(field, 1, lists[1]);
+        struct varve_diff_field *field = varve_diff_add_field(diff, "header", "order");
+        varve_diff_set(field, 0, lists[0]);
+        varve_diff_set(field, 1, lists[1]);
     }
     if (diff->field_count == before && !meaning) {
         /* The same fields, and yet other bytes: padding of an extension header, or beyond what is
          * kept. */
         size_t shorter = left->bytes < right->bytes ? left->bytes : right->bytes;
         size_t at = first_difference(blocks[0].bytes, blocks[1].bytes, shorter);
-        struct varve_diff_field *field = diff_add_field(diff, "header", "padding");
+        struct varve_diff_field *field = varve_diff_add_field(diff, "header", "padding");
         for (unsigned i = 0; i < 2; i++) {
             size_t left_over = blocks[i].count > at ? blocks[i].count - at : 0;
             size_t count = left_over < BLOCK ? left_over : BLOCK - at % BLOCK;
-            diff_set(field, i, (struct varve_bytes){blocks[i].bytes + at, count});
+            varve_diff_set(field, i, (struct varve_bytes){blocks[i].bytes + at, count});
             if (field) {
                 field->offset[i] = blocks[i].offset + at;
             }

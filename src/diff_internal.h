@@ -34,20 +34,21 @@ struct diff_store {
     uint64_t taken;
     bool refused; /* memory, once: everything was dropped, nothing more is kept */
 };
-void diff_store_clear(struct diff_store *store);
+void varve_diff_store_clear(struct diff_store *store);
 
-/* Memory from the budget, counted in the store and freed with diff_store_give. NULL: refused. */
-void *diff_store_take(struct diff_store *store, void *old, size_t old_bytes, size_t bytes);
-void diff_store_give(struct diff_store *store, void *items, size_t bytes);
+/* Memory from the budget, counted in the store and freed with varve_diff_store_give. NULL: refused.
+ */
+void *varve_diff_store_take(struct diff_store *store, void *old, size_t old_bytes, size_t bytes);
+void varve_diff_store_give(struct diff_store *store, void *items, size_t bytes);
 
 /* Packs and keeps; false where memory was refused. */
-bool diff_raw_keep(struct diff_store *store, struct diff_raw_item *item, const uint8_t *bytes,
-                   size_t count);
+bool varve_diff_raw_keep(struct diff_store *store, struct diff_raw_item *item, const uint8_t *bytes,
+                         size_t count);
 
 /* Unpacks to `to`, which has room for item->bytes. */
-void diff_raw_unpack(uint8_t *to, const struct diff_raw_item *item);
+void varve_diff_raw_unpack(uint8_t *to, const struct diff_raw_item *item);
 
-bool diff_raw_equal(const struct diff_raw_item *a, const struct diff_raw_item *b);
+bool varve_diff_raw_equal(const struct diff_raw_item *a, const struct diff_raw_item *b);
 
 /* --- diff_side.c: one side on its way, and what is kept of it --- */
 
@@ -115,18 +116,18 @@ struct diff_side {
 };
 
 /* VARVE_OK or as varve_job_open. */
-enum varve_status diff_side_open(struct diff_side *side, struct varve_sha256 *sha256,
-                                 const struct varve_job_options *options);
-void diff_side_close(struct diff_side *side);
+enum varve_status varve_diff_side_open(struct diff_side *side, struct varve_sha256 *sha256,
+                                       const struct varve_job_options *options);
+void varve_diff_side_close(struct diff_side *side);
 
 /* Forgets the layer. */
-void diff_side_reset(struct diff_side *side);
+void varve_diff_side_reset(struct diff_side *side);
 
 /* Begins the layer `side->given`, also anew. */
-void diff_side_begin(struct diff_side *side);
+void varve_diff_side_begin(struct diff_side *side);
 
 /* After the job is done: sorts the entries. */
-void diff_side_finish(struct diff_side *side);
+void varve_diff_side_finish(struct diff_side *side);
 
 /* --- the object --- */
 
@@ -156,29 +157,29 @@ struct varve_diff {
 
 /* --- fields of the difference at hand (diff_fields.c) --- */
 
-void diff_arena_reset(struct diff_arena *arena);
-void diff_arena_free(struct diff_arena *arena);
+void varve_diff_arena_reset(struct diff_arena *arena);
+void varve_diff_arena_free(struct diff_arena *arena);
 
 /* Memory that lives as long as the difference. NULL: diff->no_memory is set. */
-uint8_t *diff_allocate(struct varve_diff *diff, size_t bytes);
+uint8_t *varve_diff_allocate(struct varve_diff *diff, size_t bytes);
 
 /* Copies of bytes or formatted text. */
-struct varve_bytes diff_copy(struct varve_diff *diff, const void *bytes, size_t count);
-struct varve_bytes diff_text(struct varve_diff *diff, const char *format, ...)
+struct varve_bytes varve_diff_copy(struct varve_diff *diff, const void *bytes, size_t count);
+struct varve_bytes varve_diff_text(struct varve_diff *diff, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Begins a difference: no fields, an empty arena. */
-void diff_begin_fields(struct varve_diff *diff);
+void varve_diff_begin_fields(struct varve_diff *diff);
 
 /* Adds a field; `both` has offsets unknown and nothing on either side yet. NULL: no memory. */
-struct varve_diff_field *diff_add_field(struct varve_diff *diff, const char *part,
-                                        const char *name);
+struct varve_diff_field *varve_diff_add_field(struct varve_diff *diff, const char *part,
+                                              const char *name);
 
 /* Sets one side of a field (which may be NULL). */
-void diff_set(struct varve_diff_field *field, unsigned side, struct varve_bytes value);
+void varve_diff_set(struct varve_diff_field *field, unsigned side, struct varve_bytes value);
 
 /* Adds a field of numbers where they differ. */
-void diff_number(struct varve_diff *diff, const char *name, uint64_t left, uint64_t right);
+void varve_diff_number(struct varve_diff *diff, const char *name, uint64_t left, uint64_t right);
 
 static inline struct varve_bytes diff_of(const char *text) {
     return (struct varve_bytes){(const uint8_t *)text, __builtin_strlen(text)};
@@ -210,61 +211,60 @@ enum diff_meaning {
 };
 
 /* Which aspects of two records differ (enum diff_meaning); adds a field for each where `fields`. */
-unsigned diff_records(struct varve_diff *diff, const struct varve_record *left,
-                      const struct varve_record *right, bool fields);
+unsigned varve_diff_records(struct varve_diff *diff, const struct varve_record *left,
+                            const struct varve_record *right, bool fields);
 
 /* Adds a field for each pair that differs of two lists as records hold them, or of one (the other's
  * bytes NULL). True where there is any. */
-bool diff_pairs(struct varve_diff *diff, const char *name, struct varve_bytes left,
-                struct varve_bytes right, bool fields);
+bool varve_diff_pairs(struct varve_diff *diff, const char *name, struct varve_bytes left,
+                      struct varve_bytes right, bool fields);
 
 /* Adds the fields that make an entry a risk and differ: mode, capabilities. A NULL side is not
  * there. True where there is any. */
-bool diff_security(struct varve_diff *diff, const struct varve_record *left,
-                   const struct varve_record *right);
+bool varve_diff_security(struct varve_diff *diff, const struct varve_record *left,
+                         const struct varve_record *right);
 
 /* --- diff_header.c: header blocks --- */
 
 /* Adds fields for what differs in two items; what `meaning` says to differ is left out. */
-void diff_headers(struct varve_diff *diff, const struct diff_raw_item *left,
-                  const struct diff_raw_item *right, unsigned meaning);
+void varve_diff_headers(struct varve_diff *diff, const struct diff_raw_item *left,
+                        const struct diff_raw_item *right, unsigned meaning);
 
-/* --- diff_match.c: which entries belong together --- */
+/* --- varve_diff_match.c: which entries belong together --- */
 
 /* Pairs entries, finds those that moved. False: no memory. */
-bool diff_match(struct varve_diff *diff);
+bool varve_diff_match(struct varve_diff *diff);
 
 /* The last rung that sees a difference between two entries (an index may be LADDER_NONE), headers
  * not looked at; VARVE_RUNG_ARCHIVE where the records are equal. */
-enum varve_rung diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right);
+enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right);
 
-/* What diff_depth works in. False: no memory. */
-bool diff_parts_open(struct varve_diff *diff);
-void diff_parts_close(struct varve_diff *diff);
+/* What varve_diff_depth works in. False: no memory. */
+bool varve_diff_parts_open(struct varve_diff *diff);
+void varve_diff_parts_close(struct varve_diff *diff);
 
 /* After matching: where order means something, which facets it makes differ. */
-void diff_find_order(struct varve_diff *diff);
+void varve_diff_find_order(struct varve_diff *diff);
 
 /* The last rung that sees the order of entries differ. */
-enum varve_rung diff_order_depth(const struct varve_diff *diff);
+enum varve_rung varve_diff_order_depth(const struct varve_diff *diff);
 
 /* diff.c: what is told of an entry. */
-void diff_fill_entry(const struct varve_diff *diff, struct varve_diff_entry *to, unsigned side,
-                     uint32_t index);
+void varve_diff_fill_entry(const struct varve_diff *diff, struct varve_diff_entry *to,
+                           unsigned side, uint32_t index);
 
 /* --- diff_stream.c: around the entries --- */
 
 typedef void diff_each_fn(void *cookie, const struct varve_difference *difference);
 
-void diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *cookie);
-void diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *cookie);
-void diff_each_padding(struct varve_diff *diff, diff_each_fn *each, void *cookie);
-void diff_trailer(struct varve_diff *diff, diff_each_fn *each, void *cookie);
-void diff_end(struct varve_diff *diff, diff_each_fn *each, void *cookie);
-void diff_compression(struct varve_diff *diff, diff_each_fn *each, void *cookie);
+void varve_diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *cookie);
+void varve_diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *cookie);
+void varve_diff_each_padding(struct varve_diff *diff, diff_each_fn *each, void *cookie);
+void varve_diff_trailer(struct varve_diff *diff, diff_each_fn *each, void *cookie);
+void varve_diff_end(struct varve_diff *diff, diff_each_fn *each, void *cookie);
+void varve_diff_compression(struct varve_diff *diff, diff_each_fn *each, void *cookie);
 
-/* Whether both sides have a rung, and it differs or is equal. */
-bool diff_rung_differs(const struct varve_diff *diff, enum varve_rung rung);
-bool diff_rung_equals(const struct varve_diff *diff, enum varve_rung rung);
+/* Whether the two are known to be equal on a rung. */
+bool varve_diff_rung_equals(const struct varve_diff *diff, enum varve_rung rung);
 
 #endif

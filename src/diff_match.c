@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/diff_match.c - which entries of two layers belong together, which of these moved, and down to
- * which rung a difference between two is seen. */
+/* src/varve_diff_match.c - which entries of two layers belong together, which of these moved, and
+ * down to which rung a difference between two is seen. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,8 +98,8 @@ static bool allocate(struct diff_side *side) {
     if (!side->count) {
         return true;
     }
-    side->partner = diff_store_take(&side->store, NULL, 0, words);
-    side->moved = diff_store_take(&side->store, NULL, 0, side->count / 8 + 1);
+    side->partner = varve_diff_store_take(&side->store, NULL, 0, words);
+    side->moved = varve_diff_store_take(&side->store, NULL, 0, side->count / 8 + 1);
     if (!side->partner || !side->moved) {
         return false;
     }
@@ -108,7 +108,7 @@ static bool allocate(struct diff_side *side) {
     return true;
 }
 
-bool diff_match(struct varve_diff *diff) {
+bool varve_diff_match(struct varve_diff *diff) {
     struct diff_side *left = &diff->sides[0];
     struct diff_side *right = &diff->sides[1];
     if (!allocate(left) || !allocate(right)) {
@@ -119,14 +119,14 @@ bool diff_match(struct varve_diff *diff) {
         return true;
     }
     size_t bytes = left->count * sizeof(uint32_t);
-    uint32_t *tails = diff_store_take(&left->store, NULL, 0, bytes);
-    uint32_t *before = tails ? diff_store_take(&left->store, NULL, 0, bytes) : NULL;
+    uint32_t *tails = varve_diff_store_take(&left->store, NULL, 0, bytes);
+    uint32_t *before = tails ? varve_diff_store_take(&left->store, NULL, 0, bytes) : NULL;
     if (before) {
         find_moved(left, right, tails, before);
-        diff_store_give(&left->store, before, bytes);
+        varve_diff_store_give(&left->store, before, bytes);
     }
     if (tails) {
-        diff_store_give(&left->store, tails, bytes);
+        varve_diff_store_give(&left->store, tails, bytes);
     }
     return before != NULL;
 }
@@ -173,12 +173,12 @@ static void read_parts(struct diff_parts *parts, struct diff_side *side, uint32_
     }
 }
 
-bool diff_parts_open(struct varve_diff *diff) {
+bool varve_diff_parts_open(struct varve_diff *diff) {
     diff->parts = calloc(2, sizeof *diff->parts);
     return diff->parts != NULL;
 }
 
-void diff_parts_close(struct varve_diff *diff) {
+void varve_diff_parts_close(struct varve_diff *diff) {
     for (unsigned i = 0; diff->parts && i < 2; i++) {
         for (int facet = 0; facet < VARVE_FACET_COUNT; facet++) {
             free(diff->parts[i].bytes[facet]);
@@ -237,11 +237,11 @@ static enum varve_rung depth_by_meaning(struct varve_diff *diff, uint32_t left, 
     struct varve_record records[2];
     varve_record_read(&records[0], diff->sides[0].ladder->entries[left].record);
     varve_record_read(&records[1], diff->sides[1].ladder->entries[right].record);
-    unsigned meaning = diff_records(diff, &records[0], &records[1], false);
+    unsigned meaning = varve_diff_records(diff, &records[0], &records[1], false);
     return meaning ? rung_of_facets(facets_of_meaning(meaning)) : VARVE_RUNG_ARCHIVE;
 }
 
-enum varve_rung diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right) {
+enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right) {
     struct diff_parts *parts = diff->parts;
     bool both = left != LADDER_NONE && right != LADDER_NONE;
     if (!diff->sides[0].whole || !diff->sides[1].whole) {
@@ -271,7 +271,7 @@ enum varve_rung diff_depth(struct varve_diff *diff, uint32_t left, uint32_t righ
 /* Which facets each entry has a part in, as bits; NULL: no memory. */
 static uint8_t *read_presence(struct varve_diff *diff, unsigned number) {
     struct diff_side *side = &diff->sides[number];
-    uint8_t *presence = diff_store_take(&side->store, NULL, 0, side->count + 1);
+    uint8_t *presence = varve_diff_store_take(&side->store, NULL, 0, side->count + 1);
     for (uint32_t i = 0; presence && i < side->count; i++) {
         read_parts(&diff->parts[number], side, i);
         presence[i] = 0;
@@ -314,7 +314,7 @@ static bool facet_moved(const struct varve_diff *diff, uint8_t *const presence[2
 
 /* Where a layer's order means something, facets are written in it, and an entry that moved is seen
  * below `encoding`. */
-void diff_find_order(struct varve_diff *diff) {
+void varve_diff_find_order(struct varve_diff *diff) {
     struct diff_side *sides = diff->sides;
     diff->order_facets = 0;
     if (!sides[0].whole || !sides[1].whole ||
@@ -333,11 +333,11 @@ void diff_find_order(struct varve_diff *diff) {
     }
     for (unsigned i = 0; i < 2; i++) {
         if (presence[i]) {
-            diff_store_give(&sides[i].store, presence[i], sides[i].count + 1);
+            varve_diff_store_give(&sides[i].store, presence[i], sides[i].count + 1);
         }
     }
 }
 
-enum varve_rung diff_order_depth(const struct varve_diff *diff) {
+enum varve_rung varve_diff_order_depth(const struct varve_diff *diff) {
     return rung_of_facets(diff->order_facets);
 }

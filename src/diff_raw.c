@@ -10,7 +10,7 @@ enum { STORE_CHUNK_BYTES = 65536 };
 /* Fewer NULs than this in a row cost less as they are than counted. */
 enum { RUN_LEAST = 4 };
 
-void *diff_store_take(struct diff_store *store, void *old, size_t old_bytes, size_t bytes) {
+void *varve_diff_store_take(struct diff_store *store, void *old, size_t old_bytes, size_t bytes) {
     if (!varve_budget_take(store->budget, bytes - old_bytes)) {
         return NULL;
     }
@@ -23,15 +23,15 @@ void *diff_store_take(struct diff_store *store, void *old, size_t old_bytes, siz
     return items;
 }
 
-void diff_store_give(struct diff_store *store, void *items, size_t bytes) {
+void varve_diff_store_give(struct diff_store *store, void *items, size_t bytes) {
     free(items);
     varve_budget_give(store->budget, bytes);
     store->taken -= bytes;
 }
 
-void diff_store_clear(struct diff_store *store) {
+void varve_diff_store_clear(struct diff_store *store) {
     for (size_t i = 0; i < store->chunk_count; i++) {
-        diff_store_give(store, store->chunks[i].bytes, store->chunks[i].capacity);
+        varve_diff_store_give(store, store->chunks[i].bytes, store->chunks[i].capacity);
     }
     free(store->chunks);
     store->chunks = NULL;
@@ -56,7 +56,7 @@ static uint8_t *reserve(struct diff_store *store, size_t bytes) {
         store->chunk_room = room;
     }
     size_t capacity = bytes > STORE_CHUNK_BYTES ? bytes : STORE_CHUNK_BYTES;
-    uint8_t *memory = diff_store_take(store, NULL, 0, capacity);
+    uint8_t *memory = varve_diff_store_take(store, NULL, 0, capacity);
     if (memory) {
         store->chunks[store->chunk_count++] = (struct diff_chunk){memory, 0, capacity};
     }
@@ -129,8 +129,8 @@ static size_t pack(uint8_t *to, const uint8_t *bytes, size_t count) {
     return (size_t)(at - to);
 }
 
-bool diff_raw_keep(struct diff_store *store, struct diff_raw_item *item, const uint8_t *bytes,
-                   size_t count) {
+bool varve_diff_raw_keep(struct diff_store *store, struct diff_raw_item *item, const uint8_t *bytes,
+                         size_t count) {
     /* A header of two blocks packs into a chunk's rest as a rule: measured first in a room of its
      * own, for the bound is far from what it takes. */
     uint8_t small[4096];
@@ -154,7 +154,7 @@ bool diff_raw_keep(struct diff_store *store, struct diff_raw_item *item, const u
     return to != NULL;
 }
 
-void diff_raw_unpack(uint8_t *to, const struct diff_raw_item *item) {
+void varve_diff_raw_unpack(uint8_t *to, const struct diff_raw_item *item) {
     const uint8_t *at = item->packed;
     const uint8_t *end = at + item->packed_bytes;
     while (at < end) {
@@ -167,7 +167,7 @@ void diff_raw_unpack(uint8_t *to, const struct diff_raw_item *item) {
     }
 }
 
-bool diff_raw_equal(const struct diff_raw_item *a, const struct diff_raw_item *b) {
+bool varve_diff_raw_equal(const struct diff_raw_item *a, const struct diff_raw_item *b) {
     return a->packed_bytes == b->packed_bytes && a->bytes == b->bytes &&
            a->lost_bytes == b->lost_bytes && memcmp(a->packed, b->packed, a->packed_bytes) == 0;
 }

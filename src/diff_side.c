@@ -18,7 +18,8 @@ static bool grow(struct diff_side *side, void **items, size_t *room, size_t coun
         return true;
     }
     size_t larger = *room ? *room + *room / 2 : 64;
-    void *grown = diff_store_take(&side->store, *items, *room * item_bytes, larger * item_bytes);
+    void *grown =
+        varve_diff_store_take(&side->store, *items, *room * item_bytes, larger * item_bytes);
     if (!grown) {
         return false;
     }
@@ -32,7 +33,7 @@ static bool grow(struct diff_side *side, void **items, size_t *room, size_t coun
 
 static void drop(struct diff_side *side, void *items, size_t *count, size_t *room,
                  size_t item_bytes) {
-    diff_store_give(&side->store, items, *room * item_bytes);
+    varve_diff_store_give(&side->store, items, *room * item_bytes);
     *count = *room = 0;
 }
 
@@ -46,7 +47,7 @@ static void drop_headers(struct diff_side *side) {
     side->globals = NULL;
     side->paddings = NULL;
     side->scratch = NULL;
-    diff_store_clear(&side->store);
+    varve_diff_store_clear(&side->store);
 }
 
 /* There is no memory for headers: entries are compared all the same. */
@@ -61,7 +62,8 @@ static void collect(struct diff_side *side, const uint8_t *bytes, size_t count) 
     side->scratch_lost += count - kept;
     if (side->scratch_bytes + kept > side->scratch_room) {
         size_t larger = 2 * (side->scratch_bytes + kept);
-        uint8_t *grown = diff_store_take(&side->store, side->scratch, side->scratch_room, larger);
+        uint8_t *grown =
+            varve_diff_store_take(&side->store, side->scratch, side->scratch_room, larger);
         if (!grown) {
             refuse(side);
             return;
@@ -133,7 +135,7 @@ static void take_globals(struct diff_side *side, uint64_t end) {
         size_t left = side->scratch_bytes - at;
         size_t bytes = all < left ? (size_t)all : left;
         global->raw.offset = side->scratch_offset + at;
-        if (!diff_raw_keep(&side->store, &global->raw, side->scratch + at, bytes)) {
+        if (!varve_diff_raw_keep(&side->store, &global->raw, side->scratch + at, bytes)) {
             refuse(side);
             return;
         }
@@ -164,7 +166,7 @@ static void take_header(struct diff_side *side, const struct varve_tar_entry *en
     struct diff_raw_item *item = &side->headers[side->header_count];
     *item =
         (struct diff_raw_item){.offset = side->scratch_offset, .lost_bytes = side->scratch_lost};
-    if (!diff_raw_keep(&side->store, item, side->scratch, side->scratch_bytes)) {
+    if (!varve_diff_raw_keep(&side->store, item, side->scratch, side->scratch_bytes)) {
         refuse(side);
         return;
     }
@@ -244,8 +246,8 @@ static void on_event(void *cookie, enum varve_tar_event event, const struct varv
     }
 }
 
-enum varve_status diff_side_open(struct diff_side *side, struct varve_sha256 *sha256,
-                                 const struct varve_job_options *options) {
+enum varve_status varve_diff_side_open(struct diff_side *side, struct varve_sha256 *sha256,
+                                       const struct varve_job_options *options) {
     struct varve_job_options watched = *options;
     side->watch = (struct varve_job_watch){on_stored, on_decoded, on_event, side};
     side->store.budget = options->budget;
@@ -254,9 +256,9 @@ enum varve_status diff_side_open(struct diff_side *side, struct varve_sha256 *sh
 }
 
 static void release_index(struct diff_side *side) {
-    diff_store_give(&side->store, side->sorted, side->sorted ? side->count * 4 : 0);
-    diff_store_give(&side->store, side->partner, side->partner ? side->count * 4 : 0);
-    diff_store_give(&side->store, side->moved, side->moved ? side->count / 8 + 1 : 0);
+    varve_diff_store_give(&side->store, side->sorted, side->sorted ? side->count * 4 : 0);
+    varve_diff_store_give(&side->store, side->partner, side->partner ? side->count * 4 : 0);
+    varve_diff_store_give(&side->store, side->moved, side->moved ? side->count / 8 + 1 : 0);
     side->sorted = side->partner = NULL;
     side->moved = NULL;
     if (side->ladder) {
@@ -266,7 +268,7 @@ static void release_index(struct diff_side *side) {
     side->entries_known = side->whole = false;
 }
 
-void diff_side_reset(struct diff_side *side) {
+void varve_diff_side_reset(struct diff_side *side) {
     release_index(side);
     drop_headers(side);
     side->store.refused = false;
@@ -278,16 +280,16 @@ void diff_side_reset(struct diff_side *side) {
     side->trailer_bytes = side->trailer_offset = 0;
 }
 
-void diff_side_close(struct diff_side *side) {
+void varve_diff_side_close(struct diff_side *side) {
     if (side->job) {
-        diff_side_reset(side);
+        varve_diff_side_reset(side);
         varve_job_close(side->job);
         side->job = NULL;
     }
 }
 
-void diff_side_begin(struct diff_side *side) {
-    diff_side_reset(side);
+void varve_diff_side_begin(struct diff_side *side) {
+    varve_diff_side_reset(side);
     side->ladder = varve_job_ladder(side->job);
     side->seekable = lseek(side->given.fd, 0, SEEK_CUR) >= 0;
     varve_job_begin(side->job, side->given.fd, side->given.offset, side->given.bytes,
@@ -303,7 +305,7 @@ static int compare_paths(const void *left, const void *right, void *cookie) {
     return order ? order : (a > b) - (a < b);
 }
 
-void diff_side_finish(struct diff_side *side) {
+void varve_diff_side_finish(struct diff_side *side) {
     const struct varve_layer *layer = varve_job_layer(side->job);
     struct varve_ladder *ladder = side->ladder;
     if (!layer->complete || !layer->has_entries || varve_ladder_fault(ladder).code) {
@@ -314,14 +316,14 @@ void diff_side_finish(struct diff_side *side) {
     bool sorted = varve_ladder_sort_again(ladder, &side->order);
     side->count = ladder->complete_count;
     size_t bytes = (side->count ? side->count : 1) * sizeof *side->sorted;
-    side->sorted = sorted ? diff_store_take(&side->store, NULL, 0, bytes) : NULL;
+    side->sorted = sorted ? varve_diff_store_take(&side->store, NULL, 0, bytes) : NULL;
     if (!side->sorted) {
         release_index(side);
         return;
     }
     if (!side->count) {
         /* Given back by count: an empty list is none. */
-        diff_store_give(&side->store, side->sorted, bytes);
+        varve_diff_store_give(&side->store, side->sorted, bytes);
         side->sorted = NULL;
     }
     for (size_t i = 0; i < side->count; i++) {

@@ -8,11 +8,7 @@
 #include "diff_internal.h"
 #include "file.h"
 
-bool diff_rung_differs(const struct varve_diff *diff, enum varve_rung rung) {
-    return diff->verdict.rungs_unequal >> rung & 1;
-}
-
-bool diff_rung_equals(const struct varve_diff *diff, enum varve_rung rung) {
+bool varve_diff_rung_equals(const struct varve_diff *diff, enum varve_rung rung) {
     return diff->verdict.meet <= rung;
 }
 
@@ -28,7 +24,7 @@ static const struct varve_findings *findings_of(const struct varve_diff *diff, u
     return layer->complete ? layer->findings : NULL;
 }
 
-void diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+void varve_diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct varve_findings *sides[2] = {findings_of(diff, 0), findings_of(diff, 1)};
     size_t counts[2], at[2] = {0, 0};
     if (!sides[0] || !sides[1]) {
@@ -70,7 +66,7 @@ static struct varve_bytes global_pairs(const struct diff_side *side,
     return (struct varve_bytes){record->bytes + 8, record->count - 8};
 }
 
-void diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+void varve_diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct diff_side *sides = diff->sides;
     for (size_t i = 0; i < sides[0].global_count || i < sides[1].global_count; i++) {
         const struct diff_global *globals[2];
@@ -79,19 +75,20 @@ void diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *cookie)
             globals[s] = i < sides[s].global_count ? &sides[s].globals[i] : NULL;
             pairs[s] = global_pairs(&sides[s], globals[s]);
         }
-        diff_begin_fields(diff);
+        varve_diff_begin_fields(diff);
         enum varve_rung rung = VARVE_RUNG_ARCHIVE;
-        if (diff_pairs(diff, "record", pairs[0], pairs[1], true)) {
+        if (varve_diff_pairs(diff, "record", pairs[0], pairs[1], true)) {
             rung = VARVE_RUNG_TIMES;
         } else if (globals[0] && globals[1]) {
             if (globals[0]->before != globals[1]->before) {
                 rung = pairs[0].count || pairs[1].count ? VARVE_RUNG_ENCODING : VARVE_RUNG_ARCHIVE;
-                diff_number(diff, "entries before it", globals[0]->before, globals[1]->before);
+                varve_diff_number(diff, "entries before it", globals[0]->before,
+                                  globals[1]->before);
             }
-            diff_headers(diff, &globals[0]->raw, &globals[1]->raw, 0);
+            varve_diff_headers(diff, &globals[0]->raw, &globals[1]->raw, 0);
         } else {
-            struct varve_diff_field *field = diff_add_field(diff, "global", "present");
-            diff_set(field, globals[0] ? 0 : 1, diff_of("a global header"));
+            struct varve_diff_field *field = varve_diff_add_field(diff, "global", "present");
+            varve_diff_set(field, globals[0] ? 0 : 1, diff_of("a global header"));
             if (field) {
                 field->offset[globals[0] ? 0 : 1] = globals[globals[0] ? 0 : 1]->raw.offset;
             }
@@ -133,8 +130,8 @@ static void tell_padding(struct varve_diff *diff, const struct diff_padding *lef
         .rung = left ? padding_rung(&diff->sides[0], left->entry)
                      : padding_rung(&diff->sides[1], right->entry),
     };
-    diff_begin_fields(diff);
-    struct varve_diff_field *field = diff_add_field(diff, NULL, "padding");
+    varve_diff_begin_fields(diff);
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "padding");
     for (unsigned i = 0; i < 2; i++) {
         if (sides[i] && field) {
             size_t zeros = 0;
@@ -142,10 +139,10 @@ static void tell_padding(struct varve_diff *diff, const struct diff_padding *lef
                 zeros++;
             }
             field->offset[i] = sides[i]->offset + zeros;
-            diff_set(field, i, (struct varve_bytes){sides[i]->bytes, sides[i]->count});
+            varve_diff_set(field, i, (struct varve_bytes){sides[i]->bytes, sides[i]->count});
         }
         if (sides[i] && sides[i]->entry < diff->sides[i].count) {
-            diff_fill_entry(diff, &diff->entries[i], i, sides[i]->entry);
+            varve_diff_fill_entry(diff, &diff->entries[i], i, sides[i]->entry);
             difference.entry[i] = &diff->entries[i];
         }
     }
@@ -154,7 +151,7 @@ static void tell_padding(struct varve_diff *diff, const struct diff_padding *lef
     each(cookie, &difference);
 }
 
-void diff_each_padding(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+void varve_diff_each_padding(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct diff_side *left = &diff->sides[0];
     const struct diff_side *right = &diff->sides[1];
     if (!left->entries_known || !right->entries_known) {
@@ -181,7 +178,7 @@ void diff_each_padding(struct varve_diff *diff, diff_each_fn *each, void *cookie
     }
 }
 
-void diff_trailer(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+void varve_diff_trailer(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct varve_ladder *ladders[2] = {diff->sides[0].ladder, diff->sides[1].ladder};
     const struct diff_side *sides = diff->sides;
     if (!sides[0].whole || !sides[1].whole || (!ladders[0]->trailer && !ladders[1]->trailer) ||
@@ -190,8 +187,8 @@ void diff_trailer(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
                 VARVE_TRAILER_RECORD_BYTES) == 0)) {
         return;
     }
-    diff_begin_fields(diff);
-    struct varve_diff_field *field = diff_add_field(diff, NULL, "trailer");
+    varve_diff_begin_fields(diff);
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "trailer");
     for (unsigned i = 0; i < 2; i++) {
         if (ladders[i]->trailer && field) {
             static const char digits[] = "0123456789abcdef";
@@ -201,9 +198,9 @@ void diff_trailer(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
                 hex[2 * k + 1] = digits[ladders[i]->trailer_digest[k] & 15];
             }
             field->offset[i] = sides[i].trailer_offset;
-            diff_set(
-                field, i,
-                diff_text(diff, "%" PRIu64 " bytes, sha256 %s", ladders[i]->trailer_bytes, hex));
+            varve_diff_set(field, i,
+                           varve_diff_text(diff, "%" PRIu64 " bytes, sha256 %s",
+                                           ladders[i]->trailer_bytes, hex));
         }
     }
     tell(diff, VARVE_DIFF_TRAILER, VARVE_RUNG_TIMES, each, cookie);
@@ -217,10 +214,10 @@ static uint64_t bytes_behind(const struct diff_side *side) {
     return all > end + side->trailer_bytes ? all - end - side->trailer_bytes : 0;
 }
 
-void diff_end(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+void varve_diff_end(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct diff_side *sides = diff->sides;
     uint64_t blocks[2], padding[2], behind[2];
-    if (!sides[0].whole || !sides[1].whole || diff_rung_equals(diff, VARVE_RUNG_DIFFID)) {
+    if (!sides[0].whole || !sides[1].whole || varve_diff_rung_equals(diff, VARVE_RUNG_DIFFID)) {
         return;
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -229,11 +226,11 @@ void diff_end(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
         padding[i] = traits->eoa_padding - sides[i].trailer_bytes;
         behind[i] = bytes_behind(&sides[i]);
     }
-    diff_begin_fields(diff);
-    diff_number(diff, "end-of-archive blocks", blocks[0], blocks[1]);
-    diff_number(diff, "NUL bytes behind them", padding[0], padding[1]);
-    if (!diff->field_count && diff_rung_equals(diff, VARVE_RUNG_ARCHIVE)) {
-        diff_number(diff, "bytes behind the last content", behind[0], behind[1]);
+    varve_diff_begin_fields(diff);
+    varve_diff_number(diff, "end-of-archive blocks", blocks[0], blocks[1]);
+    varve_diff_number(diff, "NUL bytes behind them", padding[0], padding[1]);
+    if (!diff->field_count && varve_diff_rung_equals(diff, VARVE_RUNG_ARCHIVE)) {
+        varve_diff_number(diff, "bytes behind the last content", behind[0], behind[1]);
     }
     if (diff->field_count) {
         tell(diff, VARVE_DIFF_END, VARVE_RUNG_DIFFID, each, cookie);
@@ -296,7 +293,7 @@ static struct gzip_head read_gzip(const struct diff_side *side) {
 static void put_header_number(struct varve_diff *diff, const char *name, uint64_t left,
                               uint64_t right, uint64_t offset) {
     size_t before = diff->field_count;
-    diff_number(diff, name, left, right);
+    varve_diff_number(diff, name, left, right);
     if (diff->field_count > before) {
         struct varve_diff_field *field = &diff->fields[before];
         field->offset[0] = field->offset[1] = offset;
@@ -308,10 +305,10 @@ static void put_header_text(struct varve_diff *diff, const char *name, const boo
     if (has[0] == has[1] && diff_same(values[0], values[1])) {
         return;
     }
-    struct varve_diff_field *field = diff_add_field(diff, NULL, name);
+    struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
     for (unsigned i = 0; i < 2; i++) {
         if (has[i] && field) {
-            diff_set(field, i, values[i]);
+            varve_diff_set(field, i, values[i]);
             field->offset[i] = offsets[i];
         }
     }
@@ -398,9 +395,9 @@ static struct zstd_head read_zstd(const struct diff_side *side) {
 
 static void put_flag(struct varve_diff *diff, const char *name, bool left, bool right) {
     if (left != right) {
-        struct varve_diff_field *field = diff_add_field(diff, NULL, name);
-        diff_set(field, 0, diff_of(left ? "yes" : "no"));
-        diff_set(field, 1, diff_of(right ? "yes" : "no"));
+        struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
+        varve_diff_set(field, 0, diff_of(left ? "yes" : "no"));
+        varve_diff_set(field, 1, diff_of(right ? "yes" : "no"));
     }
 }
 
@@ -414,9 +411,9 @@ static void compare_zstd(struct varve_diff *diff) {
     put_flag(diff, "zstd content checksum", a.checksum, b.checksum);
     put_flag(diff, "zstd content size given", a.sized, b.sized);
     if (a.sized && b.sized) {
-        diff_number(diff, "zstd content size", a.content, b.content);
+        varve_diff_number(diff, "zstd content size", a.content, b.content);
     }
-    diff_number(diff, "zstd window", a.window, b.window);
+    varve_diff_number(diff, "zstd window", a.window, b.window);
 }
 
 /* The first stored byte that differs, of blobs that hold the same; both can be read again. */
@@ -442,10 +439,11 @@ static void compare_bytes(struct varve_diff *diff) {
             same++;
         }
         if (same < (size_t)both || got[0] != got[1] || both == 0) {
-            struct varve_diff_field *field = diff_add_field(diff, NULL, "first stored byte");
+            struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "first stored byte");
             for (unsigned i = 0; i < 2; i++) {
                 if (field && same < (size_t)got[i]) {
-                    diff_set(field, i, diff_text(diff, "0x%02x", room[(size_t)i * PIECE + same]));
+                    varve_diff_set(field, i,
+                                   varve_diff_text(diff, "0x%02x", room[(size_t)i * PIECE + same]));
                     field->offset[i] = at + same;
                 }
             }
@@ -459,42 +457,43 @@ static void compare_bytes(struct varve_diff *diff) {
 static void put_texts(struct varve_diff *diff, const char *name, const char *left,
                       const char *right) {
     if (left && right && strcmp(left, right) != 0) {
-        struct varve_diff_field *field = diff_add_field(diff, NULL, name);
-        diff_set(field, 0, diff_of(left));
-        diff_set(field, 1, diff_of(right));
+        struct varve_diff_field *field = varve_diff_add_field(diff, NULL, name);
+        varve_diff_set(field, 0, diff_of(left));
+        varve_diff_set(field, 1, diff_of(right));
     }
 }
 
-void diff_compression(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+void varve_diff_compression(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct varve_layer *layers[2] = {varve_job_layer(diff->sides[0].job),
                                            varve_job_layer(diff->sides[1].job)};
-    if (!layers[0]->complete || !layers[1]->complete || diff_rung_equals(diff, VARVE_RUNG_BLOB)) {
+    if (!layers[0]->complete || !layers[1]->complete ||
+        varve_diff_rung_equals(diff, VARVE_RUNG_BLOB)) {
         return;
     }
     struct varve_decode_info a = varve_decoder_info(varve_job_decoder(diff->sides[0].job));
     struct varve_decode_info b = varve_decoder_info(varve_job_decoder(diff->sides[1].job));
-    diff_begin_fields(diff);
+    varve_diff_begin_fields(diff);
     put_texts(diff, "compression", varve_compression_name(a.compression),
               varve_compression_name(b.compression));
     if (a.compression == b.compression && a.compression == VARVE_COMPRESSION_GZIP) {
-        diff_number(diff, "gzip members", a.member_count, b.member_count);
+        varve_diff_number(diff, "gzip members", a.member_count, b.member_count);
         compare_gzip(diff);
     } else if (a.compression == b.compression && a.compression == VARVE_COMPRESSION_ZSTD) {
-        diff_number(diff, "zstd frames", a.member_count, b.member_count);
-        diff_number(diff, "zstd skippable frames", a.skippable_count, b.skippable_count);
+        varve_diff_number(diff, "zstd frames", a.member_count, b.member_count);
+        varve_diff_number(diff, "zstd skippable frames", a.skippable_count, b.skippable_count);
         compare_zstd(diff);
     }
     if (a.compression != VARVE_COMPRESSION_NONE && b.compression != VARVE_COMPRESSION_NONE) {
         put_texts(diff, "encoder", a.encoder, b.encoder);
         put_texts(diff, "evidence", a.encoder_evidence, b.encoder_evidence);
     }
-    if (diff_rung_equals(diff, VARVE_RUNG_DIFFID)) {
-        diff_number(diff, "stored size", layers[0]->bytes_stored, layers[1]->bytes_stored);
+    if (varve_diff_rung_equals(diff, VARVE_RUNG_DIFFID)) {
+        varve_diff_number(diff, "stored size", layers[0]->bytes_stored, layers[1]->bytes_stored);
         compare_bytes(diff);
         if (!diff->field_count) {
-            struct varve_diff_field *field = diff_add_field(diff, NULL, "stored bytes");
-            diff_set(field, 0, diff_of("differ"));
-            diff_set(field, 1, diff_of("differ"));
+            struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "stored bytes");
+            varve_diff_set(field, 0, diff_of("differ"));
+            varve_diff_set(field, 1, diff_of("differ"));
         }
     }
     if (diff->field_count) {

@@ -8,15 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One of the two: a blob or an image of a catalog. */
-struct operand {
-    const char *text;
-    struct varve_catalog *catalog;
-    bool image;
-    size_t number; /* of the blob or the image */
-    int fd;        /* of the blob, or -1 */
-};
-
 static bool begins(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
@@ -40,7 +31,7 @@ static bool is_source(const char *text) {
 }
 
 /* Says what is wrong with a source. */
-static void complain_of(const struct operand *operand) {
+static void complain_of(const struct diff_operand *operand) {
     for (size_t i = 0; i < varve_catalog_error_count(operand->catalog); i++) {
         struct varve_catalog_error error = varve_catalog_error(operand->catalog, i);
         if (error.fault.status != VARVE_OK) {
@@ -55,7 +46,7 @@ static bool is_meant(const struct varve_image *image, const char *platform) {
 }
 
 /* The one image of a source that is meant. */
-static bool find_image(struct operand *operand, const char *platform) {
+static bool find_image(struct diff_operand *operand, const char *platform) {
     size_t found = 0;
     for (size_t i = 0; i < varve_catalog_image_count(operand->catalog); i++) {
         struct varve_image image = varve_catalog_image(operand->catalog, i);
@@ -86,7 +77,7 @@ static bool find_image(struct operand *operand, const char *platform) {
 }
 
 /* What a digest, or its beginning, names in a source: an image by its manifest, or a blob. */
-static bool find_digest(struct operand *operand, const char *digest) {
+static bool find_digest(struct diff_operand *operand, const char *digest) {
     size_t found = 0;
     const char *name = NULL;
     for (size_t i = 0; i < varve_catalog_image_count(operand->catalog); i++) {
@@ -116,7 +107,7 @@ static bool find_digest(struct operand *operand, const char *digest) {
 }
 
 /* Fills the operand's catalog and finds what is meant in it. */
-static bool find(struct operand *operand, const struct settings *settings) {
+static bool find(struct diff_operand *operand, const struct settings *settings) {
     const char *text = operand->text;
     const char *at = strstr(text, "@sha");
     operand->fd = -1;
@@ -124,6 +115,7 @@ static bool find(struct operand *operand, const struct settings *settings) {
         complain("out of memory");
         return false;
     }
+    varve_catalog_keep_documents(operand->catalog);
     if (is_digest(text)) {
         if (!settings->diff_source) {
             complain("%s: a digest; say with --source where it is to be looked for", text);
@@ -152,13 +144,12 @@ static bool find(struct operand *operand, const struct settings *settings) {
     return true;
 }
 
-/* Opens a blob as one side of a comparison. */
-static bool open_side(struct varve_diff_side *side, struct operand *operand) {
+bool diff_open_side(struct varve_diff_side *side, struct diff_operand *operand, size_t number) {
     struct varve_fault fault;
-    struct varve_blob blob = varve_catalog_blob(operand->catalog, operand->number);
+    struct varve_blob blob = varve_catalog_blob(operand->catalog, number);
     *side = (struct varve_diff_side){.name = blob.name, .source = blob.source};
-    side->fd = operand->fd = varve_catalog_open_blob(operand->catalog, &side->offset, &side->bytes,
-                                                     &fault, operand->number);
+    side->fd = operand->fd =
+        varve_catalog_open_blob(operand->catalog, &side->offset, &side->bytes, &fault, number);
     if (side->fd < 0) {
         complain("%s: %s%s%s", blob.name, fault.message, fault.os_errno ? ": " : "",
                  fault.os_errno ? strerror(fault.os_errno) : "");
@@ -166,18 +157,17 @@ static bool open_side(struct varve_diff_side *side, struct operand *operand) {
     return side->fd >= 0;
 }
 
-static int exit_of(enum varve_diff_relation relation) {
+int diff_exit_code(enum varve_diff_relation relation) {
     return relation == VARVE_DIFF_EQUAL     ? EXIT_WELL
            : relation == VARVE_DIFF_UNEQUAL ? EXIT_FOUND
                                             : EXIT_FATAL;
 }
 
-/* Compares two blobs and shows what there is. Returns the exit code. */
-static int show_layers(struct diff_view *view, const struct varve_diff_side *left,
-                       const struct varve_diff_side *right) {
+bool diff_show_layers(struct diff_view *view, const struct varve_diff_side *left,
+                      const struct varve_diff_side *right) {
     if (varve_diff_layers(view->diff, left, right) != VARVE_OK) {
         complain("out of memory");
-        return EXIT_FATAL;
+        return false;
     }
     view->relation =
         varve_diff_relation(&varve_diff_layer(view->diff, 0)->rungs,
@@ -185,9 +175,19 @@ static int show_layers(struct diff_view *view, const struct varve_diff_side *lef
     bool good = view->settings->json ? diff_show_json(view) : diff_show_text(view);
     if (!good) {
         complain("out of memory: some differences are left out");
+    }
+    return good;
+}
+
+/* Two blobs that are operands themselves. */
+static int show_blobs(struct diff_view *view, struct diff_operand operands[2]) {
+    struct varve_diff_side sides[2];
+    if (!diff_open_side(&sides[0], &operands[0], operands[0].number) ||
+        !diff_open_side(&sides[1], &operands[1], operands[1].number) ||
+        !diff_show_layers(view, &sides[0], &sides[1])) {
         return EXIT_FATAL;
     }
-    return exit_of(view->relation);
+    return diff_exit_code(view->relation);
 }
 
 static bool wants_color(const struct settings *settings) {
@@ -198,8 +198,7 @@ static bool wants_color(const struct settings *settings) {
     return isatty(STDOUT_FILENO) && !(no_color && *no_color);
 }
 
-static int compare(const struct settings *settings, struct operand operands[2]) {
-    struct varve_diff_side sides[2];
+static int compare(const struct settings *settings, struct diff_operand operands[2]) {
     struct diff_view view = {.settings = settings,
                              .indent = "",
                              .color = wants_color(settings),
@@ -215,11 +214,9 @@ static int compare(const struct settings *settings, struct operand operands[2]) 
     if (!view.limit) {
         view.limit = settings->json ? UINT64_MAX : DIFF_SHOWN;
     }
-    if (operands[0].image || operands[1].image) {
-        complain("images cannot be compared yet");
-        return EXIT_FATAL;
-    }
-    if (!open_side(&sides[0], &operands[0]) || !open_side(&sides[1], &operands[1])) {
+    if (operands[0].image != operands[1].image) {
+        complain("%s is an image and %s is a layer", operands[operands[0].image ? 0 : 1].text,
+                 operands[operands[0].image ? 1 : 0].text);
         return EXIT_FATAL;
     }
     enum varve_status status = varve_diff_open(&view.diff, &options);
@@ -229,13 +226,14 @@ static int compare(const struct settings *settings, struct operand operands[2]) 
                      : "out of memory");
         return EXIT_FATAL;
     }
-    int code = show_layers(&view, &sides[0], &sides[1]);
+    int code = operands[0].image ? diff_show_images(&view, operands) : show_blobs(&view, operands);
     varve_diff_close(view.diff);
     return code;
 }
 
 int run_diff(const struct settings *settings) {
-    struct operand operands[2] = {{.text = settings->operands[0]}, {.text = settings->operands[1]}};
+    struct diff_operand operands[2] = {{.text = settings->operands[0]},
+                                       {.text = settings->operands[1]}};
     int code = EXIT_FATAL;
     if (find(&operands[0], settings) && find(&operands[1], settings)) {
         code = compare(settings, operands);

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "varve/diff.h"
+#include "varve/image_diff.h"
 
 /* Differences of each kind that are shown to people where no limit is given. */
 #define DIFF_SHOWN 20
@@ -27,6 +28,34 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
 /* Tells all of it. False: memory ran out. */
 bool diff_show_text(struct diff_view *view);
 bool diff_show_json(struct diff_view *view);
+
+/* One of the two things compared: a blob or an image of a catalog. */
+struct diff_operand {
+    const char *text;
+    struct varve_catalog *catalog;
+    bool image;
+    size_t number; /* of the blob or the image */
+    int fd;        /* of the blob, or -1 */
+};
+
+/* Opens blob `number` of the operand's catalog as one side. False: said why. */
+bool diff_open_side(struct varve_diff_side *side, struct diff_operand *operand, size_t number);
+
+/* Compares two layers and tells all of it. False: memory ran out, and that was said. */
+bool diff_show_layers(struct diff_view *view, const struct varve_diff_side *left,
+                      const struct varve_diff_side *right);
+
+/* Compares two images and tells all of it. Returns the exit code. */
+int diff_show_images(struct diff_view *view, struct diff_operand operands[2]);
+int diff_exit_code(enum varve_diff_relation relation);
+
+/* The unequal facets, those that can be a way in before all others: "mode, times". */
+void diff_add_facets(char text[VERDICT_BYTES], uint32_t unequal);
+
+/* Bytes of strangers, escaped and cut, to stdout; and text in a colour, where there is any. */
+void diff_put_bytes(const void *bytes, size_t count);
+enum { PLAIN, BOLD, RED, GREEN, YELLOW };
+void diff_paint(const struct diff_view *view, int color);
 
 /* security.capability as text (capabilities(7)): "cap_net_raw+ep". False: not of a known form. */
 bool capability_text(char *text, size_t text_bytes, const void *value, size_t bytes);

@@ -18,14 +18,13 @@ static void add(char text[VERDICT_BYTES], const char *separator, const char *wor
     snprintf(text + used, VERDICT_BYTES - used, "%s%s", separator, word);
 }
 
-/* The unequal facets, those that can be a way in before all others. */
-static void add_facets(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
+void diff_add_facets(char text[VERDICT_BYTES], uint32_t unequal) {
     static const enum varve_facet order[] = {
         VARVE_FACET_MODE,  VARVE_FACET_XATTRS, VARVE_FACET_CONTENT, VARVE_FACET_OWNER,
         VARVE_FACET_NAMES, VARVE_FACET_TIMES,  VARVE_FACET_OTHER};
     const char *separator = "";
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
-        if (verdict->facets_unequal >> order[i] & 1) {
+        if (unequal >> order[i] & 1) {
             add(text, separator, varve_facet_name(order[i]));
             separator = ", ";
         }
@@ -49,7 +48,7 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
         add(text, "", deepest < 0 ? "" : "; not comparable further down");
     } else if (verdict->meet == VARVE_RUNG_COUNT) {
         add(text, "", "different content; differs by: ");
-        add_facets(text, verdict);
+        diff_add_facets(text, verdict->facets_unequal);
     } else {
         add(text, "", verdict->meet == VARVE_RUNG_DIFFID ? "same archive" : "same content");
         add(text, "", "; differs by: ");
@@ -61,7 +60,7 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
         } else if (ignored[verdict->meet]) {
             add(text, "", ignored[verdict->meet]);
         } else {
-            add_facets(text, verdict);
+            diff_add_facets(text, verdict->facets_unequal);
         }
     }
     if (verdict->but_toc != VARVE_RUNG_COUNT) {
@@ -73,9 +72,7 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
 
 /* --- words on a terminal --- */
 
-enum { PLAIN, BOLD, RED, GREEN, YELLOW };
-
-static void paint(const struct diff_view *view, int color) {
+void diff_paint(const struct diff_view *view, int color) {
     static const char *const codes[] = {"\033[0m", "\033[1m", "\033[31m", "\033[32m", "\033[33m"};
     if (view->color) {
         fputs(codes[color], stdout);
@@ -85,7 +82,8 @@ static void paint(const struct diff_view *view, int color) {
 /* Bytes of strangers on a line: what is not printable is escaped, what is long is cut. */
 enum { VALUE_SHOWN = 96 };
 
-static void put_bytes(const uint8_t *bytes, size_t count) {
+void diff_put_bytes(const void *from, size_t count) {
+    const uint8_t *bytes = from;
     size_t shown = count <= VALUE_SHOWN + 16 ? count : VALUE_SHOWN;
     for (size_t i = 0; i < shown;) {
         size_t run = 0;
@@ -133,7 +131,7 @@ static void put_meaning(const struct varve_diff_field *field, unsigned side) {
         capability_text(text, sizeof text, value.bytes, value.count)) {
         fputs(text, stdout);
     } else if (is_text(value) || field->offset[side] != VARVE_NO_OFFSET) {
-        put_bytes(value.bytes, value.count);
+        diff_put_bytes(value.bytes, value.count);
     } else {
         size_t shown = value.count < 32 ? value.count : 32;
         fputs("0x", stdout);
@@ -213,7 +211,7 @@ static void put_field(const struct diff_view *view, const struct varve_diff_fiel
     }
     if (field->key.count) {
         putchar(' ');
-        put_bytes(field->key.bytes, field->key.count);
+        diff_put_bytes(field->key.bytes, field->key.count);
     }
     fputs(": ", stdout);
     put_values(field);
@@ -298,7 +296,7 @@ static const char *type_name(uint8_t typeflag) {
 
 static void put_path(struct varve_bytes path) {
     if (path.count) {
-        put_bytes(path.bytes, path.count);
+        diff_put_bytes(path.bytes, path.count);
     } else {
         fputs("./", stdout);
     }
@@ -309,10 +307,10 @@ static void put_entry_line(const struct diff_view *view,
     const struct varve_diff_entry *left = difference->entry[0];
     const struct varve_diff_entry *entry = left ? left : difference->entry[1];
     printf("%s  ", view->indent);
-    paint(view, sections[difference->kind].color);
+    diff_paint(view, sections[difference->kind].color);
     printf("%c ", sections[difference->kind].mark);
     put_path(entry->path);
-    paint(view, PLAIN);
+    diff_paint(view, PLAIN);
     if (difference->kind == VARVE_DIFF_REMOVED || difference->kind == VARVE_DIFF_ADDED) {
         printf("  %s", type_name(entry->typeflag));
         if (entry->link.count) {
@@ -372,9 +370,9 @@ static void put_title(const struct diff_view *view, enum varve_diff_kind kind,
                       const struct tally *tally) {
     bool fields = kind == VARVE_DIFF_CHANGED || kind == VARVE_DIFF_HEADER;
     printf("\n%s", view->indent);
-    paint(view, BOLD);
+    diff_paint(view, BOLD);
     fputs(sections[kind].title, stdout);
-    paint(view, PLAIN);
+    diff_paint(view, PLAIN);
     if (kind <= VARVE_DIFF_PADDING) {
         printf(": %" PRIu64, tally->all);
     }
@@ -406,7 +404,7 @@ static bool put_section(struct diff_view *view, enum varve_diff_kind kind) {
 static void put_side(const struct diff_view *view, unsigned side) {
     const struct varve_layer *layer = varve_diff_layer(view->diff, side);
     printf("%s%s ", view->indent, side ? "right" : "left ");
-    put_bytes((const uint8_t *)layer->name, strlen(layer->name));
+    diff_put_bytes(layer->name, strlen(layer->name));
     printf(": %s", varve_status_name(layer->status));
     if (layer->has_format) {
         printf(", %s", varve_format_name(layer->format));
@@ -457,9 +455,9 @@ bool diff_show_text(struct diff_view *view) {
     bool good = true;
     diff_verdict_text(text, &verdict);
     fputs(view->indent, stdout);
-    paint(view, verdict.security_count ? RED : BOLD);
+    diff_paint(view, verdict.security_count ? RED : BOLD);
     fputs(text, stdout);
-    paint(view, PLAIN);
+    diff_paint(view, PLAIN);
     putchar('\n');
     put_side(view, 0);
     put_side(view, 1);

@@ -1,0 +1,243 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Comparing images: documents value by value and apart from their spelling, layers aligned."""
+
+import gzip
+import io
+import json
+import pathlib
+import sys
+import tarfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import differ
+import harness
+import oci
+
+
+def archive(entries, mtime=1_700_000_000, mode=0o644):
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in entries:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.mode = len(content), mtime, mode
+            tar.addfile(entry, io.BytesIO(content))
+    return memory.getvalue()
+
+
+BASE = archive([("etc/os", b"debian\n")])
+APP = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")])
+APP_LATER = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")], 1_800_000_000)
+APP_SUID = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")], mode=0o4755)
+EXTRA = archive([("extra/file", b"extra")])
+CREATED = "2023-11-14T22:13:20Z"
+
+
+class Images(harness.Case):
+    count = 0
+
+    def layout(self):
+        Images.count += 1
+        return oci.Layout(self.work / ("layout%d" % Images.count))
+
+    def image(self, layout, tag, layers, created=CREATED, annotations=None, compress=False,
+              write=None, label=None, architecture="amd64"):
+        """An image of these archives under a tag. `write` writes the config's JSON."""
+        stored = []
+        for data in layers:
+            blob = gzip.compress(data, mtime=0) if compress else data
+            stored.append(layout.put(blob, oci.LAYER + ("+gzip" if compress else "")))
+        config = {"created": created, "architecture": architecture, "os": "linux",
+                  "config": {"Cmd": ["/app/run"], "Labels": {"label": label or "none"}},
+                  "rootfs": {"type": "layers", "diff_ids": [oci.digest_of(data)
+                                                            for data in layers]},
+                  "history": [{"created": created, "created_by": "layer %d" % i}
+                              for i in range(len(layers))]}
+        data = (write or json.dumps)(config)
+        manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST,
+                    "config": layout.put(data.encode(), oci.CONFIG), "layers": stored}
+        if annotations:
+            manifest["annotations"] = annotations
+        descriptor = layout.put_json(manifest, oci.MANIFEST)
+        layout.tag(tag, descriptor)
+        return "oci:%s:%s" % (layout.folder, tag), descriptor["digest"]
+
+    def compare(self, left, right, *options, expect=(0, 1)):
+        said = differ.lines(*options, left, right, expect=expect)
+        self.assertEqual((said[0]["type"], said[-1]["type"]),
+                         ("image-diff", "image-diff-summary"))
+        values = [line for line in said if line["type"] == "document-difference"]
+        pairs = [line for line in said if line["type"] == "layer-pair"]
+        self.assertEqual(said[-1]["pairs"], len(pairs))
+        return said, values, pairs
+
+    @staticmethod
+    def numbers(pairs):
+        return [(pair.get("left", {}).get("number"), pair.get("right", {}).get("number"),
+                 pair.get("meet")) for pair in pairs]
+
+    def test_identical(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        right, _ = self.image(layout, "b", [BASE, APP])
+        said, values, pairs = self.compare(left, right, expect=(0,))
+        self.assertEqual(said[0]["verdict"], "identical")
+        self.assertEqual((said[0]["meet"], values), ("blob", []))
+        self.assertEqual(self.numbers(pairs), [(0, 0, "blob"), (1, 1, "blob")])
+
+    def test_times(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        right, _ = self.image(layout, "b", [BASE, APP_LATER], "2024-01-01T00:00:00Z")
+        said, values, pairs = self.compare(left, right, expect=(1,))
+        self.assertEqual(said[0]["verdict"],
+                         "same content; differs by: times, config (times of creation)")
+        self.assertEqual(said[0]["meet"], "times")
+        self.assertEqual([(value["pointer"], value["matter"]) for value in values
+                          if value["document"] == "config"],
+                         [("/created", "created"), ("/rootfs/diff_ids/1", "follows"),
+                          ("/history/0/created", "created"), ("/history/1/created", "created")])
+        self.assertEqual({value["matter"] for value in values
+                          if value["document"] == "manifest"}, {"follows"})
+        self.assertEqual(self.numbers(pairs), [(0, 0, "blob"), (1, 1, "times")])
+        # The layers' own differences follow their pair.
+        changed = [line for line in said if line["type"] == "difference"]
+        self.assertEqual({line["pair"] for line in changed}, {1})
+        self.assertEqual([line["path"] for line in changed if line["kind"] == "changed"],
+                         ["app/data", "app/run"])
+        # Asked for the rung on which they meet, they are the same.
+        self.compare(left, right, "--rung=times", expect=(0,))
+        self.compare(left, right, "--rung=names", expect=(1,))
+
+    def test_spelling(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "plain", [BASE])
+        forms = {
+            "space": lambda config: json.dumps(config, indent=3),
+            "order": lambda config: json.dumps(dict(reversed(config.items()))),
+            "escapes": lambda config: json.dumps(config).replace("debian", "debian").replace(
+                '"linux"', '"l\\u0069nux"'),
+        }
+        for name, write in forms.items():
+            right, _ = self.image(layout, name, [BASE], write=write)
+            said, values, _ = self.compare(left, right, expect=(1,))
+            self.assertEqual(said[0]["config"], {"relation": "respelled", "spelling": [name]})
+            self.assertEqual([value for value in values if value["document"] == "config"], [])
+            self.assertEqual((said[0]["meet"], said[0]["verdict"]),
+                             ("diffid", "same config and archives; differs by: manifest"))
+
+    def test_annotations_and_values(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE], annotations={"org.a/b": "1", "same": "x"})
+        right, _ = self.image(layout, "b", [BASE], annotations={"same": "x", "c~d": "2"},
+                              label="other")
+        said, values, _ = self.compare(left, right, expect=(1,))
+        found = {value["pointer"]: (value["matter"], value.get("left"), value.get("right"))
+                 for value in values if value["matter"] != "follows"}
+        self.assertEqual(found, {
+            "/annotations/org.a~1b": ("annotations", '"1"', None),
+            "/annotations/c~0d": ("annotations", None, '"2"'),
+            "/config/Labels/label": ("annotations", '"none"', '"other"')})
+        self.assertNotIn("meet", said[0])
+        self.assertEqual(said[0]["verdict"], "different: config")
+
+    def test_alignment(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        more, _ = self.image(layout, "b", [BASE, EXTRA, APP_LATER])
+        said, _, pairs = self.compare(left, more, expect=(1,))
+        self.assertEqual(self.numbers(pairs),
+                         [(0, 0, "blob"), (None, 1, None), (1, 2, "times")])
+        self.assertEqual(said[0]["layers"],
+                         {"equal": 1, "unequal": 1, "left_alone": 0, "right_alone": 1})
+        self.assertEqual(said[0]["verdict"], "different: 1 layer changed, 1 layer added, config")
+        _, _, pairs = self.compare(more, left, expect=(1,))
+        self.assertEqual(self.numbers(pairs),
+                         [(0, 0, "blob"), (1, None, None), (2, 1, "times")])
+        # Layers that meet nowhere are paired where they stand.
+        other, _ = self.image(layout, "c", [EXTRA, APP])
+        _, _, pairs = self.compare(left, other, expect=(1,))
+        self.assertEqual(self.numbers(pairs), [(0, 0, None), (1, 1, "blob")])
+
+    def test_compression_and_modes(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        right, _ = self.image(layout, "b", [BASE, APP], compress=True)
+        said, _, pairs = self.compare(left, right, "--rung=diffid", expect=(0,))
+        self.assertEqual(said[0]["verdict"], "same config and archives; differs by: compression")
+        self.assertEqual({pair["meet"] for pair in pairs}, {"diffid"})
+        right, _ = self.image(layout, "c", [BASE, APP_SUID])
+        said, _, _ = self.compare(left, right)
+        self.assertEqual(said[0]["verdict"], "same content; differs by: mode")
+        self.assertEqual([line["path"] for line in said if line.get("kind") == "security"],
+                         ["app/data", "app/run"])
+
+    def test_digests(self):
+        layout = self.layout()
+        left, one = self.image(layout, "a", [BASE, APP])
+        _, two = self.image(layout, "b", [BASE, APP_LATER])
+        source = "oci:%s" % layout.folder
+        said, _, _ = self.compare(one, two, "--source=" + source)
+        self.assertEqual(said[0]["meet"], "times")
+        self.assertEqual((said[0]["left"]["digest"], said[0]["right"]["digest"]), (one, two))
+        # Beginnings of digests, a source of its own for each, and layers by their digests.
+        said, _, _ = self.compare(source + "@" + one[:19], source + "@" + two)
+        self.assertEqual(said[0]["right"]["digest"], two)
+        layers = differ.Layers("--source=" + source, oci.digest_of(APP), oci.digest_of(APP_LATER))
+        self.assertEqual(layers.meet, "times")
+        self.assertEqual(list(layers.faults()), [])
+        harness.run(harness.VARVE, "diff", "--source=" + source, "sha256:", two, expect=2)
+        harness.run(harness.VARVE, "diff", "--source=" + source, one, oci.digest_of(APP),
+                    expect=2)
+        # Two images without a tag: which one?
+        harness.run(harness.VARVE, "diff", source, left, expect=2)
+
+    def test_platforms(self):
+        layout = self.layout()
+        descriptors = []
+        for architecture in ("amd64", "arm64"):
+            _, digest = self.image(layout, architecture, [BASE], architecture=architecture)
+            size = layout.path(digest).stat().st_size
+            descriptors.append({"mediaType": oci.MANIFEST, "digest": digest, "size": size,
+                                "platform": {"os": "linux", "architecture": architecture}})
+        layout.tag("multi", layout.index(descriptors))
+        multi = "oci:%s:multi" % layout.folder
+        harness.run(harness.VARVE, "diff", multi, multi, expect=2)
+        said, _, _ = self.compare(multi, multi, "--platform=linux/arm64", expect=(0,))
+        self.assertEqual(said[0]["left"]["platform"], "linux/arm64")
+
+    def test_damage(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        right, _ = self.image(layout, "b", [BASE, EXTRA])
+        path = layout.path(oci.digest_of(EXTRA))
+        path.write_bytes(EXTRA[:514])
+        said, _, pairs = self.compare(left, right, "--rung=content", expect=(2,))
+        self.assertEqual(said[0]["relation"], "unknown")
+        self.assertEqual([pair["right"]["status"] for pair in pairs], ["ok", "malformed"])
+        path.unlink()
+        said, _, pairs = self.compare(left, right, expect=(2,))
+        self.assertEqual([pair["right"]["status"] for pair in pairs], ["ok", "error"])
+
+    def test_people(self):
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        right, _ = self.image(layout, "b", [BASE, EXTRA, APP_LATER], "2024-01-01T00:00:00Z",
+                              write=lambda config: json.dumps(config, indent=1))
+        text = harness.run(harness.VARVE, "diff", "--limit=1", left, right, expect=1).decode()
+        for line in ("different: 1 layer changed, 1 layer added, config",
+                     "manifest: different",
+                     "  /config/digest: ",
+                     "config: different",
+                     '  /created: "2023-11-14T22:13:20Z" / "2024-01-01T00:00:00Z"  [created]',
+                     "  and 5 more",
+                     "  1 = 1  " + oci.digest_of(BASE)[:19],
+                     "  - added 2  " + oci.digest_of(EXTRA)[:19],
+                     "  2 ~ 3  " + oci.digest_of(APP)[:19] + " / " +
+                     oci.digest_of(APP_LATER)[:19],
+                     "      same content; differs by: times"):
+            self.assertIn("\n" + line, "\n" + text)
+
+
+if __name__ == "__main__":
+    harness.main()
