@@ -17,7 +17,8 @@ struct piece {
     const uint8_t *block;
     const uint8_t *body;
     size_t body_bytes;
-    uint64_t offset; /* decoded, of the block (of the body for 'm') */
+    size_t padding_bytes; /* behind the body */
+    uint64_t offset;      /* decoded, of the block (of the body for 'm') */
 };
 
 /* Kinds in the order in which they are told. */
@@ -81,7 +82,9 @@ static bool next_piece(struct piece *piece, struct blocks *blocks) {
     piece->kind = block[156];
     piece->body = block + BLOCK;
     piece->body_bytes = size < left ? (size_t)size : left;
-    blocks->at += padded < left ? (size_t)padded : left;
+    size_t all = padded < left ? (size_t)padded : left;
+    piece->padding_bytes = all - piece->body_bytes;
+    blocks->at += all;
     return true;
 }
 
@@ -421,6 +424,25 @@ static bool is_pax(uint8_t kind) {
     return kind == 'x' || kind == 'X' || kind == 'g';
 }
 
+static bool is_zero(struct varve_bytes bytes) {
+    size_t i = 0;
+    while (i < bytes.count && bytes.bytes[i] == 0) {
+        i++;
+    }
+    return i == bytes.count;
+}
+
+/* What fills the last block of a body, where it is not NULs on both sides. */
+static void compare_padding(struct varve_diff *diff, const struct piece *left,
+                            const struct piece *right) {
+    struct varve_bytes fills[2] = {{left->body + left->body_bytes, left->padding_bytes},
+                                   {right->body + right->body_bytes, right->padding_bytes}};
+    if (!diff_same(fills[0], fills[1]) && !(is_zero(fills[0]) && is_zero(fills[1]))) {
+        put_raw(diff, part_of(left->kind), "padding", fills[0], fills[1],
+                left->offset + BLOCK + left->body_bytes, right->offset + BLOCK + right->body_bytes);
+    }
+}
+
 static void compare_pieces(struct varve_diff *diff, const struct piece *left,
                            const struct piece *right, unsigned meaning) {
     if (left->kind == 'm') {
@@ -438,6 +460,7 @@ static void compare_pieces(struct varve_diff *diff, const struct piece *left,
     /* An extension header's own size and sum follow from its body. */
     bool resized = left->body_bytes != right->body_bytes;
     compare_blocks(diff, left, right, resized ? DIFF_MEANS_SIZE : 0);
+    compare_padding(diff, left, right);
     struct varve_bytes bodies[2] = {{left->body, left->body_bytes},
                                     {right->body, right->body_bytes}};
     if (is_pax(left->kind)) {
@@ -554,11 +577,11 @@ void varve_diff_headers(struct varve_diff *diff, const struct diff_raw_item *lef
         varve_diff_set(field, 1, lists[1]);
     }
     if (diff->field_count == before && !meaning) {
-        /* The same fields, and yet other bytes: padding of an extension header, or beyond what is
-         * kept. */
+        /* The same fields, and yet other bytes: beyond what is kept, which only hostile headers
+         * are. */
         size_t shorter = left->bytes < right->bytes ? left->bytes : right->bytes;
         size_t at = first_difference(blocks[0].bytes, blocks[1].bytes, shorter);
-        struct varve_diff_field *field = varve_diff_add_field(diff, "header", "padding");
+        struct varve_diff_field *field = varve_diff_add_field(diff, "header", "other bytes");
         for (unsigned i = 0; i < 2; i++) {
             size_t left_over = blocks[i].count > at ? blocks[i].count - at : 0;
             size_t count = left_over < BLOCK ? left_over : BLOCK - at % BLOCK;

@@ -43,7 +43,7 @@ struct settings {
     const char *errors_to;     /* NULL: nowhere */
     const char *prom;          /* NULL: nowhere */
     enum varve_rung diff_rung; /* of a comparison: the one asked for */
-    uint64_t diff_limit; /* differences of a kind that are shown; 0: the command's own number */
+    uint64_t diff_limit;     /* differences of a kind that are shown; 0: the command's own number */
     const char *diff_source; /* where digests given alone are looked for */
     const char *diff_platform; /* which image, of many under one tag */
     enum color_mode color;

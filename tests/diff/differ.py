@@ -54,7 +54,7 @@ class Layers:
                 if ("left" in field) == ("right" in field) and \
                         field.get("left") == field.get("right"):
                     yield "a field that does not differ: %s" % field
-                if field.get("part") and field["name"] == "padding":
+                if field.get("part") and field["name"] == "other bytes":
                     yield "bytes of a header beside its fields: %s" % line
         told = {kind: count for kind, count in self.summary["counts"].items() if count}
         if counts != told:

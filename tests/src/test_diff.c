@@ -92,7 +92,7 @@ static void take(void *cookie, const struct varve_difference *difference) {
              memcmp(field->value[0].bytes, field->value[1].bytes, field->value[0].count) == 0);
         told->bad += !field->has[0] && !field->has[1];
         told->bad += same && strcmp(field->name, "stored bytes") != 0;
-        told->unexplained += field->part && strcmp(field->name, "padding") == 0;
+        told->unexplained += field->part && strcmp(field->name, "other bytes") == 0;
     }
     if (difference->kind == VARVE_DIFF_CHANGED || difference->kind == VARVE_DIFF_HEADER) {
         told->bad += !difference->entry[0] || !difference->entry[1] || !difference->field_count;
