@@ -59,6 +59,9 @@ struct blocks {
 
 static bool next_piece(struct piece *piece, struct blocks *blocks) {
     size_t left = blocks->count - blocks->at;
+    if (!left) {
+        return false;
+    }
     const uint8_t *block = blocks->bytes + blocks->at;
     struct varve_header_numbers numbers;
     *piece = (struct piece){.block = block, .offset = blocks->offset + blocks->at};
@@ -67,7 +70,7 @@ static bool next_piece(struct piece *piece, struct blocks *blocks) {
         piece->body = block;
         piece->body_bytes = left;
         blocks->at = blocks->count;
-        return left > 0;
+        return true;
     }
     blocks->at += BLOCK;
     left -= BLOCK;

@@ -4,6 +4,7 @@
  *
  * Whatever the parser does not give as data or trailer is raw: it is collected until an entry is
  * complete, then packed. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,7 +146,9 @@ static void take_globals(struct diff_side *side, uint64_t end) {
     if (end > side->scratch_offset && end - side->scratch_offset <= side->scratch_bytes) {
         at = (size_t)(end - side->scratch_offset);
     }
-    memmove(side->scratch, side->scratch + at, side->scratch_bytes - at);
+    if (at) {
+        memmove(side->scratch, side->scratch + at, side->scratch_bytes - at);
+    }
     side->scratch_bytes -= at;
     side->scratch_offset += at;
 }
@@ -166,6 +169,7 @@ static void take_header(struct diff_side *side, const struct varve_tar_entry *en
     struct diff_raw_item *item = &side->headers[side->header_count];
     *item =
         (struct diff_raw_item){.offset = side->scratch_offset, .lost_bytes = side->scratch_lost};
+    assert(side->scratch_bytes >= VARVE_TAR_BLOCK_BYTES); /* the entry's own block */
     if (!varve_diff_raw_keep(&side->store, item, side->scratch, side->scratch_bytes)) {
         refuse(side);
         return;
@@ -235,6 +239,7 @@ static void on_event(void *cookie, enum varve_tar_event event, const struct varv
     case VARVE_TAR_HOLE:
         break;
     case VARVE_TAR_END:
+    case VARVE_TAR_FAULT:
         take_raw(side, side->fed_bytes);
         if (!side->store.refused) {
             end_padding(side);
