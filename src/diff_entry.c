@@ -109,7 +109,7 @@ static void put_digests(struct varve_diff *diff, struct varve_bytes left,
         char hex[2 * VARVE_SHA256_BYTES + 1];
         if (both[i].count) {
             varve_hex(hex, both[i].bytes, VARVE_SHA256_BYTES);
-            varve_diff_set(field, i, varve_diff_copy(diff, hex, 2 * VARVE_SHA256_BYTES));
+            varve_diff_set(field, i, varve_diff_copy(diff, hex, sizeof hex - 1));
         }
     }
 }

@@ -395,8 +395,9 @@ static bool compare_record_lists(struct varve_diff *diff, const struct piece *le
         if (a && b && diff_same(a->value, b->value)) {
             continue;
         }
+        const struct record *either = a ? a : b;
         told = true;
-        if (!(explained_by(a ? a->key : b->key) & meaning)) {
+        if (either && !(explained_by(either->key) & meaning)) {
             put_record(diff, a, b);
         }
     }

@@ -331,10 +331,10 @@ void varve_diff_side_finish(struct diff_side *side) {
         varve_diff_store_give(&side->store, side->sorted, bytes);
         side->sorted = NULL;
     }
-    for (size_t i = 0; i < side->count; i++) {
+    for (size_t i = 0; side->sorted && i < side->count; i++) {
         side->sorted[i] = (uint32_t)i;
     }
-    if (side->count) {
+    if (side->sorted) {
         qsort_r(side->sorted, side->count, sizeof *side->sorted, compare_paths, ladder);
     }
     side->entries_known = true;

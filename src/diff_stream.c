@@ -34,7 +34,7 @@ void varve_diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *
     counts[1] = varve_findings_count(sides[1]);
     /* Both in the order of the table of codes. */
     while (at[0] < counts[0] || at[1] < counts[1]) {
-        struct varve_finding found[2];
+        struct varve_finding found[2] = {{.info = NULL}, {.info = NULL}};
         const struct varve_code_info *info = NULL;
         for (unsigned i = 0; i < 2; i++) {
             if (at[i] < counts[i]) {
@@ -45,7 +45,7 @@ void varve_diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *
         struct varve_difference difference = {
             .kind = VARVE_DIFF_FINDING, .rung = VARVE_RUNG_COUNT, .finding = info};
         for (unsigned i = 0; i < 2; i++) {
-            if (at[i] < counts[i] && found[i].info == info) {
+            if (found[i].info == info) {
                 difference.count[i] = found[i].count;
                 at[i]++;
             }
@@ -87,10 +87,11 @@ void varve_diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *c
             }
             varve_diff_headers(diff, &globals[0]->raw, &globals[1]->raw, 0);
         } else {
+            unsigned side = globals[0] ? 0 : 1;
             struct varve_diff_field *field = varve_diff_add_field(diff, "global", "present");
-            varve_diff_set(field, globals[0] ? 0 : 1, diff_of("a global header"));
-            if (field) {
-                field->offset[globals[0] ? 0 : 1] = globals[globals[0] ? 0 : 1]->raw.offset;
+            varve_diff_set(field, side, diff_of("a global header"));
+            if (field && globals[side]) {
+                field->offset[side] = globals[side]->raw.offset;
             }
         }
         if (diff->field_count) {

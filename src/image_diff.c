@@ -126,15 +126,17 @@ static void digest_layer(struct varve_image_diff *diff, const struct side *side,
 }
 
 /* Layers met before, by the digests that they are named by and that were seen to hold. */
+struct known_layer {
+    const struct varve_image_diff_layer *layer; /* NULL: none yet */
+};
 struct known {
     struct varve_name_map names;
-    const struct varve_image_diff_layer **layers; /* by number */
+    struct known_layer *layers; /* by number */
     size_t room;
 };
 
-/* Where the layer that was found under a name is kept: NULL in it before the first. NULL: no
- * memory. */
-static const struct varve_image_diff_layer **known_place(struct known *known, const char *name) {
+/* Where the layer that was found under a name is kept. NULL: no memory. */
+static struct known_layer *known_place(struct known *known, const char *name) {
     bool added = false;
     uint32_t number = varve_name_map_add(&known->names, &added, name);
     if (number == VARVE_NAME_NONE) {
@@ -142,8 +144,7 @@ static const struct varve_image_diff_layer **known_place(struct known *known, co
     }
     if (number >= known->room) {
         size_t room = 2 * (size_t)number + 64;
-        const struct varve_image_diff_layer **layers =
-            realloc(known->layers, room * sizeof *layers);
+        struct known_layer *layers = realloc(known->layers, room * sizeof *layers);
         if (!layers) {
             return NULL;
         }
@@ -161,12 +162,12 @@ static bool read_layers(struct varve_image_diff *diff, struct known *known, unsi
         struct varve_claim claim = varve_catalog_claim(side->catalog, side->image.claims[i]);
         struct varve_image_diff_layer *layer = &side->layers[i];
         const char *name = varve_catalog_blob(side->catalog, claim.blob).name;
-        const struct varve_image_diff_layer **place = known_place(known, name);
+        struct known_layer *place = known_place(known, name);
         if (!place) {
             return false;
         }
-        if (*place && (*place)->status == VARVE_OK && strncmp(name, "sha", 3) == 0) {
-            *layer = **place;
+        if (place->layer && place->layer->status == VARVE_OK && strncmp(name, "sha", 3) == 0) {
+            *layer = *place->layer;
             layer->blob = claim.blob;
             layer->name = name;
             continue;
@@ -174,7 +175,7 @@ static bool read_layers(struct varve_image_diff *diff, struct known *known, unsi
         layer->blob = claim.blob;
         layer->name = name;
         digest_layer(diff, side, layer, &claim);
-        *place = layer;
+        place->layer = layer;
         if (layer->fault.code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
             return false;
         }

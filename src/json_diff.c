@@ -95,6 +95,7 @@ static void ascend(struct comparison *comparison, size_t count) {
     comparison->depth--;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): as deep as the parser lets documents nest. */
 static bool compare(struct comparison *comparison, json_t *left, json_t *right);
 
 static bool compare_member(struct comparison *comparison, const char *token, json_t *left,
@@ -173,6 +174,8 @@ static bool compare(struct comparison *comparison, json_t *left, json_t *right) 
     free(texts[1]);
     return good;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 /* The document without white space between tokens. */
 static bool squeeze(struct text *text, struct varve_bytes document) {
