@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "encode.h"
 #include "varve/scan.h"
 #include "varve/store.h"
 
@@ -55,6 +56,11 @@ struct settings {
     unsigned bench_rounds;                   /* 0: the default */
     const char *bench_only;                  /* a group of tasks, or NULL: all */
     const char *bench_compare, *bench_plot;  /* files, or NULL */
+    const char *output;                      /* what is written, or NULL */
+    enum varve_rung strength;                /* --rung */
+    struct encoding encoding;                /* --compress */
+    bool has_mtime, has_uid, has_gid;
+    int64_t mtime, uid, gid;
     char *const *operands;
     int operand_count;
 };
@@ -82,6 +88,7 @@ int run_query(const struct settings *settings);
 int run_status(const struct settings *settings);
 int run_diff(const struct settings *settings);
 int run_findings(const struct settings *settings);
+int run_normalize(const struct settings *settings);
 int run_bench(const struct settings *settings);
 int list_kernels(void);
 int print_version(const struct settings *settings);

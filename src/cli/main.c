@@ -15,6 +15,8 @@ static const struct command commands[] = {
      1 << 30, run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
      "jeprtkgimx0TCh", 1, 1 << 30, run_digest},
+    {"normalize", "LAYER", "Write a layer anew as a canonical tar (- is standard input)",
+     "1j23456xkh", 1, 1, run_normalize},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
      "jcsSnoOPpth", 1, 1 << 30, run_bench},
     {"query", "[QUESTION]", "Ask a database; without a question, list them", "DRcljh", 0, 1,

@@ -17,6 +17,12 @@ static const struct option_row {
     const char *help;
 } table[] = {
     {'j', 0, "json", NULL, "write NDJSON, one object a line"},
+    {'1', 'o', "output", "FILE", "what is written; appears whole or not at all"},
+    {'2', 0, "rung", "RUNG", "keep what the rung keeps: encoding (default), order, names, times"},
+    {'3', 0, "compress", "HOW", "none (default), gzip[:0-9], igzip[:0-3] or zstd[:1-19]"},
+    {'4', 0, "mtime", "SECONDS", "no time later than this (default: $SOURCE_DATE_EPOCH, if set)"},
+    {'5', 0, "uid", "N", "owner of every entry"},
+    {'6', 0, "gid", "N", "group of every entry"},
     {'c', 0, "csv", NULL, "write CSV"},
     {'s', 0, "sample", "SIZE", "decoded bytes of layers to measure on (default 16MiB)"},
     {'S', 0, "seed", "N", "which layers are drawn (default 0)"},
@@ -223,6 +229,14 @@ static bool read_number(uint64_t *number, const char *text) {
     return end != text && !*end && *text != '-' && !errno;
 }
 
+static bool read_signed(int64_t *number, const char *text) {
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    *number = value;
+    return end != text && !*end && !errno;
+}
+
 static bool read_group(const char **group, const char *text) {
     *group = text;
     return strcmp(text, "compression") == 0 || strcmp(text, "hash") == 0 ||
@@ -253,6 +267,19 @@ static bool apply(struct settings *settings, char row, const char *argument) {
     switch (row) {
     case 'j':
         return settings->json = true;
+    case '1':
+        settings->output = argument;
+        return true;
+    case '2':
+        return varve_rung_by_name(&settings->strength, argument);
+    case '3':
+        return encoding_read(&settings->encoding, argument);
+    case '4':
+        return settings->has_mtime = read_signed(&settings->mtime, argument);
+    case '5':
+        return settings->has_uid = read_signed(&settings->uid, argument) && settings->uid >= 0;
+    case '6':
+        return settings->has_gid = read_signed(&settings->gid, argument) && settings->gid >= 0;
     case 'c':
         return settings->csv = true;
     case 's':
@@ -343,11 +370,28 @@ static bool apply(struct settings *settings, char row, const char *argument) {
     }
 }
 
+/* What getopt_long gives for a row's long name: beyond all letters. */
+#define LONG_OPTION 256
+
+/* The row that getopt_long found. NULL: none. */
+static const struct option_row *row_of(const struct command *command, int found) {
+    if (found >= LONG_OPTION) {
+        return &table[found - LONG_OPTION];
+    }
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (table[i].letter == found && takes(command, &table[i])) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
 int options_read(struct settings *settings, const struct command *command, int argc, char **argv) {
     struct option longs[ROW_COUNT + 1];
-    char letters[2 * ROW_COUNT + 2] = "";
+    char letters[3 * ROW_COUNT + 2] = "";
     size_t count = 0;
     *settings = (struct settings){.scan.deepest_rung = VARVE_RUNG_CONTENT,
+                                  .strength = VARVE_RUNG_ENCODING,
                                   .fail_on = FAIL_ON_MISMATCH | FAIL_ON_PARTIAL};
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const struct option_row *row = &table[i];
@@ -355,9 +399,10 @@ int options_read(struct settings *settings, const struct command *command, int a
             continue;
         }
         longs[count++] = (struct option){row->name, row->argument ? required_argument : no_argument,
-                                         NULL, row->row};
+                                         NULL, LONG_OPTION + (int)i};
         if (row->letter) {
             strncat(letters, &row->letter, 1);
+            strcat(letters, row->argument ? ":" : "");
         }
     }
     longs[count] = (struct option){NULL, 0, NULL, 0};
@@ -365,7 +410,8 @@ int options_read(struct settings *settings, const struct command *command, int a
     optind = 1;
     opterr = 0;
     for (int found; (found = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
-        if (found == '?' || !apply(settings, (char)found, optarg)) {
+        const struct option_row *row = row_of(command, found);
+        if (!row || !apply(settings, row->row, optarg)) {
             complain("bad option '%s'; try 'varve%s%s --help'", argv[optind - 1], *name ? " " : "",
                      name);
             return EXIT_FATAL;

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/normalize.c - a layer written anew as a canonical tar.
+ *
+ * The ladder keeps every entry as its canonical record, and knows how to sort them: that is all a
+ * canonical header is made of. So the layer is read once, its entries changed as was asked for and
+ * then given to a ladder, its contents to the spool; afterwards records are written back as
+ * headers, each followed by its content out of the spool. Holes stay holes there, and are written
+ * as zeros. */
+#include "varve/normalize.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "intake.h"
+#include "ladder_internal.h"
+#include "tar_write.h"
+
+enum { ROOM_BYTES = 131072 };
+
+/* One thing of the archive in its order: an entry, or a global header. */
+struct item {
+    uint64_t spool_offset; /* of an entry's content */
+    uint32_t number;       /* of the entry or the global record */
+    bool global;
+};
+
+struct normalizer {
+    const struct varve_normalize_options *options;
+    struct varve_normalized *result;
+    struct varve_sha256 *sha256;
+    struct varve_decoder *decoder;
+    struct varve_tar *tar;
+    struct varve_ladder *ladder;
+    struct varve_intake intake;
+    struct varve_portion portion;
+    struct varve_sha256_stream diffid;
+
+    struct item *items;
+    size_t item_count, item_capacity;
+    size_t *item_of; /* by entry, once all are there */
+
+    int spool_fd;
+    uint64_t spool_bytes;
+    uint64_t trailer_offset; /* in the spool */
+    uint64_t trailer_bytes;
+
+    varve_sink_fn *sink;
+    void *cookie;
+    struct varve_growing out;
+    struct varve_sha256_stream written;
+};
+
+/* Keeps the first fault. */
+static bool fail(struct normalizer *n, struct varve_fault fault) {
+    if (!n->result->fault.code) {
+        n->result->fault = fault;
+    }
+    return false;
+}
+
+static bool fail_code(struct normalizer *n, enum varve_code code, int os_errno) {
+    struct varve_fault fault = varve_fault_of(code, VARVE_NO_OFFSET);
+    fault.os_errno = os_errno;
+    return fail(n, fault);
+}
+
+/* ---- Reading ---- */
+
+static bool spool(struct normalizer *n, const uint8_t *data, size_t bytes) {
+    while (bytes > 0) {
+        ssize_t put = pwrite(n->spool_fd, data, bytes, (off_t)n->spool_bytes);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            return fail_code(n, VARVE_CODE_IO_WRITE, put < 0 ? errno : EIO);
+        }
+        data += put;
+        bytes -= (size_t)put;
+        n->spool_bytes += (uint64_t)put;
+    }
+    return true;
+}
+
+static bool add_item(struct normalizer *n, struct item item) {
+    if (n->item_count == n->item_capacity) {
+        size_t capacity = n->item_capacity ? 2 * n->item_capacity : 1024;
+        struct item *grown = realloc(n->items, capacity * sizeof *grown);
+        if (!grown) {
+            return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
+        }
+        n->items = grown;
+        n->item_capacity = capacity;
+    }
+    n->items[n->item_count++] = item;
+    return true;
+}
+
+static void clamp(struct varve_tar_time *time, int64_t seconds) {
+    if (time->seconds >= seconds) {
+        time->seconds = seconds;
+        time->nanoseconds = 0;
+    }
+}
+
+/* An entry as it shall be, before the ladder sees it: so records, their order and what is equal
+ * follow from what is written, not from what was read. */
+static struct varve_tar_entry changed(const struct varve_normalize_options *options,
+                                      const struct varve_tar_entry *entry) {
+    static const struct varve_tar_time none = {0, 0, false};
+    static const struct varve_bytes nothing = {NULL, 0};
+    struct varve_tar_entry copy = *entry;
+    if (options->strength >= VARVE_RUNG_NAMES) {
+        copy.uname = copy.gname = nothing;
+    }
+    if (options->strength >= VARVE_RUNG_TIMES) {
+        copy.mtime = (struct varve_tar_time){options->clamp_seconds, 0, true};
+        copy.atime = copy.ctime = copy.creation = none;
+    } else if (options->has_clamp) {
+        clamp(&copy.mtime, options->clamp_seconds);
+        clamp(&copy.atime, options->clamp_seconds);
+        clamp(&copy.ctime, options->clamp_seconds);
+        clamp(&copy.creation, options->clamp_seconds);
+    }
+    if (options->has_uid) {
+        copy.uid = options->uid;
+    }
+    if (options->has_gid) {
+        copy.gid = options->gid;
+    }
+    return copy;
+}
+
+/* One event of the parser, to the ladder and to the spool. */
+static bool take(struct normalizer *n, enum varve_tar_event event, struct varve_tar_item *item) {
+    struct varve_tar_entry entry;
+    size_t globals = n->ladder->global_count;
+    size_t entries = n->ladder->entry_count;
+    if (event == VARVE_TAR_ENTRY) {
+        entry = changed(n->options, item->entry);
+        item->entry = &entry;
+    }
+    if (varve_ladder_take(n->ladder, event, item) != VARVE_OK) {
+        return fail(n, varve_ladder_fault(n->ladder));
+    }
+    switch (event) {
+    case VARVE_TAR_ENTRY:
+        return add_item(n, (struct item){n->spool_bytes, (uint32_t)entries, false});
+    case VARVE_TAR_GLOBAL:
+        return n->ladder->global_count == globals ||
+               add_item(n, (struct item){0, (uint32_t)globals, true});
+    case VARVE_TAR_DATA:
+        return spool(n, item->data.bytes, item->data.count);
+    case VARVE_TAR_HOLE:
+        n->spool_bytes += item->hole_bytes;
+        return true;
+    case VARVE_TAR_TRAILER:
+        if (!n->trailer_bytes) {
+            n->trailer_offset = n->spool_bytes;
+        }
+        n->trailer_bytes += item->data.count;
+        return spool(n, item->data.bytes, item->data.count);
+    default:
+        return true;
+    }
+}
+
+/* False: a fault. *ended: the tar is read to its end. */
+static bool parse(struct normalizer *n, bool *ended, const uint8_t *data, size_t bytes, bool last) {
+    struct varve_tar_item item;
+    varve_tar_feed(n->tar, data, bytes, last);
+    for (;;) {
+        enum varve_tar_event event = varve_tar_next(n->tar, &item);
+        if (event == VARVE_TAR_INPUT) {
+            return true;
+        }
+        if (event == VARVE_TAR_END) {
+            *ended = true;
+            return true;
+        }
+        if (event == VARVE_TAR_FAULT) {
+            return fail(n, varve_tar_fault(n->tar));
+        }
+        if (!take(n, event, &item)) {
+            return false;
+        }
+    }
+}
+
+static bool read_layer(struct normalizer *n, int fd, uint64_t offset, uint64_t bytes) {
+    bool ended = false;
+    varve_sha256_init(&n->diffid);
+    if (!varve_intake_begin(&n->intake, fd, offset, bytes)) {
+        return fail_code(n, VARVE_CODE_IO_READ, errno);
+    }
+    do {
+        struct varve_decode_turn turn;
+        if (varve_intake_prepare(&n->intake, &n->portion, &turn)) {
+            varve_decode(&n->decoder, &turn, 1);
+            varve_intake_complete(&n->intake, &n->portion, &turn);
+        }
+        if (n->portion.read_error) {
+            return fail_code(n, VARVE_CODE_IO_READ, n->portion.read_error);
+        }
+        if (!n->portion.turned) {
+            continue;
+        }
+        enum varve_decode_state state = n->portion.state;
+        if (state == VARVE_DECODE_FAULT || state == VARVE_DECODE_WAIT) {
+            return fail(n, varve_decoder_fault(n->decoder));
+        }
+        bool last = state == VARVE_DECODE_END;
+        varve_sha256_update(n->sha256, &n->diffid, n->portion.made, n->portion.made_bytes);
+        n->result->decoded_bytes += n->portion.made_bytes;
+        if (!ended && !parse(n, &ended, n->portion.made, n->portion.made_bytes, last)) {
+            return false;
+        }
+        varve_sha256_flush(n->sha256);
+    } while (!n->portion.final);
+    return true;
+}
+
+static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) {
+    memcpy(cookie, digest, VARVE_SHA256_BYTES);
+}
+
+/* Completes the records: their contents' digests have arrived. */
+static bool finish_ladder(struct normalizer *n) {
+    struct varve_rungs rungs = {0};
+    struct varve_facets facets = {0};
+    varve_sha256_final(n->sha256, &n->diffid, keep_digest, n->result->diffid);
+    if (varve_ladder_finish(n->ladder, &rungs, &facets, NULL) != VARVE_OK) {
+        return fail(n, varve_ladder_fault(n->ladder));
+    }
+    return true;
+}
+
+/* ---- Writing ---- */
+
+static bool emit(struct normalizer *n, const void *data, size_t bytes) {
+    if (bytes == 0) {
+        return true;
+    }
+    varve_sha256_update(n->sha256, &n->written, data, bytes);
+    varve_sha256_flush(n->sha256);
+    n->result->tar_bytes += bytes;
+    if (!n->sink(n->cookie, data, bytes)) {
+        return fail_code(n, VARVE_CODE_IO_WRITE, errno);
+    }
+    return true;
+}
+
+/* What was gathered in `out`. */
+static bool flush(struct normalizer *n) {
+    bool good = emit(n, n->out.bytes, n->out.count);
+    n->out.count = 0;
+    return good;
+}
+
+/* So much of the spool, from there on: behind its end are holes. */
+static bool copy_spool(struct normalizer *n, uint64_t offset, uint64_t bytes) {
+    while (bytes > 0) {
+        size_t wanted = bytes < ROOM_BYTES ? (size_t)bytes : ROOM_BYTES;
+        ssize_t got = pread(n->spool_fd, n->portion.decoded_room, wanted, (off_t)offset);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return fail_code(n, VARVE_CODE_IO_READ, errno);
+        }
+        if (got == 0) {
+            memset(n->portion.decoded_room, 0, wanted);
+            got = (ssize_t)wanted;
+        }
+        if (!emit(n, n->portion.decoded_room, (size_t)got)) {
+            return false;
+        }
+        offset += (uint64_t)got;
+        bytes -= (uint64_t)got;
+    }
+    return true;
+}
+
+static bool write_zeros(struct normalizer *n, size_t bytes) {
+    static const uint8_t zeros[1024];
+    assert(bytes <= sizeof zeros);
+    return emit(n, zeros, bytes);
+}
+
+/* The header goes out with the next flush, the content at once behind it. */
+static bool write_entry(struct normalizer *n, const struct varve_canonical_entry *entry,
+                        size_t content_of) {
+    if (!varve_tar_write_entry(&n->out, entry)) {
+        return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
+    }
+    n->result->entry_count++;
+    uint64_t size = 0;
+    if (!entry->hard_link && varve_record_has_content(entry->is->type)) {
+        size = (uint64_t)varve_record_number(entry->is->bytes + VARVE_RECORD_SIZE, 12);
+    }
+    if (size == 0) {
+        return n->out.count < ROOM_BYTES || flush(n);
+    }
+    const struct item *item = &n->items[n->item_of[content_of]];
+    return flush(n) && copy_spool(n, item->spool_offset, size) &&
+           write_zeros(n, (size_t)(-size % 512));
+}
+
+static bool write_global(struct normalizer *n, size_t number) {
+    /* "global\0\0", then the list. */
+    if (!varve_tar_write_global(&n->out, n->ladder->globals[number].bytes + 8)) {
+        return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
+    }
+    return true;
+}
+
+/* An entry as it stands. */
+static bool write_plain(struct normalizer *n, size_t index) {
+    struct varve_record own;
+    varve_record_read(&own, n->ladder->entries[index].record);
+    struct varve_canonical_entry entry = {own.path, &own, &own, own.link, own.type == '1'};
+    return write_entry(n, &entry, index);
+}
+
+static bool write_in_archive_order(struct normalizer *n) {
+    bool good = true;
+    for (size_t i = 0; good && i < n->item_count; i++) {
+        const struct item *item = &n->items[i];
+        good = item->global ? write_global(n, item->number) : write_plain(n, item->number);
+    }
+    return good;
+}
+
+/* An entry after sorting (docs/ladder.md, S4): the first of a group is the file, the others link to
+ * it; all have the file's attributes. */
+static bool write_sorted(struct normalizer *n, const struct ladder_order *order, size_t index) {
+    struct varve_record own;
+    struct varve_record root;
+    struct varve_record elected;
+    uint32_t of = order->root ? order->root[index] : LADDER_NONE;
+    if (of == LADDER_NONE || of == index) {
+        if (of == LADDER_NONE || order->elected[of] == index) {
+            return write_plain(n, index);
+        }
+    }
+    varve_record_read(&own, n->ladder->entries[index].record);
+    varve_record_read(&root, n->ladder->entries[of].record);
+    struct varve_canonical_entry entry = {own.path, &root, &root, root.link, false};
+    if (root.type == '1') {
+        /* Belongs to a link that leads out of the layer, and keeps its own attributes. */
+        entry.is = entry.attributes = &own;
+        entry.hard_link = true;
+    } else if (order->elected[of] != index) {
+        varve_record_read(&elected, n->ladder->entries[order->elected[of]].record);
+        entry.link = elected.path;
+        entry.hard_link = true;
+    }
+    return write_entry(n, &entry, of);
+}
+
+/* Global records come first: they are of no entry. */
+static bool write_in_order(struct normalizer *n) {
+    struct ladder_order order;
+    bool good = varve_ladder_sort(n->ladder, &order);
+    if (!good) {
+        fail(n, varve_ladder_fault(n->ladder));
+    } else if (order.significant) {
+        n->result->order_significant = true;
+        good = write_in_archive_order(n);
+    } else {
+        for (size_t i = 0; good && i < n->ladder->global_count; i++) {
+            good = write_global(n, i);
+        }
+        for (size_t i = 0; good && i < order.count; i++) {
+            good = write_sorted(n, &order, order.sorted[i]);
+        }
+    }
+    varve_ladder_order_release(n->ladder, &order);
+    return good;
+}
+
+static bool write_tar(struct normalizer *n) {
+    n->item_of = calloc(n->ladder->entry_count + 1, sizeof *n->item_of);
+    if (!n->item_of) {
+        return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
+    }
+    for (size_t i = 0; i < n->item_count; i++) {
+        if (!n->items[i].global) {
+            n->item_of[n->items[i].number] = i;
+        }
+    }
+    varve_sha256_init(&n->written);
+    bool good =
+        n->options->strength == VARVE_RUNG_ENCODING ? write_in_archive_order(n) : write_in_order(n);
+    good = good && flush(n) && write_zeros(n, 1024) &&
+           copy_spool(n, n->trailer_offset, n->trailer_bytes);
+    varve_sha256_final(n->sha256, &n->written, keep_digest, n->result->tar_digest);
+    varve_sha256_flush(n->sha256);
+    return good;
+}
+
+/* ---- All of it ---- */
+
+static bool open_stations(struct normalizer *n) {
+    const struct varve_normalize_options *options = n->options;
+    struct varve_sha256_options sha256 = {.tier = options->tier};
+    struct varve_decode_options decode = {.budget = options->budget,
+                                          .max_decoded_bytes = options->max_decoded_bytes};
+    struct varve_tar_options tar = {.budget = options->budget, .tier = options->tier};
+    struct varve_ladder_options ladder = {.budget = options->budget, .tier = options->tier};
+    n->portion.stored_room = malloc(ROOM_BYTES);
+    n->portion.decoded_room = malloc(ROOM_BYTES);
+    n->intake.stored_room_bytes = n->intake.decoded_room_bytes = ROOM_BYTES;
+    bool good = n->portion.stored_room && n->portion.decoded_room &&
+                varve_sha256_open(&n->sha256, &sha256) == VARVE_OK &&
+                varve_decoder_open(&n->decoder, &decode) == VARVE_OK &&
+                varve_tar_open(&n->tar, &tar) == VARVE_OK &&
+                varve_ladder_open(&n->ladder, n->sha256, &ladder) == VARVE_OK;
+    if (!good) {
+        return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
+    }
+    n->intake.decoder = n->decoder;
+    varve_decoder_reset(n->decoder, NULL);
+    varve_tar_reset(n->tar, NULL);
+    varve_ladder_reset(n->ladder, NULL);
+    return true;
+}
+
+static void close_stations(struct normalizer *n) {
+    varve_ladder_close(n->ladder);
+    varve_tar_close(n->tar);
+    varve_decoder_close(n->decoder);
+    varve_sha256_close(n->sha256);
+    free(n->portion.stored_room);
+    free(n->portion.decoded_room);
+    free(n->items);
+    free(n->item_of);
+    free(n->out.bytes);
+}
+
+enum varve_status varve_normalize(struct varve_normalized *result, int fd, uint64_t offset,
+                                  uint64_t bytes, int spool_fd,
+                                  const struct varve_normalize_options *options,
+                                  varve_sink_fn *sink, void *cookie) {
+    assert(options->strength >= VARVE_RUNG_ENCODING && options->strength <= VARVE_RUNG_TIMES);
+    struct normalizer n = {
+        .options = options, .result = result, .spool_fd = spool_fd, .sink = sink, .cookie = cookie};
+    *result = (struct varve_normalized){.fault = {.code = NULL}};
+    bool good = open_stations(&n) && read_layer(&n, fd, offset, bytes) && finish_ladder(&n) &&
+                write_tar(&n);
+    close_stations(&n);
+    return good ? VARVE_OK : result->fault.status;
+}
