@@ -16,7 +16,7 @@ static const struct command commands[] = {
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
      "jeprtkgimx0TCh", 1, 1 << 30, run_digest},
     {"normalize", "LAYER", "Write a layer anew as a canonical tar (- is standard input)",
-     "1j23456xkh", 1, 1, run_normalize},
+     "wjqzauyxkh", 1, 1, run_normalize},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
      "jcsSnoOPpth", 1, 1 << 30, run_bench},
     {"query", "[QUESTION]", "Ask a database; without a question, list them", "DRcljh", 0, 1,

@@ -17,12 +17,12 @@ static const struct option_row {
     const char *help;
 } table[] = {
     {'j', 0, "json", NULL, "write NDJSON, one object a line"},
-    {'1', 'o', "output", "FILE", "what is written; appears whole or not at all"},
-    {'2', 0, "rung", "RUNG", "keep what the rung keeps: encoding (default), order, names, times"},
-    {'3', 0, "compress", "HOW", "none (default), gzip[:0-9], igzip[:0-3] or zstd[:1-19]"},
-    {'4', 0, "mtime", "SECONDS", "no time later than this (default: $SOURCE_DATE_EPOCH, if set)"},
-    {'5', 0, "uid", "N", "owner of every entry"},
-    {'6', 0, "gid", "N", "group of every entry"},
+    {'w', 'o', "output", "FILE", "what is written; appears whole or not at all"},
+    {'q', 0, "rung", "RUNG", "keep what the rung keeps: encoding (default), order, names, times"},
+    {'z', 0, "compress", "HOW", "none (default), gzip[:0-9], igzip[:0-3] or zstd[:1-19]"},
+    {'a', 0, "mtime", "SECONDS", "no time later than this (default: $SOURCE_DATE_EPOCH, if set)"},
+    {'u', 0, "uid", "N", "owner of every entry"},
+    {'y', 0, "gid", "N", "group of every entry"},
     {'c', 0, "csv", NULL, "write CSV"},
     {'s', 0, "sample", "SIZE", "decoded bytes of layers to measure on (default 16MiB)"},
     {'S', 0, "seed", "N", "which layers are drawn (default 0)"},
@@ -267,18 +267,18 @@ static bool apply(struct settings *settings, char row, const char *argument) {
     switch (row) {
     case 'j':
         return settings->json = true;
-    case '1':
+    case 'w':
         settings->output = argument;
         return true;
-    case '2':
+    case 'q':
         return varve_rung_by_name(&settings->strength, argument);
-    case '3':
+    case 'z':
         return encoding_read(&settings->encoding, argument);
-    case '4':
+    case 'a':
         return settings->has_mtime = read_signed(&settings->mtime, argument);
-    case '5':
+    case 'u':
         return settings->has_uid = read_signed(&settings->uid, argument) && settings->uid >= 0;
-    case '6':
+    case 'y':
         return settings->has_gid = read_signed(&settings->gid, argument) && settings->gid >= 0;
     case 'c':
         return settings->csv = true;
