@@ -132,7 +132,7 @@ static bool keep_text(struct varve_toc *toc, struct varve_toc_table *table, cons
     if (!varve_toc_append(toc, &table->names, *bytes ? json_string_value(field) : NULL, *bytes)) {
         return false;
     }
-    if (clean) {
+    if (clean && *bytes) { /* of no bytes there may be no buffer yet */
         varve_toc_clean(table->names.data + *at, bytes);
         table->names.count = *at + *bytes;
     }
