@@ -34,7 +34,7 @@
     struct varve_inflate_stream *const s##l = streams[l];                                          \
     uint64_t pos##l = s##l->pos;                                                                   \
     uint8_t *out##l = s##l->out;                                                                   \
-    uint64_t w##l, sum##l;                                                                         \
+    uint64_t w##l, sum##l = 0;                                                                     \
     uint32_t e##l;
 #define ROOM(l) items = lane_items(s##l, pos##l, out##l, items);
 #define REFILL(l) w##l = load64(address(pos##l)) >> (pos##l & 7) | SENTINEL;

@@ -135,15 +135,17 @@ static struct varve_tar_entry changed(const struct varve_normalize_options *opti
 }
 
 /* One event of the parser, to the ladder and to the spool. */
-static bool take(struct normalizer *n, enum varve_tar_event event, struct varve_tar_item *item) {
+static bool take(struct normalizer *n, enum varve_tar_event event,
+                 const struct varve_tar_item *item) {
     struct varve_tar_entry entry;
+    struct varve_tar_item given = *item;
     size_t globals = n->ladder->global_count;
     size_t entries = n->ladder->entry_count;
     if (event == VARVE_TAR_ENTRY) {
         entry = changed(n->options, item->entry);
-        item->entry = &entry;
+        given.entry = &entry;
     }
-    if (varve_ladder_take(n->ladder, event, item) != VARVE_OK) {
+    if (varve_ladder_take(n->ladder, event, &given) != VARVE_OK) {
         return fail(n, varve_ladder_fault(n->ladder));
     }
     switch (event) {
