@@ -88,12 +88,14 @@ def make_family(task):
     add("tree", "diffid", base, ENCODINGS)
     archives = {base}
     for change, rung, finding in mutations.MUTATIONS:
+        if rung == "diffid":
+            continue  # a blob, not an archive; encodings are planted here already
         items = fresh_tree()
         dice = random.Random(f"{seed} {number} {change.__name__}")
         result = change(items, dice)
         data, due = result if isinstance(result, tuple) else (mutations.archive(items), result)
-        if data in archives:
-            continue  # nothing in this tree that it could change
+        if data in archives or b"family" not in data:
+            continue  # nothing in this tree that it could change, or nothing left of the tree
         archives.add(data)
         add(change.__name__, rung, data, dice.sample(ENCODINGS, dice.choice([1, 1, 1, 2])), finding,
             due)
