@@ -123,3 +123,30 @@ size_t varve_path_removed(uint8_t *to, struct varve_bytes path) {
     memcpy(to + parent, name.bytes + 4, name.count - 4);
     return path.count - 4;
 }
+
+bool varve_path_is_utf8(struct varve_bytes text) {
+    const uint8_t *p = text.bytes;
+    const uint8_t *end = p + text.count;
+    while (p < end) {
+        uint8_t first = *p++;
+        if (first < 0x80) {
+            continue;
+        }
+        size_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+        if (first < 0xc2 || first > 0xf4 || (size_t)(end - p) < more) {
+            return false;
+        }
+        uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+        uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+        if (*p < low || *p > high) {
+            return false;
+        }
+        for (size_t i = 1; i < more; i++) {
+            if ((p[i] & 0xc0) != 0x80) {
+                return false;
+            }
+        }
+        p += more;
+    }
+    return true;
+}

@@ -29,4 +29,8 @@ enum varve_whiteout varve_path_whiteout(struct varve_bytes path);
  * its length. */
 size_t varve_path_removed(uint8_t *to, struct varve_bytes path);
 
+/* Whether a path, or another text of a header, is UTF-8 as RFC 3629 has it: no overlong forms, no
+ * surrogates, nothing above U+10FFFF. */
+bool varve_path_is_utf8(struct varve_bytes text);
+
 #endif

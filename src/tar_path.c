@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/tar_path.c - findings about how paths and link targets are written. Nothing is changed. */
 #include "bytes16.h"
+#include "path.h"
 #include "tar_internal.h"
 
 /* What a path has. */
@@ -12,35 +13,6 @@ enum {
     HAS_DOTDOT = 16,
     HAS_DOUBLE_SLASH = 32
 };
-
-/* Well-formed UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
- */
-static bool is_utf8(struct varve_bytes text) {
-    const uint8_t *p = text.bytes;
-    const uint8_t *end = p + text.count;
-    while (p < end) {
-        uint8_t first = *p++;
-        if (first < 0x80) {
-            continue;
-        }
-        size_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-        if (first < 0xc2 || first > 0xf4 || (size_t)(end - p) < more) {
-            return false;
-        }
-        uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-        if (*p < low || *p > high) {
-            return false;
-        }
-        for (size_t i = 1; i < more; i++) {
-            if ((p[i] & 0xc0) != 0x80) {
-                return false;
-            }
-        }
-        p += more;
-    }
-    return true;
-}
 
 static unsigned component(size_t length, unsigned dots) {
     return length == 1 && dots == 1 ? HAS_DOT : length == 2 && dots == 2 ? HAS_DOTDOT : 0;
@@ -130,7 +102,7 @@ static void check_path(struct varve_tar *tar) {
     note_if(tar, path.count == 0, VARVE_CODE_PATH_EMPTY, at);
     note_if(tar, has & HAS_CONTROL, VARVE_CODE_PATH_CONTROL, at);
     note_if(tar, has & HAS_BACKSLASH, VARVE_CODE_PATH_BACKSLASH, at);
-    note_if(tar, has & HAS_HIGH && !is_utf8(path), VARVE_CODE_PATH_NON_UTF8, at);
+    note_if(tar, has & HAS_HIGH && !varve_path_is_utf8(path), VARVE_CODE_PATH_NON_UTF8, at);
     if (slash && !directory) {
         varve_tar_note(tar, VARVE_CODE_PATH_FILE_SLASH, at);
         note_if(tar, entry->typeflag == '0', VARVE_CODE_PARSER_DIFFERENTIAL, at);
@@ -150,7 +122,7 @@ static void check_link(struct varve_tar *tar) {
     }
     note_if(tar, link.count == 0, VARVE_CODE_LINK_EMPTY, at);
     unsigned has = look_at(link);
-    note_if(tar, has & HAS_HIGH && !is_utf8(link), VARVE_CODE_PATH_NON_UTF8, at);
+    note_if(tar, has & HAS_HIGH && !varve_path_is_utf8(link), VARVE_CODE_PATH_NON_UTF8, at);
     if (entry->typeflag == '1') {
         note_if(tar, has & HAS_DOT, VARVE_CODE_LINK_DOT, at);
         note_if(tar, link.count && link.bytes[0] == '/', VARVE_CODE_LINK_ABSOLUTE, at);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "path.h"
+
 /* Where ustar's fields are, and how long. */
 enum {
     BLOCK = 512,
@@ -215,34 +217,6 @@ static void add_time(struct pax *pax, const char *key, struct varve_bytes time) 
     }
 }
 
-static bool is_utf8(struct varve_bytes text) {
-    const uint8_t *p = text.bytes;
-    for (size_t i = 0; i < text.count;) {
-        uint8_t c = p[i++];
-        size_t more = c < 0x80                ? 0
-                      : c >= 0xc2 && c < 0xe0 ? 1
-                      : c >= 0xe0 && c < 0xf0 ? 2
-                      : c >= 0xf0 && c < 0xf5 ? 3
-                                              : SIZE_MAX;
-        if (more > text.count - i) {
-            return false;
-        }
-        for (size_t k = 0; k < more; k++) {
-            bool low = k > 0 || (p[i] >= (c == 0xe0   ? 0xa0
-                                          : c == 0xf0 ? 0x90
-                                                      : 0x80) &&
-                                 p[i] <= (c == 0xed   ? 0x9f
-                                          : c == 0xf4 ? 0x8f
-                                                      : 0xbf));
-            if (!low || (p[i + k] & 0xc0) != 0x80) {
-                return false;
-            }
-        }
-        i += more;
-    }
-    return true;
-}
-
 /* Names that SCHILY's spelling cannot hold are written as libarchive writes them: a key ends at its
  * first "=". */
 static void add_escaped_xattr(struct pax *pax, struct varve_tar_pair xattr) {
@@ -344,7 +318,7 @@ static void put_text(uint8_t *field, size_t bytes, struct varve_bytes text, stru
     }
     if (text.count > bytes) {
         add_named(pax, key, text);
-        *binary |= !is_utf8(text);
+        *binary |= !varve_path_is_utf8(text);
     }
 }
 
