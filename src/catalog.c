@@ -18,6 +18,7 @@
 #include "name_map.h"
 #include "pattern.h"
 #include "tar_split.h"
+#include "varve/scan.h"
 
 struct extent {
     uint64_t offset, bytes;
@@ -86,6 +87,8 @@ struct varve_catalog {
     struct slots file_slots; /* blobs by device and inode, first twins only */
     struct blob *blobs;
     size_t blob_count, blob_room;
+    size_t looked_at; /* blobs before this one were looked at */
+    unsigned threads;
     struct claim *claims;
     size_t claim_count, claim_room;
     struct slots claim_slots;
@@ -124,6 +127,7 @@ enum varve_status varve_catalog_open(struct varve_catalog **catalog) {
         return VARVE_ERROR;
     }
     (*catalog)->operand = VARVE_NAME_NONE;
+    (*catalog)->threads = varve_thread_default();
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     (*catalog)->opened_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
@@ -340,9 +344,10 @@ static bool join_twins(struct varve_catalog *catalog, uint32_t number) {
     return true;
 }
 
-/* What looking at a blob's file tells of it. */
-static bool look_at(struct varve_catalog *catalog, uint32_t number) {
-    struct blob *blob = &catalog->blobs[number];
+/* What looking at a blob's file tells: *device and what goes into the blob. False: nothing. Writes
+ * to no blob but this one. */
+static bool see(const struct varve_catalog *catalog, dev_t *device, struct blob *blob,
+                uint32_t number) {
     const struct source *source = source_of(catalog, number);
     char text[VARVE_PATTERN_PATH_BYTES];
     struct stat status;
@@ -351,13 +356,60 @@ static bool look_at(struct varve_catalog *catalog, uint32_t number) {
     int flags = root == AT_FDCWD ? 0 : AT_SYMLINK_NOFOLLOW;
     if (!path || (root == AT_FDCWD && strcmp(path, "-") == 0) ||
         fstatat(root, path, &status, flags) != 0 || !S_ISREG(status.st_mode)) {
-        return true;
+        return false;
     }
     blob->size = (uint64_t)status.st_size;
     blob->inode = (uint64_t)status.st_ino;
     blob->mtime_ns = mtime_of(&status);
-    blob->device = device_number(catalog, status.st_dev);
-    return blob->device != VARVE_NAME_NONE && join_twins(catalog, number);
+    *device = status.st_dev;
+    return true;
+}
+
+/* Whether there is a file to look at: a blob that is no part of another file, and can be opened. */
+static bool is_file(const struct varve_catalog *catalog, uint32_t number) {
+    const struct source *source = source_of(catalog, number);
+    size_t place = number - source->first_blob;
+    return !source->extents && !catalog->blobs[number].fault &&
+           (place >= source->replay_room || source->replays[place].split == VARVE_NAME_NONE);
+}
+
+/* Blobs are looked at by the slice: what is found out side by side is then joined in order. */
+#define LOOK_COUNT 4096u
+
+bool varve_catalog_look(struct varve_catalog *catalog) {
+    struct {
+        bool seen;
+        dev_t device;
+    } *found = NULL;
+    size_t most = catalog->blob_count - catalog->looked_at;
+    most = most < LOOK_COUNT ? most : LOOK_COUNT;
+    found = calloc(most + 1, sizeof *found);
+    while (found && catalog->looked_at < catalog->blob_count) {
+        uint32_t from = (uint32_t)catalog->looked_at;
+        size_t left = catalog->blob_count - from;
+        int count = (int)(left < most ? left : most);
+#pragma omp parallel for schedule(dynamic, 64)                                                     \
+    num_threads(varve_catalog_threads(catalog)) if (count > 64)
+        for (int i = 0; i < count; i++) {
+            uint32_t number = from + (uint32_t)i;
+            found[i].seen = is_file(catalog, number) &&
+                            see(catalog, &found[i].device, &catalog->blobs[number], number);
+        }
+        for (int i = 0; i < count; i++) {
+            struct blob *blob = &catalog->blobs[from + (uint32_t)i];
+            if (found[i].seen) {
+                blob->device = device_number(catalog, found[i].device);
+                if (blob->device == VARVE_NAME_NONE || !join_twins(catalog, from + (uint32_t)i)) {
+                    free(found);
+                    return false;
+                }
+            }
+            catalog->looked_at++;
+        }
+    }
+    bool good = found != NULL;
+    free(found);
+    return good;
 }
 
 /* Keeps how a blob is put together; those before it may be of another kind. */
@@ -412,8 +464,6 @@ uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varv
         source->extents[place] = (struct extent){new->offset, new->bytes};
     } else if (new->split) {
         return keep_replay(catalog, source, place, new) ? number : VARVE_NAME_NONE;
-    } else if (!new->unreadable && !look_at(catalog, number)) {
-        return VARVE_NAME_NONE;
     }
     return number;
 }
@@ -480,6 +530,18 @@ bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims) 
 
 void varve_catalog_keep_documents(struct varve_catalog *catalog) {
     catalog->keeps_documents = true;
+}
+
+bool varve_catalog_keeps_documents(const struct varve_catalog *catalog) {
+    return catalog->keeps_documents;
+}
+
+void varve_catalog_set_threads(struct varve_catalog *catalog, unsigned threads) {
+    catalog->threads = threads ? threads : varve_thread_default();
+}
+
+unsigned varve_catalog_threads(const struct varve_catalog *catalog) {
+    return catalog->threads;
 }
 
 bool varve_catalog_keep_document(struct varve_catalog *catalog, struct varve_bytes *kept,
@@ -562,7 +624,7 @@ enum varve_status varve_catalog_add_file(struct varve_catalog *catalog, const ch
         return VARVE_ERROR;
     }
     uint32_t blob = varve_catalog_add_blob(catalog, &(struct varve_new_blob){.name = path});
-    return blob == VARVE_NAME_NONE ? VARVE_ERROR : VARVE_OK;
+    return blob == VARVE_NAME_NONE || !varve_catalog_look(catalog) ? VARVE_ERROR : VARVE_OK;
 }
 
 /* A second descriptor of the same open file: its users read at offsets of their own. */
@@ -652,18 +714,21 @@ int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog) {
     return catalog->opened_ns;
 }
 
+size_t varve_catalog_find_in(const struct varve_catalog *catalog, size_t number, const char *name) {
+    const struct source *source = &catalog->sources[number];
+    uint32_t place = varve_name_map_find(&source->blobs, name);
+    return place == VARVE_NAME_NONE ? SIZE_MAX : source->first_blob + place;
+}
+
 size_t varve_catalog_find(const struct varve_catalog *catalog, const char *name_of_source,
                           const char *name) {
-    for (size_t i = 0; i < catalog->source_count; i++) {
-        const struct source *source = &catalog->sources[i];
-        uint32_t place = strcmp(source->name, name_of_source) == 0
-                             ? varve_name_map_find(&source->blobs, name)
-                             : VARVE_NAME_NONE;
-        if (place != VARVE_NAME_NONE) {
-            return source->first_blob + place;
+    size_t found = SIZE_MAX;
+    for (size_t i = 0; i < catalog->source_count && found == SIZE_MAX; i++) {
+        if (strcmp(catalog->sources[i].name, name_of_source) == 0) {
+            found = varve_catalog_find_in(catalog, i, name);
         }
     }
-    return SIZE_MAX;
+    return found;
 }
 
 size_t varve_catalog_blob_count(const struct varve_catalog *catalog) {

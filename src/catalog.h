@@ -68,6 +68,9 @@ int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog);
 size_t varve_catalog_find(const struct varve_catalog *catalog, const char *source,
                           const char *name);
 
+/* The blob of that name in one of the catalog's sources; SIZE_MAX: there is none. */
+size_t varve_catalog_find_in(const struct varve_catalog *catalog, size_t source, const char *name);
+
 /* What tells a file from a later one of the same name, as it was when the catalog was filled. */
 struct varve_stamp {
     uint64_t size;   /* of the blob */
@@ -93,6 +96,16 @@ bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_confi
  * else *kept is nothing. False: no memory. */
 bool varve_catalog_keep_document(struct varve_catalog *catalog, struct varve_bytes *kept,
                                  const uint8_t *data, size_t bytes);
+
+/* Whether it keeps them. */
+bool varve_catalog_keeps_documents(const struct varve_catalog *catalog);
+
+/* How many threads its sources are read with, >= 1. */
+unsigned varve_catalog_threads(const struct varve_catalog *catalog);
+
+/* Looks at the files of all blobs that were added and not looked at yet (the loose ones were), side
+ * by side: what varve_catalog_add ends with. False: no memory. */
+bool varve_catalog_look(struct varve_catalog *catalog);
 
 /* An error; `detail` (may be NULL) is put behind the source's name. */
 bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, const char *detail,

@@ -19,6 +19,23 @@ struct link {
     uint64_t size; /* as claimed, or VARVE_NO_SIZE */
 };
 
+/* What reading a document gave, its config with it: a pure function of its digest and the place, so
+ * that many can be read side by side; what comes of them is taken in order. */
+struct reading {
+    bool there;
+    struct varve_fault fault; /* of the file */
+    uint8_t *data;            /* where the catalog keeps documents; else NULL */
+    size_t data_bytes;
+    bool parsed; /* there is a document; else document_fault */
+    struct varve_document document;
+    struct varve_fault document_fault;
+    bool config_there, config_parsed;
+    struct varve_fault config_fault, config_parse_fault;
+    uint8_t *config_data;
+    size_t config_data_bytes;
+    struct varve_config config;
+};
+
 enum node_kind { NODE_UNREAD, NODE_BAD, NODE_MANIFEST, NODE_INDEX };
 
 /* A document: number = its digest's in `names`. */
@@ -38,6 +55,8 @@ struct node {
     struct varve_bytes manifest_json, config_json; /* the catalog's, where it keeps them */
     uint32_t platform;                             /* of the config */
     uint32_t visited;                              /* walk that came by last; from 1 */
+    uint32_t turn;           /* place + 1 among those that are expected; 0: it is not */
+    struct reading *reading; /* read ahead, not taken yet */
 };
 
 /* A place in a walk: a node as one tag's tree reaches it. */
@@ -57,6 +76,8 @@ struct varve_documents {
     size_t node_room;
     struct step *steps; /* what a walk still has to visit */
     size_t step_count, step_room;
+    uint32_t *expected; /* nodes that will be read, in about that order */
+    size_t expected_count, expected_room;
     uint32_t walk_count;
     size_t visit_count; /* of all walks */
     bool found_any;     /* a manifest or an index */
@@ -118,38 +139,144 @@ static const char *label_of(const struct varve_documents *documents, uint32_t nu
     return file ? file : documents->names.names[number];
 }
 
-/* The config's diffids; an empty config where it has none to give (with the reason in the node's
- * fault, unless the image is an artifact whose config is not an image's). */
-static bool read_config(struct varve_documents *documents, uint32_t number,
-                        struct varve_config *config, const struct varve_descriptor *descriptor) {
+/* --- reading: any thread --- */
+
+/* A document's bytes are kept no longer than they are wanted. */
+static void drop_bytes(const struct varve_documents *documents, uint8_t **data) {
+    if (!varve_catalog_keeps_documents(documents->place->catalog)) {
+        free(*data);
+        *data = NULL;
+    }
+}
+
+static void read_config(const struct varve_documents *documents, struct reading *reading) {
+    const struct varve_descriptor *descriptor = &reading->document.config;
+    reading->config_there = varve_place_read_digest(documents->place, &reading->config_data,
+                                                    &reading->config_data_bytes,
+                                                    &reading->config_fault, &descriptor->digest);
+    if (reading->config_there && varve_media_type_is_config(descriptor->media_type)) {
+        reading->config_parsed =
+            varve_config_parse(&reading->config, &reading->config_parse_fault, reading->config_data,
+                               reading->config_data_bytes);
+    }
+    drop_bytes(documents, &reading->config_data);
+}
+
+/* Makes of `data`, which it takes over, what can be made of it. */
+static void parse(const struct varve_documents *documents, struct reading *reading, uint8_t *data,
+                  size_t data_bytes) {
+    reading->data = data;
+    reading->data_bytes = data_bytes;
+    reading->parsed =
+        varve_document_parse(&reading->document, &reading->document_fault, data, data_bytes);
+    drop_bytes(documents, &reading->data);
+    if (reading->parsed && reading->document.kind == VARVE_DOCUMENT_MANIFEST &&
+        !reading->document.config.fault.code) {
+        read_config(documents, reading);
+    }
+}
+
+/* The document that a digest names. */
+static void read_digest(const struct varve_documents *documents, struct reading *reading,
+                        const char *name) {
+    struct varve_digest_name digest;
     uint8_t *data = NULL;
     size_t data_bytes = 0;
-    struct varve_fault fault;
-    memset(config, 0, sizeof *config);
+    memset(reading, 0, sizeof *reading);
+    if (varve_digest_name_parse(&digest, name, strlen(name)) &&
+        varve_place_read_digest(documents->place, &data, &data_bytes, &reading->fault, &digest)) {
+        reading->there = true;
+        parse(documents, reading, data, data_bytes);
+    }
+}
+
+static void free_reading(struct reading *reading) {
+    if (reading->parsed) {
+        varve_document_free(&reading->document);
+    }
+    if (reading->config_parsed) {
+        varve_config_free(&reading->config);
+    }
+    free(reading->data);
+    free(reading->config_data);
+}
+
+/* So many documents are read ahead at most, and no more of them once they have so many bytes:
+ * documents may be large where somebody means ill. */
+#define AHEAD_COUNT 256u
+#define AHEAD_BYTES (UINT64_C(8) << 20)
+
+/* Reads documents that are expected from a turn on, side by side. */
+static void read_ahead(struct varve_documents *documents, size_t from) {
+    size_t left = documents->expected_count - from;
+    int count = left < AHEAD_COUNT ? (int)left : (int)AHEAD_COUNT;
+    uint64_t bytes = 0;
+#pragma omp parallel for schedule(dynamic, 4)                                                      \
+    num_threads(varve_catalog_threads(documents->place->catalog))
+    for (int i = 0; i < count; i++) {
+        uint32_t number = documents->expected[from + (size_t)i];
+        struct node *node = &documents->nodes[number];
+        uint64_t taken = 0;
+#pragma omp atomic read
+        taken = bytes;
+        struct reading *reading = NULL;
+        if (node->kind == NODE_UNREAD && !node->reading && taken < AHEAD_BYTES) {
+            reading = malloc(sizeof *reading);
+        }
+        if (reading) {
+            read_digest(documents, reading, documents->names.names[number]);
+#pragma omp atomic
+            bytes += reading->data_bytes + reading->config_data_bytes;
+            node->reading = reading;
+        }
+    }
+}
+
+/* --- taking: in order --- */
+
+/* Says that a document will be read, if it was not yet. */
+static void expect(struct varve_documents *documents, uint32_t number) {
+    if (documents->nodes[number].kind != NODE_UNREAD || documents->nodes[number].turn) {
+        return;
+    }
+    if (documents->expected_count == documents->expected_room) {
+        size_t room = documents->expected_room ? 2 * documents->expected_room : 64;
+        uint32_t *expected = realloc(documents->expected, room * sizeof *expected);
+        if (!expected) {
+            return; /* it is read when it is its turn */
+        }
+        documents->expected = expected;
+        documents->expected_room = room;
+    }
+    documents->expected[documents->expected_count++] = number;
+    documents->nodes[number].turn = (uint32_t)documents->expected_count;
+}
+
+/* The config's faults and platform become the node's. */
+static void take_config(struct varve_documents *documents, uint32_t number,
+                        const struct reading *reading) {
+    const struct varve_descriptor *descriptor = &reading->document.config;
     uint32_t document = node_of(documents, &descriptor->digest);
     if (document == VARVE_NAME_NONE) {
-        return false;
+        return;
     }
-    bool parsed = false;
-    bool there =
-        varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &descriptor->digest);
     struct node *node = &documents->nodes[number];
-    blame(node, document, fault);
-    if (there) {
-        node->config_json = varve_place_keep_document(documents->place, data, data_bytes);
-        if (data_bytes != descriptor->size) {
-            blame(node, document, varve_fault_of(VARVE_CODE_CLAIM_SIZE, data_bytes));
+    blame(node, document, reading->config_fault);
+    if (reading->config_there) {
+        if (reading->config_data) {
+            node->config_json = varve_place_keep_document(documents->place, reading->config_data,
+                                                          reading->config_data_bytes);
         }
-        if (varve_media_type_is_config(descriptor->media_type)) {
-            parsed = varve_config_parse(config, &fault, data, data_bytes);
-            if (!parsed) {
-                blame(node, document, fault);
-            }
+        if (reading->config_data_bytes != descriptor->size) {
+            blame(node, document,
+                  varve_fault_of(VARVE_CODE_CLAIM_SIZE, reading->config_data_bytes));
         }
-        free(data);
+        /* An artifact's config, which is not an image's, has nothing to give and no fault. */
+        if (!reading->config_parsed && varve_media_type_is_config(descriptor->media_type)) {
+            blame(node, document, reading->config_parse_fault);
+        }
     }
-    node->platform = intern(documents, config->platform);
-    return parsed;
+    node->platform = intern(documents, reading->config.platform);
 }
 
 /* One layer as a claim upon its blob. VARVE_NAME_NONE: no memory. */
@@ -168,20 +295,21 @@ static uint32_t add_layer(struct varve_documents *documents, const struct varve_
 }
 
 static void take_manifest(struct varve_documents *documents, uint32_t number,
-                          const struct varve_document *document) {
-    struct varve_config config = {0};
-    bool has_config = false;
+                          const struct reading *reading) {
+    const struct varve_document *document = &reading->document;
+    const struct varve_config *config = &reading->config;
+    bool has_config = reading->config_parsed;
     blame(&documents->nodes[number], number, document->config.fault);
     if (!document->config.fault.code) {
-        has_config = read_config(documents, number, &config, &document->config);
+        take_config(documents, number, reading);
     }
     struct node *node = &documents->nodes[number];
     node->kind = NODE_MANIFEST;
     node->attestation = document->attestation;
     node->artifact = document->artifact;
     if (has_config) {
-        node->config = varve_place_keep_config(documents->place, &config.digests);
-        if (config.diffid_count != document->child_count) {
+        node->config = varve_place_keep_config(documents->place, &config->digests);
+        if (config->diffid_count != document->child_count) {
             blame(node, node->fault_digest,
                   varve_fault_of(VARVE_CODE_OCI_DIFFID_COUNT, VARVE_NO_OFFSET));
         }
@@ -190,15 +318,14 @@ static void take_manifest(struct varve_documents *documents, uint32_t number,
     size_t count = 0;
     for (size_t i = 0; claims && i < document->child_count; i++) {
         const struct varve_descriptor *layer = &document->children[i];
-        bool has_diffid = has_config && i < config.diffid_count;
+        bool has_diffid = has_config && i < config->diffid_count;
         blame(node, number, layer->fault);
         if (!layer->fault.code) {
-            uint32_t claim = add_layer(documents, layer, has_diffid ? &config.diffids[i] : NULL);
+            uint32_t claim = add_layer(documents, layer, has_diffid ? &config->diffids[i] : NULL);
             claims[count] = claim;
             count += claim != VARVE_NAME_NONE;
         }
     }
-    varve_config_free(&config);
     if (!claims || !varve_catalog_keep_claims(documents->place->catalog, claims)) {
         documents->place->no_memory = true;
         return;
@@ -226,6 +353,7 @@ static void take_index(struct varve_documents *documents, uint32_t number,
                 break;
             }
             documents->nodes[node].has_parent = true;
+            expect(documents, node);
             links[count++] =
                 (struct link){node, intern(documents, child->platform),
                               intern(documents, child->ref), child->attestation, child->size};
@@ -239,45 +367,60 @@ static void take_index(struct varve_documents *documents, uint32_t number,
     node->link_count = count;
 }
 
-/* Makes a node of a document's bytes. */
-static void take_bytes(struct varve_documents *documents, uint32_t number, const uint8_t *data,
-                       size_t data_bytes) {
-    struct varve_document document;
-    struct varve_fault fault;
-    documents->nodes[number].size = data_bytes;
-    if (!varve_document_parse(&document, &fault, data, data_bytes)) {
-        blame(&documents->nodes[number], number, fault);
+/* Makes a node of what reading its document gave. */
+static void take(struct varve_documents *documents, uint32_t number,
+                 const struct reading *reading) {
+    struct node *node = &documents->nodes[number];
+    node->size = reading->data_bytes;
+    if (!reading->parsed) {
+        blame(node, number, reading->document_fault);
         return;
     }
     documents->found_any = true;
-    if (document.kind == VARVE_DOCUMENT_INDEX) {
-        take_index(documents, number, &document);
-    } else {
-        documents->nodes[number].manifest_json =
-            varve_place_keep_document(documents->place, data, data_bytes);
-        take_manifest(documents, number, &document);
-    }
-    varve_document_free(&document);
-}
-
-/* Reads the document behind a node, if that was not done yet. */
-static void read_node(struct varve_documents *documents, uint32_t number) {
-    struct varve_digest_name digest;
-    struct varve_fault fault;
-    uint8_t *data = NULL;
-    size_t data_bytes = 0;
-    const char *name = documents->names.names[number];
-    if (documents->nodes[number].kind != NODE_UNREAD ||
-        !varve_digest_name_parse(&digest, name, strlen(name))) {
+    if (reading->document.kind == VARVE_DOCUMENT_INDEX) {
+        take_index(documents, number, &reading->document);
         return;
     }
-    documents->nodes[number].kind = NODE_BAD;
-    bool there = varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &digest);
-    blame(&documents->nodes[number], number, fault);
-    if (there) {
-        take_bytes(documents, number, data, data_bytes);
-        free(data);
+    if (reading->data) {
+        node->manifest_json =
+            varve_place_keep_document(documents->place, reading->data, reading->data_bytes);
     }
+    take_manifest(documents, number, reading);
+}
+
+/* Makes a node of a document's bytes, which are taken over. */
+static void take_bytes(struct varve_documents *documents, uint32_t number, uint8_t *data,
+                       size_t data_bytes) {
+    struct reading reading = {0};
+    parse(documents, &reading, data, data_bytes);
+    take(documents, number, &reading);
+    free_reading(&reading);
+}
+
+/* Reads the document behind a node, if that was not done yet, and where it is one of many that are
+ * expected those after it too. */
+static void read_node(struct varve_documents *documents, uint32_t number) {
+    struct node *node = &documents->nodes[number];
+    struct reading here;
+    if (node->kind != NODE_UNREAD) {
+        return;
+    }
+    if (node->turn && !node->reading) {
+        read_ahead(documents, node->turn - 1);
+    }
+    struct reading *ahead = node->reading;
+    node->reading = NULL;
+    if (!ahead) {
+        read_digest(documents, &here, documents->names.names[number]);
+    }
+    struct reading *reading = ahead ? ahead : &here;
+    node->kind = NODE_BAD;
+    blame(node, number, reading->fault);
+    if (reading->there) {
+        take(documents, number, reading);
+    }
+    free_reading(reading);
+    free(ahead);
 }
 
 /* Puts links on the list, the first on top. */
@@ -397,8 +540,13 @@ void varve_documents_close(struct varve_documents *documents) {
     }
     for (size_t i = 0; i < documents->names.count && i < documents->node_room; i++) {
         free(documents->nodes[i].links);
+        if (documents->nodes[i].reading) {
+            free_reading(documents->nodes[i].reading);
+            free(documents->nodes[i].reading);
+        }
     }
     free(documents->nodes);
+    free(documents->expected);
     free(documents->steps);
     varve_name_map_free(&documents->names);
     varve_name_map_free(&documents->strings);
@@ -422,6 +570,7 @@ uint32_t varve_documents_file(struct varve_documents *documents, const char *pat
         documents->nodes[number].kind = NODE_BAD;
         documents->nodes[number].file = intern(documents, path);
         take_bytes(documents, number, data, data_bytes);
+        data = NULL;
     }
     free(data);
     if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_BAD) {
@@ -465,6 +614,14 @@ void varve_documents_walk_digest(struct varve_documents *documents,
     uint32_t number = node_of(documents, digest);
     if (number != VARVE_NAME_NONE) {
         varve_documents_walk(documents, number, ref);
+    }
+}
+
+void varve_documents_expect(struct varve_documents *documents,
+                            const struct varve_digest_name *digest) {
+    uint32_t number = node_of(documents, digest);
+    if (number != VARVE_NAME_NONE) {
+        expect(documents, number);
     }
 }
 
@@ -518,6 +675,7 @@ static bool sniff(void *cookie, const char *name) {
             documents->nodes[number].kind = NODE_BAD;
             blame(&documents->nodes[number], number, fault);
             take_bytes(documents, number, data, data_bytes);
+            data = NULL;
         }
     }
     free(data);

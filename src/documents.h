@@ -38,6 +38,11 @@ void varve_documents_walk(struct varve_documents *documents, uint32_t number, co
 void varve_documents_walk_digest(struct varve_documents *documents,
                                  const struct varve_digest_name *digest, const char *ref);
 
+/* Says that a document will be read: many that are expected are read side by side, in about the
+ * order in which they were named, when the first of them is asked for. Changes nothing else. */
+void varve_documents_expect(struct varve_documents *documents,
+                            const struct varve_digest_name *digest);
+
 /* How many walks there were; and whether one behind the first `since` came by a digest. */
 uint32_t varve_documents_walk_count(const struct varve_documents *documents);
 bool varve_documents_reached(const struct varve_documents *documents, const char *digest,

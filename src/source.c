@@ -92,14 +92,10 @@ static int open_any(struct varve_fault *fault, bool *is_file, const char *path) 
                     : varve_directory_open(fault, AT_FDCWD, path);
 }
 
-enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *source) {
+/* Fills the catalog from a source of the kind that is named, or found by looking. */
+static enum varve_status add_kind(struct varve_catalog *catalog, const char *source) {
     struct varve_fault fault;
     bool is_file = false;
-    if (!varve_catalog_begin_operand(catalog, source)) {
-        varve_catalog_add_error(catalog, source, NULL,
-                                varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET));
-        return VARVE_ERROR;
-    }
     for (size_t i = 0; i < KIND_COUNT; i++) {
         size_t count = strlen(kinds[i].info.prefix);
         if (strncmp(source, kinds[i].info.prefix, count) == 0 && source[count] == ':') {
@@ -123,6 +119,21 @@ enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *s
     }
     varve_catalog_add_error(catalog, source, NULL, fault);
     return VARVE_ERROR;
+}
+
+enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *source) {
+    enum varve_status status = VARVE_ERROR;
+    bool good = varve_catalog_begin_operand(catalog, source);
+    if (good) {
+        status = add_kind(catalog, source);
+        good = varve_catalog_look(catalog);
+    }
+    if (!good) {
+        varve_catalog_add_error(catalog, source, NULL,
+                                varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET));
+        status = VARVE_ERROR;
+    }
+    return status;
 }
 
 char *varve_source_split(const char **tag, const char *operand) {

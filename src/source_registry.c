@@ -16,17 +16,27 @@
 #include "documents.h"
 #include "file.h"
 #include "folder.h"
+#include "registry_links.h"
 #include "source.h"
 
 #define PATTERN "blobs/%a/%2/%h/data"
-/* A link file holds a digest and no more. */
-#define LINK_BYTES VARVE_DIGEST_TEXT_BYTES
+/* Repositories that are read at once: enough for all threads, few enough not to be felt in memory.
+ */
+#define BATCH 64u
+
+/* A folder that was looked at: a repository, or one that could not be listed. */
+struct visit {
+    char *name;
+    struct varve_fault fault; /* code NULL: a repository */
+};
 
 struct registry {
     struct varve_place place;
     struct varve_documents *documents;
     char **names; /* paths beneath repositories/ still to be looked at */
     size_t count, room;
+    struct visit visits[BATCH];
+    size_t visit_count;
 };
 
 /* A path as the tree has it: "repositories/" and the pieces. NULL: no memory. */
@@ -44,173 +54,165 @@ static void complain(struct registry *registry, const char *path, enum varve_cod
     varve_place_complain(&registry->place, path, varve_fault_of(code, VARVE_NO_OFFSET));
 }
 
-/* A path counted from the descriptor. False where it is longer than any path can be. */
-static bool full_path(char full[VARVE_PATTERN_PATH_BYTES], const struct registry *registry,
-                      struct varve_fault *fault, const char *path) {
-    int n = snprintf(full, VARVE_PATTERN_PATH_BYTES, "%s%s", registry->place.prefix, path);
-    *fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
-    fault->os_errno = ENAMETOOLONG;
-    return n < VARVE_PATTERN_PATH_BYTES;
+/* The path of a link file. */
+static char *link_path(struct registry *registry, const struct varve_registry_folder *folder,
+                       size_t at, enum varve_registry_kind kind) {
+    return join(registry, folder->path, "/", folder->names.names[at], varve_registry_tail(kind));
 }
 
-/* Lists a folder; one that is not there is empty. */
-static bool list(struct registry *registry, struct varve_folder *folder, const char *path) {
-    struct varve_fault fault;
-    char full[VARVE_PATTERN_PATH_BYTES];
-    *folder = (struct varve_folder){NULL, 0};
-    if (full_path(full, registry, &fault, path) &&
-        varve_folder_read(folder, &fault, registry->place.fd, full)) {
-        return true;
+static void complain_link(struct registry *registry, const struct varve_registry_folder *folder,
+                          size_t at, enum varve_registry_kind kind) {
+    char *path = link_path(registry, folder, at, kind);
+    if (path) {
+        complain(registry, path, VARVE_CODE_REGISTRY_LINK);
     }
-    if (strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) != 0) {
-        varve_place_complain(&registry->place, path, fault);
-    }
-    return false;
+    free(path);
 }
 
-/* Reads a link file. False with the code it is to be blamed with, or VARVE_CODE_COUNT where there
- * is none. */
-static bool read_link(struct registry *registry, struct varve_digest_name *digest,
-                      enum varve_code *code, const char *path) {
-    char full[VARVE_PATTERN_PATH_BYTES];
-    uint8_t *data = NULL;
-    size_t data_bytes = 0;
-    struct varve_fault fault;
-    if (!full_path(full, registry, &fault, path) ||
-        !varve_file_read(&data, &data_bytes, &fault, registry->place.fd, full, LINK_BYTES)) {
-        bool missing = strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
-        *code = missing ? VARVE_CODE_COUNT : VARVE_CODE_REGISTRY_LINK;
-        return false;
+/* Says why a folder could not be listed, where it could not. */
+static void complain_folder(struct registry *registry, const struct varve_registry_folder *folder) {
+    if (folder->fault.code) {
+        varve_place_complain(&registry->place, folder->path, folder->fault);
     }
-    bool good = varve_digest_name_parse(digest, (const char *)data, data_bytes);
-    free(data);
-    *code = VARVE_CODE_REGISTRY_LINK;
-    return good;
 }
 
 /* <repository>/_manifests/tags */
-static void read_tags(struct registry *registry, const char *repository) {
-    struct varve_folder tags;
-    char *folder = join(registry, "repositories/", repository, "/_manifests/tags", "");
-    if (!folder || !list(registry, &tags, folder)) {
-        free(folder);
-        return;
-    }
-    for (size_t i = 0; i < tags.count && !registry->place.no_memory; i++) {
-        struct varve_digest_name digest;
-        enum varve_code code = VARVE_CODE_COUNT;
-        char *path = join(registry, folder, "/", tags.names[i], "/current/link");
-        char *ref = join(registry, repository, ":", tags.names[i], "");
-        if (path && ref && read_link(registry, &digest, &code, path)) {
-            varve_documents_walk_digest(registry->documents, &digest, ref);
-        } else if (path) {
+static void take_tags(struct registry *registry, const char *repository,
+                      const struct varve_registry_folder *tags) {
+    complain_folder(registry, tags);
+    for (size_t i = 0; i < tags->names.count && !registry->place.no_memory; i++) {
+        const struct varve_registry_link *link = &tags->links[i];
+        if (link->state != VARVE_REGISTRY_GOOD) {
             /* A tag that is taken back goes with its folder, so that none is without a link. */
-            complain(registry, path, VARVE_CODE_REGISTRY_LINK);
-        }
-        free(path);
-        free(ref);
-    }
-    varve_folder_free(&tags);
-    free(folder);
-}
-
-/* The digests that link files of a repository's folder stand for. */
-struct digests {
-    struct varve_digest_name *all;
-    size_t count, room;
-};
-
-static void keep_digest(struct registry *registry, struct digests *digests,
-                        const struct varve_digest_name *digest) {
-    if (digests->count == digests->room) {
-        size_t room = digests->room ? 2 * digests->room : 64;
-        struct varve_digest_name *all = realloc(digests->all, room * sizeof *all);
-        if (!all) {
-            registry->place.no_memory = true;
-            return;
-        }
-        digests->all = all;
-        digests->room = room;
-    }
-    digests->all[digests->count++] = *digest;
-}
-
-/* Reads all links of a kind. One that says something else than its path is reported; one that was
- * taken away, as deletion does, is passed over. */
-static void read_links(struct registry *registry, struct digests *digests, const char *repository,
-                       const char *kind) {
-    static const char *const algorithms[] = {"sha256", "sha512"};
-    for (size_t a = 0; a < 2; a++) {
-        struct varve_folder links;
-        char *folder = join(registry, "repositories/", repository, kind, algorithms[a]);
-        if (!folder || !list(registry, &links, folder)) {
-            free(folder);
+            complain_link(registry, tags, i, VARVE_REGISTRY_TAGS);
             continue;
         }
-        for (size_t i = 0; i < links.count && !registry->place.no_memory; i++) {
-            struct varve_digest_name digest;
-            struct varve_digest_name named;
-            enum varve_code code = VARVE_CODE_REGISTRY_LINK;
-            char *path = join(registry, folder, "/", links.names[i], "/link");
-            char *name = join(registry, algorithms[a], ":", links.names[i], "");
-            bool good = path && name && read_link(registry, &digest, &code, path) &&
-                        varve_digest_name_parse(&named, name, strlen(name)) &&
-                        named.count == digest.count &&
-                        memcmp(named.bytes, digest.bytes, named.count) == 0;
-            if (good) {
-                keep_digest(registry, digests, &digest);
-            } else if (path && code != VARVE_CODE_COUNT) {
-                complain(registry, path, code);
-            }
-            free(path);
-            free(name);
+        char *ref = join(registry, repository, ":", tags->names.names[i], "");
+        if (ref) {
+            varve_documents_walk_digest(registry->documents, &link->digest, ref);
         }
-        varve_folder_free(&links);
-        free(folder);
+        free(ref);
+    }
+}
+
+/* Whether a link says what its path says. */
+static bool is_own(const struct varve_registry_link *link, const char *name,
+                   enum varve_algorithm algorithm) {
+    char text[VARVE_DIGEST_TEXT_BYTES];
+    if (link->digest.algorithm != algorithm) {
+        return false;
+    }
+    varve_hex(text, link->digest.bytes, link->digest.count);
+    return strcmp(text, name) == 0;
+}
+
+/* Goes through the links of a kind: *count of them, moved to the front, are good. One that says
+ * something else than its path is reported; one that was taken away, as deletion does, is passed
+ * over. */
+static void take_links(struct registry *registry, size_t *count,
+                       const struct varve_registry_folder *folder, enum varve_registry_kind kind) {
+    bool sha512 = kind == VARVE_REGISTRY_REVISIONS_SHA512 || kind == VARVE_REGISTRY_LAYERS_SHA512;
+    complain_folder(registry, folder);
+    *count = 0;
+    for (size_t i = 0; i < folder->names.count && !registry->place.no_memory; i++) {
+        struct varve_registry_link *link = &folder->links[i];
+        if (link->state == VARVE_REGISTRY_GOOD &&
+            is_own(link, folder->names.names[i],
+                   sha512 ? VARVE_ALGORITHM_SHA512 : VARVE_ALGORITHM_SHA256)) {
+            folder->links[(*count)++] = *link;
+        } else if (link->state != VARVE_REGISTRY_ABSENT) {
+            complain_link(registry, folder, i, kind);
+        }
     }
 }
 
 /* Manifests that no tag of their repository led to: "name@sha256:<hex>". Indexes first: what they
- * lead to is then theirs. */
-static void take_revisions(struct registry *registry, const char *repository, uint32_t since) {
-    struct digests digests = {NULL, 0, 0};
-    read_links(registry, &digests, repository, "/_manifests/revisions/");
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < digests.count && !registry->place.no_memory; i++) {
+ * lead to is then theirs. `folders`: those of both algorithms. */
+static void take_revisions(struct registry *registry, const char *repository,
+                           const struct varve_registry_folder folders[2], uint32_t since) {
+    size_t counts[2] = {0, 0};
+    for (int a = 0; a < 2; a++) {
+        take_links(registry, &counts[a], &folders[a],
+                   (enum varve_registry_kind)(VARVE_REGISTRY_REVISIONS + a));
+    }
+    for (int pass = 0; pass < 4; pass++) {
+        for (size_t i = 0; i < counts[pass % 2] && !registry->place.no_memory; i++) {
+            const struct varve_digest_name *digest = &folders[pass % 2].links[i].digest;
             char name[VARVE_DIGEST_TEXT_BYTES];
-            varve_digest_name_text(name, &digests.all[i]);
+            varve_digest_name_text(name, digest);
             if (varve_documents_reached(registry->documents, name, since) ||
-                (pass == 0 && !varve_documents_leads_on(registry->documents, &digests.all[i]))) {
+                (pass < 2 && !varve_documents_leads_on(registry->documents, digest))) {
                 continue;
             }
             char *ref = join(registry, repository, "@", name, "");
             if (ref) {
-                varve_documents_walk_digest(registry->documents, &digests.all[i], ref);
+                varve_documents_walk_digest(registry->documents, digest, ref);
             }
             free(ref);
         }
     }
-    free(digests.all);
 }
 
-static void read_repository(struct registry *registry, const char *repository) {
-    struct varve_folder uploads;
-    struct digests layers = {NULL, 0, 0};
+/* Which documents a repository's links lead to. */
+static void expect_documents(struct registry *registry,
+                             const struct varve_registry_repository *repository) {
+    for (int kind = VARVE_REGISTRY_TAGS; kind <= VARVE_REGISTRY_REVISIONS_SHA512; kind++) {
+        const struct varve_registry_folder *folder = &repository->folders[kind];
+        for (size_t i = 0; i < folder->names.count; i++) {
+            if (folder->links[i].state == VARVE_REGISTRY_GOOD) {
+                varve_documents_expect(registry->documents, &folder->links[i].digest);
+            }
+        }
+    }
+}
+
+static void take_repository(struct registry *registry, const char *name,
+                            const struct varve_registry_repository *repository) {
+    const struct varve_registry_folder *folders = repository->folders;
+    const struct varve_registry_folder *uploads = &folders[VARVE_REGISTRY_UPLOADS];
     uint32_t since = varve_documents_walk_count(registry->documents);
-    read_tags(registry, repository);
-    take_revisions(registry, repository, since);
+    size_t count = 0;
+    take_tags(registry, name, &folders[VARVE_REGISTRY_TAGS]);
+    take_revisions(registry, name, &folders[VARVE_REGISTRY_REVISIONS], since);
     /* That a layer's link is whole is all it tells: whether its blob has to be there, manifests do.
      */
-    read_links(registry, &layers, repository, "/_layers/");
-    free(layers.all);
-    char *path = join(registry, "repositories/", repository, "/_uploads", "");
-    if (path && list(registry, &uploads, path)) {
-        for (size_t i = 0; i < uploads.count; i++) {
-            varve_place_note(&registry->place, path, VARVE_CODE_REGISTRY_UPLOAD);
-        }
-        varve_folder_free(&uploads);
+    take_links(registry, &count, &folders[VARVE_REGISTRY_LAYERS], VARVE_REGISTRY_LAYERS);
+    take_links(registry, &count, &folders[VARVE_REGISTRY_LAYERS_SHA512],
+               VARVE_REGISTRY_LAYERS_SHA512);
+    complain_folder(registry, uploads);
+    for (size_t i = 0; i < uploads->names.count; i++) {
+        varve_place_note(&registry->place, uploads->path, VARVE_CODE_REGISTRY_UPLOAD);
     }
-    free(path);
+}
+
+/* Reads the repositories among the folders that were visited, then takes them in order. */
+static void take_batch(struct registry *registry) {
+    struct varve_registry_repository repositories[BATCH];
+    char *names[BATCH] = {NULL};
+    size_t count = 0;
+    for (size_t i = 0; i < registry->visit_count; i++) {
+        if (!registry->visits[i].fault.code) {
+            names[count++] = registry->visits[i].name;
+        }
+    }
+    registry->place.no_memory |= !varve_registry_read(repositories, names, count, &registry->place);
+    for (size_t i = 0; i < count && !registry->place.no_memory; i++) {
+        expect_documents(registry, &repositories[i]);
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < registry->visit_count && !registry->place.no_memory; i++) {
+        const struct visit *visit = &registry->visits[i];
+        if (visit->fault.code) {
+            varve_place_complain(&registry->place, visit->name, visit->fault);
+        } else {
+            take_repository(registry, visit->name, &repositories[at++]);
+        }
+    }
+    varve_registry_free(repositories, count);
+    for (size_t i = 0; i < registry->visit_count; i++) {
+        free(registry->visits[i].name);
+    }
+    registry->visit_count = 0;
 }
 
 static void push(struct registry *registry, const char *repository, const char *name) {
@@ -230,14 +232,39 @@ static void push(struct registry *registry, const char *repository, const char *
     }
 }
 
-/* Looks at one folder beneath repositories/: it may be a repository and hold others. */
-static void visit(struct registry *registry, const char *repository) {
-    struct varve_folder folder;
-    char *path = join(registry, "repositories", *repository ? "/" : "", repository, "");
-    if (!path || !list(registry, &folder, path)) {
-        free(path);
+/* Puts a folder on the batch; takes over its name (NULL: no memory). */
+static void keep_visit(struct registry *registry, char *name, struct varve_fault fault) {
+    if (!name) {
+        registry->place.no_memory = true;
         return;
     }
+    registry->visits[registry->visit_count++] = (struct visit){name, fault};
+    if (registry->visit_count == BATCH) {
+        take_batch(registry);
+    }
+}
+
+/* Looks at one folder beneath repositories/: it may be a repository and hold others. */
+static void visit(struct registry *registry, const char *repository) {
+    static const struct varve_fault none;
+    struct varve_folder folder = {NULL, 0};
+    struct varve_fault fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+    char full[VARVE_PATTERN_PATH_BYTES];
+    char *path = join(registry, "repositories", *repository ? "/" : "", repository, "");
+    fault.os_errno = ENAMETOOLONG;
+    if (!path) {
+        return;
+    }
+    int n = snprintf(full, sizeof full, "%s%s", registry->place.prefix, path);
+    if (n >= (int)sizeof full || !varve_folder_read(&folder, &fault, registry->place.fd, full)) {
+        if (strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) != 0) {
+            keep_visit(registry, path, fault);
+        } else {
+            free(path);
+        }
+        return;
+    }
+    free(path);
     bool is_repository = false;
     for (size_t i = folder.count; i-- > 0;) {
         if (folder.names[i][0] != '_') {
@@ -246,11 +273,10 @@ static void visit(struct registry *registry, const char *repository) {
             is_repository = true;
         }
     }
-    if (is_repository && *repository) {
-        read_repository(registry, repository);
-    }
     varve_folder_free(&folder);
-    free(path);
+    if (is_repository && *repository) {
+        keep_visit(registry, strdup(repository), none);
+    }
 }
 
 /* A blob that nothing refers to. Its folder may be empty: deletion can leave it so. */
@@ -300,6 +326,7 @@ static void read_tree(struct registry *registry) {
         free(name);
     }
     free(registry->names);
+    take_batch(registry);
     varve_documents_add_rest(registry->documents, &visitor);
 }
 

@@ -15,7 +15,6 @@
 
 #include "store_internal.h"
 
-#define DEFAULT_WAIT_MS 5000
 /* The lock's byte: behind any that SQLite locks (its own lie at 2^30) and any that a file has.
  * Locks of open file descriptions are used because those of processes would be lost whenever SQLite
  * closes a descriptor of the file. */
@@ -39,6 +38,7 @@ bool varve_store_is_network(uint64_t f_type) {
         0x73757245, /* Coda */
         0x564c,     /* NCP */
         0x19830326, /* BeeGFS */
+        0x786f4256, /* VirtualBox's shared folders */
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if ((uint32_t)f_type == types[i]) {
@@ -159,7 +159,7 @@ static bool set_journal(struct varve_store *store, struct varve_store_fault *fau
 }
 
 static bool open_file(struct varve_store *store, struct varve_store_fault *fault) {
-    unsigned wait_ms = store->options.wait_ms ? store->options.wait_ms : DEFAULT_WAIT_MS;
+    unsigned wait_ms = store->options.wait_ms ? store->options.wait_ms : VARVE_STORE_WAIT_MS;
     struct statfs file_system;
     if (!store->options.read_only) {
         if (!take_lock(store, fault)) {
@@ -209,6 +209,7 @@ enum varve_store_status varve_store_open(struct varve_store **out, struct varve_
     store->fd = -1;
     store->options = options ? *options : (struct varve_store_options){0};
     pthread_mutex_init(&store->reader_mutex, NULL);
+    pthread_cond_init(&store->reader_idle, NULL);
     if (!open_file(store, fault)) {
         varve_store_close(store);
         return fault->status;
@@ -227,8 +228,7 @@ static void end_session(struct varve_store *store) {
     if (store->catalog) {
         varve_queue_destroy(&store->queue);
     }
-    varve_connection_close(&store->reader);
-    store->recalled = 0;
+    varve_store_close_readers(store);
     free(store->code_of_row);
     free(store->scans);
     free(store->known);
@@ -253,6 +253,7 @@ void varve_store_close(struct varve_store *store) {
     if (store->fd >= 0) {
         close(store->fd);
     }
+    pthread_cond_destroy(&store->reader_idle);
     pthread_mutex_destroy(&store->reader_mutex);
     free(store->path);
     free(store);
@@ -448,9 +449,7 @@ enum varve_store_status varve_store_begin(struct varve_store *store,
                     varve_sql_run(main, fault, varve_sql(main, VARVE_SQL_COMMIT));
         if (!good) {
             sqlite3_exec(main->db, "ROLLBACK", NULL, NULL, NULL);
-        } else if (varve_connection_open(&store->reader, fault, store->path, SQLITE_OPEN_READONLY,
-                                         DEFAULT_WAIT_MS) &&
-                   varve_connection_prepare(&store->reader, fault)) {
+        } else if (varve_store_open_readers(store, fault)) {
             store->writing = pthread_create(&store->writer, NULL, varve_store_write, store) == 0;
             if (!store->writing) {
                 say(fault, VARVE_STORE_NO_MEMORY, "no thread could be started", NULL);

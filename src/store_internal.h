@@ -3,7 +3,8 @@
  *
  *   store.c          opening, locking, the scan's beginning and end
  *   store_schema.c   tables, views, prepared questions
- *   store_known.c    what is known at a scan's beginning, and recalling it
+ *   store_known.c    what is known at a scan's beginning
+ *   store_recall.c   recalling it, by a connection for each of the scan's threads
  *   store_queue.c    results on their way from the scan's threads to the writer
  *   store_write.c    the writer: one thread, one connection, batched transactions
  *   store_query.c    questions and their answers
@@ -22,6 +23,8 @@
 /* "varv", as file(1) may one day know it. */
 #define VARVE_STORE_APPLICATION_ID 0x76617276
 #define VARVE_STORE_VERSION 1
+/* How long to wait for another program's transaction. */
+#define VARVE_STORE_WAIT_MS 5000
 
 extern const char varve_store_tables[];
 struct varve_store_view {
@@ -127,16 +130,25 @@ struct varve_connection {
     sqlite3_stmt *statements[VARVE_SQL_COUNT];
 };
 
+/* A connection that recalls, for one thread at a time. */
+struct varve_reader {
+    struct varve_connection connection; /* db NULL: not opened yet */
+    unsigned recalled;                  /* since its transaction began; 0: it has none */
+    bool busy;
+    bool let_go; /* its transaction is to end when it is idle again */
+};
+
 struct varve_store {
     char *path;
     int fd;       /* holds the lock; -1: read-only */
     bool network; /* there is no write-ahead log: the file system is no place for one */
     struct varve_store_options options;
-    struct varve_connection main;   /* begin, finish, queries; in between the writer's */
-    struct varve_connection reader; /* recall */
-    pthread_mutex_t reader_mutex;
-    bool reader_failed; /* nothing more is recalled: every question might wait as long */
-    unsigned recalled;  /* since the reader's transaction began; 0: it has none */
+    struct varve_connection main; /* begin, finish, queries; in between the writer's */
+    pthread_mutex_t reader_mutex; /* guards which readers are busy */
+    pthread_cond_t reader_idle;
+    struct varve_reader *readers; /* one for each of the scan's threads */
+    size_t reader_count;
+    _Atomic bool reader_failed; /* nothing more is recalled: every question might wait as long */
 
     /* While a scan runs. */
     const struct varve_catalog *catalog;
@@ -200,6 +212,15 @@ void varve_bind_bytes(sqlite3_stmt *statement, int at, const void *bytes, size_t
 void varve_bind_name(sqlite3_stmt *statement, int at, const char *name);
 uint64_t varve_column_offset(sqlite3_stmt *statement, int at);
 
+/* A name as it was bound: the digest's text, or the column's, valid until the next step. NULL:
+ * neither. */
+const char *varve_column_name(char digest[VARVE_DIGEST_TEXT_BYTES], sqlite3_stmt *row, int at);
+/* A word of a column; what is unknown there gives `otherwise`. */
+int varve_column_word(sqlite3_stmt *row, int at, const char *(*name)(int), int count,
+                      int otherwise);
+/* enum varve_code of a column; -1: none. */
+int varve_column_code(const struct varve_store *store, sqlite3_stmt *row, int at);
+
 /* enum varve_code of a code's text; -1: none. */
 int varve_store_code(const char *code);
 /* enum varve_status, enum varve_check and others of their texts. */
@@ -214,9 +235,13 @@ bool varve_bind_location(const struct varve_store *store, sqlite3_stmt *statemen
 
 /* store_known.c: fills known, turns, marks what is gone. */
 bool varve_store_load(struct varve_store *store, struct varve_store_fault *fault);
-/* Lets the reader's transaction go, so that a checkpoint can go past it. */
-void varve_store_end_reading(struct varve_store *store);
 struct varve_verdict varve_store_verdict(const struct varve_layer *layer, bool referenced);
+
+/* store_recall.c: opens the first reader; others are opened when they are needed. */
+bool varve_store_open_readers(struct varve_store *store, struct varve_store_fault *fault);
+void varve_store_close_readers(struct varve_store *store);
+/* Lets the readers' transactions go, so that a checkpoint can go past them. */
+void varve_store_end_reading(struct varve_store *store);
 
 /* store_write.c */
 void *varve_store_write(void *store); /* the writer's thread */

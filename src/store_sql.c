@@ -172,6 +172,36 @@ void varve_bind_name(sqlite3_stmt *statement, int at, const char *name) {
     }
 }
 
+const char *varve_column_name(char digest[VARVE_DIGEST_TEXT_BYTES], sqlite3_stmt *row, int at) {
+    if (sqlite3_column_type(row, at) != SQLITE_BLOB) {
+        return (const char *)sqlite3_column_text(row, at);
+    }
+    struct varve_digest_name name = {.algorithm = VARVE_ALGORITHM_SHA256};
+    const void *bytes = sqlite3_column_blob(row, at);
+    name.count = (size_t)sqlite3_column_bytes(row, at);
+    if (name.count == 64) {
+        name.algorithm = VARVE_ALGORITHM_SHA512;
+    } else if (name.count != 32) {
+        return NULL;
+    }
+    memcpy(name.bytes, bytes, name.count);
+    varve_digest_name_text(digest, &name);
+    return digest;
+}
+
+int varve_column_word(sqlite3_stmt *row, int at, const char *(*name)(int), int count,
+                      int otherwise) {
+    int found = varve_store_word((const char *)sqlite3_column_text(row, at), name, count);
+    return found < 0 ? otherwise : found;
+}
+
+int varve_column_code(const struct varve_store *store, sqlite3_stmt *row, int at) {
+    int64_t code = sqlite3_column_int64(row, at);
+    bool there = sqlite3_column_type(row, at) != SQLITE_NULL && code >= 0 &&
+                 (size_t)code < store->code_of_row_count;
+    return there ? store->code_of_row[code] : -1;
+}
+
 int varve_store_code(const char *code) {
     for (int i = 0; code && i < VARVE_CODE_COUNT; i++) {
         const char *known = varve_code_at((size_t)i)->code;

@@ -6,8 +6,8 @@
  * in it once, however many images share it. Formats: OCI image-spec 1.1 (image-layout, index,
  * manifest, config, descriptor), Docker image manifest version 2, schema 2, and the stores' own.
  *
- * Filling is for one thread; a filled catalog may be read by many. Strings are the catalog's, valid
- * until it is closed.
+ * One thread at a time fills a catalog (with others of its own: varve_catalog_set_threads); a
+ * filled one may be read by many. Strings are the catalog's, valid until it is closed.
  */
 #ifndef VARVE_CATALOG_H
 #define VARVE_CATALOG_H
@@ -29,6 +29,10 @@ struct varve_catalog;
 /* VARVE_OK, or VARVE_ERROR (no memory; *catalog = NULL). */
 VARVE_API enum varve_status varve_catalog_open(struct varve_catalog **catalog);
 VARVE_API void varve_catalog_close(struct varve_catalog *catalog);
+
+/* Sources that are added from now on are read with so many threads; 0, as at first:
+ * varve_thread_default() (scan.h). What is found does not depend on it. */
+VARVE_API void varve_catalog_set_threads(struct varve_catalog *catalog, unsigned threads);
 
 /* From now on the manifests and configs of images are kept as they were read: for comparing images,
  * for a whole registry would keep a great deal. */

@@ -270,6 +270,15 @@ static int run_silently(const struct settings *settings, const struct varve_cata
     return summary.interrupted ? 128 + caught : EXIT_WELL;
 }
 
+/* False: no memory. */
+static bool open_catalog(struct varve_catalog **catalog, const struct settings *settings) {
+    if (varve_catalog_open(catalog) != VARVE_OK) {
+        return false;
+    }
+    varve_catalog_set_threads(*catalog, settings->scan.threads);
+    return true;
+}
+
 int scan_into(const struct settings *settings, const char *source, const char *path) {
     struct varve_catalog *catalog = NULL;
     struct varve_store *store = NULL;
@@ -278,7 +287,7 @@ int scan_into(const struct settings *settings, const char *source, const char *p
         .options = &settings->scan, .sources = &source, .source_count = 1};
     struct varve_store_fault fault = {0};
     int code = EXIT_FATAL;
-    if (varve_catalog_open(&catalog) != VARVE_OK) {
+    if (!open_catalog(&catalog, settings)) {
         complain("out of memory");
     } else if (varve_catalog_add(catalog, source) != VARVE_OK) {
         size_t count = varve_catalog_error_count(catalog);
@@ -315,7 +324,7 @@ static int run(const struct settings *settings, bool digest) {
         varve_store_open(&store, &fault, settings->db, &options) != VARVE_STORE_OK) {
         return store_exit_code(&fault);
     }
-    if (varve_catalog_open(&catalog) != VARVE_OK) {
+    if (!open_catalog(&catalog, settings)) {
         complain("out of memory");
         varve_store_close(store);
         return EXIT_FATAL;

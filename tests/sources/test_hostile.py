@@ -248,6 +248,54 @@ class HostileRegistry(stores.StoreCase):
             # Python's own cleaning cannot go so deep.
             harness.run("rm", "-rf", path / ("a" * 200))
 
+    def test_many_repositories(self):
+        """More repositories than are read at once, a folder with more links than a thread takes at
+        once, faults in between: images and errors come in the tree's order with any number of
+        threads, and are the same."""
+        names = [f"team-{i % 5}/app{i}" for i in range(140)] + ["team-0/app0/inner", "team.0/app"]
+        errors = {}
+        for i, name in enumerate(names):
+            digest, _ = self.registry.image(name, "1", stores.BASE, stores.OTHER)
+            if i % 9 == 0:
+                self.registry.tag(name, "bad", "sha256:none")
+                errors[name] = [f"repositories/{name}/_manifests/tags/bad/current/link"]
+            if i % 13 == 0:
+                uploads = self.registry.top / "repositories" / name / "_uploads"
+                uploads.write_text("a file where a folder should be")
+                errors.setdefault(name, []).append(f"repositories/{name}/_uploads")
+            if i % 17 == 0:
+                # Beneath the repository: it comes behind all of its own.
+                (self.registry.top / "repositories" / name / "zzz").write_text("no folder")
+                errors.setdefault(name + "/zzz", []).append(f"repositories/{name}/zzz")
+            if i == 77:
+                for number in range(300):
+                    self.registry.tag(name, f"t{number:03}", digest if number % 50 else "none")
+        errors.setdefault(names[77], [])[:0] = [
+            f"repositories/{names[77]}/_manifests/tags/t{number:03}/current/link"
+            for number in range(0, 300, 50)]
+
+        def in_order(paths):
+            return sorted(paths, key=lambda path: path.split("/"))
+
+        outputs = []
+        for threads in (1, 2, 5):
+            found = self.scan(self.folder, expect=1, options=[f"--threads={threads}"])
+            self.good(found)
+            tags = [line["ref"] for line in found["image"]]
+            expected = []
+            for name in in_order(["app", *names]):
+                expected.append(f"{name}:1")
+                if name == names[77]:
+                    expected += [f"{name}:t{number:03}" for number in range(300) if number % 50]
+            self.assertEqual(tags, expected)
+            told = [line["name"].rpartition(" ")[2] for line in found["error"]]
+            self.assertEqual(told, [path for name in in_order(errors) for path in errors[name]])
+            outputs.append([{**line, "run": None} for line in self.lines(
+                self.folder, expect=1, options=[f"--threads={threads}"])
+                if line["type"] not in ("scan", "summary")])
+        self.assertEqual(outputs[0], outputs[1])
+        self.assertEqual(outputs[0], outputs[2])
+
     def test_index_without_tag_owns_its_manifests(self):
         manifests = []
         for tar in (stores.OTHER, stores.TOP):

@@ -47,6 +47,29 @@ class Incremental(db.DatabaseCase):
         self.assertEqual(db.query(self.db, "SELECT state, exit_code, layers_cached FROM scan"),
                          [("finished", 0, 0), ("finished", 0, 12)])
 
+    def test_many_threads(self):
+        """Threads that recall, each by a connection of its own, beside others that read and a writer:
+        nothing depends on how many there are."""
+        folder = self.work / "many"
+        db.mirror(folder, 102, seed=2, most_bytes=3000)
+        source = f"oci:{folder}"
+        layers = [path for path in sorted((folder / "blobs/sha256").iterdir())
+                  if path.read_bytes()[:2] == b"\x1f\x8b"]
+        self.assertEqual(len(layers), 102)
+        whole = self.scan(source)
+        for threads in (1, 2, 7):
+            then = time.time() - 100 - threads
+            for path in layers[::3]:
+                os.utime(path, (then, then))
+            found = self.scan(source, options=[f"--threads={threads}"])
+            self.assertEqual(self.cached(found), 68)
+            self.assertEqual(self.results(found), self.results(whole))
+            self.assertTrue(db.is_whole(self.db))
+        found = self.scan(source, options=["--threads=7", "--entries"])
+        again = self.scan(source, options=["--threads=7", "--entries"])
+        self.assertEqual((self.cached(found), self.cached(again)), (0, 102))
+        self.assertEqual(self.results(found), self.results(again))
+
     def test_without_database(self):
         self.assertEqual(self.results(self.scan(self.source)), self.results(
             {"layer": [json.loads(line) for line in harness.run(
