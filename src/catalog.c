@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -637,23 +636,24 @@ static int duplicate(struct varve_fault *fault, int fd) {
     return copy;
 }
 
-int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offset, uint64_t *bytes,
-                            struct varve_fault *fault, size_t number) {
+static int open_blob(const struct varve_catalog *catalog, struct varve_opened *opened,
+                     struct varve_fault *fault, size_t number) {
     const struct blob *blob = &catalog->blobs[number];
     const struct source *source = source_of(catalog, number);
     const char *name = name_of(catalog, number);
     char text[VARVE_PATTERN_PATH_BYTES];
     int root = AT_FDCWD;
-    *offset = 0;
-    *bytes = UINT64_MAX;
+    opened->offset = 0;
+    opened->bytes = UINT64_MAX;
+    opened->has_seen = false;
     if (blob->fault) {
         *fault = varve_fault_of((enum varve_code)(blob->fault - 1), VARVE_NO_OFFSET);
         return -1;
     }
     if (source->extents) {
         const struct extent *extent = &source->extents[number - source->first_blob];
-        *offset = extent->offset;
-        *bytes = extent->bytes;
+        opened->offset = extent->offset;
+        opened->bytes = extent->bytes;
         return duplicate(fault, catalog->roots[source->root]);
     }
     size_t place = number - source->first_blob;
@@ -672,7 +672,23 @@ int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offse
         fault->os_errno = ENAMETOOLONG;
         return -1;
     }
-    return varve_file_open(fault, NULL, root, path);
+    opened->has_seen = true;
+    return varve_file_open_seen(fault, &opened->seen, root, path);
+}
+
+bool varve_catalog_open_seen(const struct varve_catalog *catalog, struct varve_opened *opened,
+                             struct varve_fault *fault, size_t blob) {
+    opened->fd = open_blob(catalog, opened, fault, blob);
+    return opened->fd >= 0;
+}
+
+int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offset, uint64_t *bytes,
+                            struct varve_fault *fault, size_t blob) {
+    struct varve_opened opened;
+    varve_catalog_open_seen(catalog, &opened, fault, blob);
+    *offset = opened.offset;
+    *bytes = opened.bytes;
+    return opened.fd;
 }
 
 bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,

@@ -3,6 +3,8 @@
 #ifndef VARVE_CATALOG_PRIVATE_H
 #define VARVE_CATALOG_PRIVATE_H
 
+#include <sys/stat.h>
+
 #include "codes.h"
 #include "digest_name.h"
 #include "varve/catalog.h"
@@ -60,6 +62,19 @@ const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t bl
 size_t varve_catalog_source_count(const struct varve_catalog *catalog);
 const char *varve_catalog_source_name(const struct varve_catalog *catalog, size_t source);
 size_t varve_catalog_source_of(const struct varve_catalog *catalog, size_t blob);
+
+/* An open blob: where it lies in the descriptor, as varve_catalog_open_blob tells it, and what
+ * fstat said of the file, where that is one of its own. */
+struct varve_opened {
+    int fd;
+    uint64_t offset, bytes;
+    bool has_seen;
+    struct stat seen;
+};
+
+/* varve_catalog_open_blob. False with *fault. */
+bool varve_catalog_open_seen(const struct varve_catalog *catalog, struct varve_opened *opened,
+                             struct varve_fault *fault, size_t blob);
 
 /* When it was opened: no stamp was taken before. Nanoseconds of Unix time. */
 int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog);

@@ -8,7 +8,6 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,24 +104,29 @@ static int open_beneath(int root, const char *path, int last_flags) {
     return walk_beneath(root, path, last_flags);
 }
 
-int varve_file_open(struct varve_fault *fault, uint64_t *size_bytes, int root, const char *path) {
+int varve_file_open_seen(struct varve_fault *fault, struct stat *seen, int root, const char *path) {
     int flags = O_RDONLY | O_NONBLOCK;
     int fd = root == AT_FDCWD ? open_retrying(root, path, flags) : open_beneath(root, path, flags);
     if (fd < 0) {
         return refuse_open(fault, errno);
     }
-    struct stat status;
-    if (fstat(fd, &status) != 0) {
+    if (fstat(fd, seen) != 0) {
         int error = errno;
         close(fd);
         return refuse(fault, VARVE_CODE_IO_OPEN, error);
     }
-    if (!S_ISREG(status.st_mode)) {
+    if (!S_ISREG(seen->st_mode)) {
         close(fd);
         return refuse(fault, VARVE_CODE_IO_NOT_REGULAR, 0);
     }
-    if (size_bytes) {
-        *size_bytes = (uint64_t)status.st_size;
+    return fd;
+}
+
+int varve_file_open(struct varve_fault *fault, uint64_t *size_bytes, int root, const char *path) {
+    struct stat seen;
+    int fd = varve_file_open_seen(fault, &seen, root, path);
+    if (fd >= 0 && size_bytes) {
+        *size_bytes = (uint64_t)seen.st_size;
     }
     return fd;
 }

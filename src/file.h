@@ -3,6 +3,8 @@
 #ifndef VARVE_FILE_H
 #define VARVE_FILE_H
 
+#include <sys/stat.h>
+
 #include "varve/base.h"
 
 /* Opens `path`, relative to the directory `root` (or to the working directory: AT_FDCWD), for
@@ -10,6 +12,9 @@
  * files. Returns the descriptor and *size_bytes (may be NULL), or -1 with *fault: io.missing,
  * io.not-regular, io.open. */
 int varve_file_open(struct varve_fault *fault, uint64_t *size_bytes, int root, const char *path);
+
+/* The same, with all that fstat says of the open file. */
+int varve_file_open_seen(struct varve_fault *fault, struct stat *seen, int root, const char *path);
 
 /* The same for a directory. */
 int varve_directory_open(struct varve_fault *fault, int root, const char *path);

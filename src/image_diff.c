@@ -3,6 +3,7 @@
 #include "varve/image_diff.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -187,7 +188,8 @@ static bool read_layers(struct varve_image_diff *diff, struct known *known, unsi
 static bool find_rungs(struct side *side) {
     size_t count = side->image.layer_count;
     uint8_t *digests = calloc(count + 1, VARVE_SHA256_BYTES);
-    bool good = digests != NULL;
+    EVP_MD_CTX *hasher = varve_image_hasher();
+    bool good = digests && hasher;
     for (int rung = 0; good && side->image.config && rung < VARVE_RUNG_COUNT; rung++) {
         bool all = true;
         for (size_t i = 0; i < count; i++) {
@@ -196,11 +198,12 @@ static bool find_rungs(struct side *side) {
                    VARVE_SHA256_BYTES);
         }
         if (all) {
-            good = varve_image_rung(side->rungs.digest[rung], (enum varve_rung)rung,
+            good = varve_image_rung(side->rungs.digest[rung], hasher, (enum varve_rung)rung,
                                     side->image.config, digests, count);
             side->rungs.present |= 1u << rung;
         }
     }
+    EVP_MD_CTX_free(hasher);
     free(digests);
     return good;
 }

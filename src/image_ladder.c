@@ -67,24 +67,29 @@ void varve_image_rung_text(char text[VARVE_RUNG_TEXT_BYTES], enum varve_rung run
     varve_hex(text + n, digest, VARVE_SHA256_BYTES);
 }
 
-bool varve_image_rung(uint8_t digest[VARVE_SHA256_BYTES], enum varve_rung rung,
+EVP_MD_CTX *varve_image_hasher(void) {
+    EVP_MD_CTX *hasher = EVP_MD_CTX_new();
+    if (hasher && EVP_DigestInit_ex(hasher, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(hasher);
+        hasher = NULL;
+    }
+    return hasher;
+}
+
+bool varve_image_rung(uint8_t digest[VARVE_SHA256_BYTES], EVP_MD_CTX *hasher, enum varve_rung rung,
                       const struct varve_config_digests *config, const uint8_t *layers,
                       size_t layer_count) {
     char prefix[64];
     uint8_t count[8];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
     int n = snprintf(prefix, sizeof prefix, "varve1.image.%s", varve_rung_name(rung));
     for (int i = 0; i < 8; i++) {
         count[i] = (uint8_t)((uint64_t)layer_count >> 8 * i);
     }
-    bool good =
-        context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-        EVP_DigestUpdate(context, prefix, (size_t)n + 1) == 1 &&
-        EVP_DigestUpdate(context, rung >= VARVE_RUNG_TIMES ? config->timeless : config->whole,
-                         VARVE_SHA256_BYTES) == 1 &&
-        EVP_DigestUpdate(context, count, sizeof count) == 1 &&
-        EVP_DigestUpdate(context, layers, layer_count * VARVE_SHA256_BYTES) == 1 &&
-        EVP_DigestFinal_ex(context, digest, NULL) == 1;
-    EVP_MD_CTX_free(context);
-    return good;
+    const uint8_t *own = rung >= VARVE_RUNG_TIMES ? config->timeless : config->whole;
+    return EVP_DigestInit_ex(hasher, NULL, NULL) == 1 && /* of the same kind again */
+           EVP_DigestUpdate(hasher, prefix, (size_t)n + 1) == 1 &&
+           EVP_DigestUpdate(hasher, own, VARVE_SHA256_BYTES) == 1 &&
+           EVP_DigestUpdate(hasher, count, sizeof count) == 1 &&
+           EVP_DigestUpdate(hasher, layers, layer_count * VARVE_SHA256_BYTES) == 1 &&
+           EVP_DigestFinal_ex(hasher, digest, NULL) == 1;
 }

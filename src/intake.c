@@ -4,10 +4,11 @@
 
 #include <errno.h>
 
-bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes) {
+bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes,
+                        const struct stat *seen) {
     intake->stored_bytes = 0;
     intake->decoding = intake->decoder != NULL;
-    return varve_reader_begin(&intake->reader, fd, offset, bytes);
+    return varve_reader_begin(&intake->reader, fd, offset, bytes, seen);
 }
 
 /* After the decoder is done the rest of the blob is only read, for rung `blob`. */

@@ -38,7 +38,8 @@ struct varve_intake {
 
 /* Begins a layer: `bytes` bytes of what `fd` holds, from `offset` on (see varve_reader_begin). The
  * decoder was reset by the caller. False with errno set. */
-bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes);
+bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes,
+                        const struct stat *seen);
 
 /* One step in two halves, between which varve_decode advances many layers at once: prepares `turn`
  * and returns true, or returns false where no decoding is due and the portion stands as it is. */

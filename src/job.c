@@ -255,8 +255,8 @@ static void reset_stations(struct varve_job *job) {
     }
 }
 
-void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
-                     const char *name, const char *source) {
+void varve_job_begin_seen(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
+                          const struct stat *seen, const char *name, const char *source) {
     assert(job->phase == DONE || job->phase == STARVED);
     varve_findings_reset(job->findings);
     varve_findings_reset(job->decode_findings);
@@ -275,7 +275,7 @@ void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t by
            !varve_sha256_busy(&job->archive_stream));
     varve_sha256_init(&job->blob_stream);
     varve_sha256_init(&job->diffid_stream);
-    if (!varve_intake_begin(&job->intake, fd, offset, bytes)) {
+    if (!varve_intake_begin(&job->intake, fd, offset, bytes, seen)) {
         give_up(job, VARVE_CODE_IO_READ, errno);
     } else if (job->wants_sha512 && ((!job->sha512 && !(job->sha512 = EVP_MD_CTX_new())) ||
                                      EVP_DigestInit_ex(job->sha512, EVP_sha512(), NULL) != 1)) {
@@ -284,6 +284,11 @@ void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t by
     /* What cannot be read a second time cannot step back for its neighbours. */
     job->alone = !job->intake.reader.seekable;
     job->intake.gives_up = false;
+}
+
+void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
+                     const char *name, const char *source) {
+    varve_job_begin_seen(job, fd, offset, bytes, NULL, name, source);
 }
 
 bool varve_job_starved(const struct varve_job *job) {

@@ -3,9 +3,16 @@
 #ifndef VARVE_LAYER_H
 #define VARVE_LAYER_H
 
+#include <sys/stat.h>
+
 #include "varve/job.h"
 
 struct varve_pipe;
+
+/* varve_job_begin, with what fstat said of a regular file that was just opened (NULL: to be asked).
+ */
+void varve_job_begin_seen(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
+                          const struct stat *seen, const char *name, const char *source);
 
 /* What varve_job_check does, on a result that stands by itself: merges the claim's checks into the
  * layer's and turns its status where a claim does not hold. Only `complete`, `bytes_stored`,

@@ -195,7 +195,7 @@ static bool parse(struct normalizer *n, bool *ended, const uint8_t *data, size_t
 static bool read_layer(struct normalizer *n, int fd, uint64_t offset, uint64_t bytes) {
     bool ended = false;
     varve_sha256_init(&n->diffid);
-    if (!varve_intake_begin(&n->intake, fd, offset, bytes)) {
+    if (!varve_intake_begin(&n->intake, fd, offset, bytes, NULL)) {
         return fail_code(n, VARVE_CODE_IO_READ, errno);
     }
     do {

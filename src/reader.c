@@ -21,12 +21,17 @@ uint64_t varve_reader_bytes(const struct varve_reader *reader) {
                                              : (uint64_t)reader->before.st_size;
 }
 
-bool varve_reader_begin(struct varve_reader *reader, int fd, uint64_t offset, uint64_t bytes) {
+bool varve_reader_begin(struct varve_reader *reader, int fd, uint64_t offset, uint64_t bytes,
+                        const struct stat *seen) {
     *reader = (struct varve_reader){.fd = fd, .begin = offset, .whole_bytes = bytes};
-    if (fstat(fd, &reader->before) != 0) {
+    if (seen) {
+        reader->before = *seen;
+        reader->seekable = true;
+    } else if (fstat(fd, &reader->before) != 0) {
         return false;
+    } else {
+        reader->seekable = S_ISREG(reader->before.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
     }
-    reader->seekable = S_ISREG(reader->before.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
     if (varve_reader_bytes(reader) > AHEAD_BYTES) {
         posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }

@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <omp.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "catalog.h"
 #include "clock.h"
 #include "codes.h"
 #include "image_ladder.h"
@@ -472,17 +474,17 @@ static void begin_job(struct worker *worker, struct slot *slot, uint32_t number)
     struct varve_scan *scan = worker->scan;
     struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
     struct varve_fault fault;
-    uint64_t offset = 0;
-    uint64_t bytes = 0;
+    struct varve_opened opened;
     slot->window_bytes =
         blob.size < WINDOW_BYTES / USUAL_RATIO ? blob.size * USUAL_RATIO : WINDOW_BYTES;
     slot->fd = -1;
     if (recall(worker, slot, &blob, number)) {
         return;
     }
-    slot->fd = varve_catalog_open_blob(scan->catalog, &offset, &bytes, &fault, number);
-    if (slot->fd >= 0) {
-        varve_job_begin(slot->job, slot->fd, offset, bytes, blob.name, blob.source);
+    if (varve_catalog_open_seen(scan->catalog, &opened, &fault, number)) {
+        slot->fd = opened.fd;
+        varve_job_begin_seen(slot->job, slot->fd, opened.offset, opened.bytes,
+                             opened.has_seen ? &opened.seen : NULL, blob.name, blob.source);
         return;
     }
     varve_job_refuse(slot->job, &fault, blob.name, blob.source);
@@ -803,7 +805,7 @@ static struct varve_image_layer judge_image_layer(const struct varve_scan *scan,
 
 /* The rungs that all layers of an image have. False: no memory. */
 static bool climb_image(const struct varve_scan *scan, struct varve_rungs *rungs,
-                        const struct varve_image *image) {
+                        EVP_MD_CTX *hasher, const struct varve_image *image) {
     uint8_t(*layers)[VARVE_SHA256_BYTES] = calloc(image->layer_count + 1, sizeof *layers);
     uint32_t common = image->config ? (1u << scan->rung_count) - 1 : 0;
     bool good = layers != NULL;
@@ -820,7 +822,7 @@ static bool climb_image(const struct varve_scan *scan, struct varve_rungs *rungs
             memcpy(layers[i], scan->rungs[claim.blob * scan->rung_count + rung],
                    VARVE_SHA256_BYTES);
         }
-        good = varve_image_rung(rungs->digest[rung], (enum varve_rung)rung, image->config,
+        good = varve_image_rung(rungs->digest[rung], hasher, (enum varve_rung)rung, image->config,
                                 layers[0], image->layer_count);
     }
     rungs->present = good ? common : 0;
@@ -832,8 +834,9 @@ static bool climb_image(const struct varve_scan *scan, struct varve_rungs *rungs
 static bool report_images(struct varve_scan *scan) {
     struct varve_image_layer *layers = NULL;
     size_t room = 0;
-    bool good = true;
-    for (size_t i = 0; i < varve_catalog_image_count(scan->catalog); i++) {
+    EVP_MD_CTX *hasher = varve_image_hasher();
+    bool good = hasher != NULL;
+    for (size_t i = 0; hasher && i < varve_catalog_image_count(scan->catalog); i++) {
         struct varve_image image = varve_catalog_image(scan->catalog, i);
         enum varve_status status = image.fault.code ? image.fault.status : VARVE_OK;
         bool whole = true;
@@ -841,8 +844,8 @@ static bool report_images(struct varve_scan *scan) {
         if (image.layer_count > room) {
             struct varve_image_layer *grown = realloc(layers, image.layer_count * sizeof *layers);
             if (!grown) {
-                free(layers);
-                return false;
+                good = false;
+                break;
             }
             layers = grown;
             room = image.layer_count;
@@ -869,12 +872,13 @@ static bool report_images(struct varve_scan *scan) {
             scan->summary->images[status]++;
         }
         struct varve_rungs rungs = {0};
-        good &= climb_image(scan, &rungs, &image);
+        good &= climb_image(scan, &rungs, hasher, &image);
         image.rungs = &rungs;
         if (scan->report->image) {
             scan->report->image(scan->cookie, &image, status, layers);
         }
     }
+    EVP_MD_CTX_free(hasher);
     free(layers);
     return good;
 }

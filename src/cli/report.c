@@ -51,6 +51,7 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
 
 static void on_progress(void *cookie, const struct varve_progress *progress) {
     (void)cookie;
+    fflush(stdout); /* who reads along should not wait for a buffer to be full */
     progress_show(progress);
 }
 

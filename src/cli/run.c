@@ -159,7 +159,8 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
     if (settings->json) {
         /* Some lines a call, unless somebody is looking on. */
         if (!isatty(STDOUT_FILENO)) {
-            setvbuf(stdout, NULL, _IOFBF, STDOUT_BYTES);
+            static char buffer[STDOUT_BYTES]; /* glibc's own would have 4 KiB, whatever is asked */
+            setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
         }
         json_begin(&reporter);
         fflush(stdout); /* who reads sees that it has begun */
