@@ -15,11 +15,23 @@ static const struct {
 
 #define PREFIX_BYTES 7
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
+/* What a lower-case hex digit stands for, with bit 7 set; anything else: 0. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 0x80, ['1'] = 0x81, ['2'] = 0x82, ['3'] = 0x83, ['4'] = 0x84, ['5'] = 0x85,
+    ['6'] = 0x86, ['7'] = 0x87, ['8'] = 0x88, ['9'] = 0x89, ['a'] = 0x8a, ['b'] = 0x8b,
+    ['c'] = 0x8c, ['d'] = 0x8d, ['e'] = 0x8e, ['f'] = 0x8f,
+};
+
+/* False where something is no digit. */
+static bool read_hex(uint8_t *bytes, const char *digits, size_t count) {
+    uint8_t all = 0x80;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t high = hex_values[(uint8_t)digits[2 * i]];
+        uint8_t low = hex_values[(uint8_t)digits[2 * i + 1]];
+        all &= high & low;
+        bytes[i] = (uint8_t)(high << 4 | (low & 15));
     }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return all;
 }
 
 bool varve_digest_name_parse(struct varve_digest_name *name, const char *text, size_t text_bytes) {
@@ -31,25 +43,34 @@ bool varve_digest_name_parse(struct varve_digest_name *name, const char *text, s
         }
         name->algorithm = (enum varve_algorithm)i;
         name->count = count;
-        const char *digits = text + PREFIX_BYTES;
-        for (size_t j = 0; j < count; j++) {
-            int high = hex_value(digits[2 * j]);
-            int low = hex_value(digits[2 * j + 1]);
-            if (high < 0 || low < 0) {
-                return false;
-            }
-            name->bytes[j] = (uint8_t)(high << 4 | low);
-        }
-        return true;
+        return read_hex(name->bytes, text + PREFIX_BYTES, count);
     }
     return false;
 }
 
+#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* Eight digits at once, one in each byte of a word: four bytes are spread, parted into nibbles, and
+ * those above 9, which six more carry into bit 4, made letters. */
+static uint64_t hex_of(const uint8_t bytes[4]) {
+    uint64_t x = (uint64_t)bytes[0] << 8 | (uint64_t)bytes[1] << 24 | (uint64_t)bytes[2] << 40 |
+                 (uint64_t)bytes[3] << 56;
+    x = (x >> 12 & UINT64_C(0x000f000f000f000f)) | (x & UINT64_C(0x0f000f000f000f00));
+    uint64_t letters = ((x + EACH_BYTE(6)) >> 4) & EACH_BYTE(1);
+    return x + EACH_BYTE('0') + letters * ('a' - '0' - 10);
+}
+
 void varve_hex(char *text, const uint8_t *bytes, size_t count) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < count; i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15];
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        uint64_t digits = hex_of(bytes + i);
+        for (size_t k = 0; k < 8; k++) {
+            text[2 * i + k] = (char)(digits >> 8 * k);
+        }
+    }
+    for (; i < count; i++) {
+        text[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        text[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
     }
     text[2 * count] = 0;
 }

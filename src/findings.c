@@ -52,7 +52,7 @@ struct counter {
 /* Few codes are found in a layer, and many layers' findings wait at once: a list of those found,
  * and for each code its place in it. */
 struct varve_findings {
-    struct counter *counters; /* in order of appearance */
+    struct counter *counters; /* by code */
     size_t found, room;
     bool lost;                        /* memory was refused for one */
     uint16_t place[VARVE_CODE_COUNT]; /* + 1; 0 = not found */
@@ -80,7 +80,8 @@ void varve_findings_close(struct varve_findings *findings) {
     }
 }
 
-/* A new counter for `code`, or NULL where memory was refused. */
+/* A new counter for `code`, or NULL where memory was refused. Those behind it move up: they are
+ * few, and each code does it once. */
 static struct counter *new_counter(struct varve_findings *findings, enum varve_code code) {
     if (findings->found == findings->room) {
         size_t room = findings->room ? 2 * findings->room : 8;
@@ -91,10 +92,14 @@ static struct counter *new_counter(struct varve_findings *findings, enum varve_c
         findings->counters = counters;
         findings->room = room;
     }
-    struct counter *counter = &findings->counters[findings->found++];
-    *counter = (struct counter){.code = code};
-    findings->place[code] = (uint16_t)findings->found;
-    return counter;
+    size_t at = findings->found++;
+    for (; at > 0 && findings->counters[at - 1].code > code; at--) {
+        findings->counters[at] = findings->counters[at - 1];
+        findings->place[findings->counters[at].code] = (uint16_t)(at + 1);
+    }
+    findings->counters[at] = (struct counter){.code = code};
+    findings->place[code] = (uint16_t)(at + 1);
+    return &findings->counters[at];
 }
 
 void varve_findings_add(struct varve_findings *findings, enum varve_code code, uint64_t count,
@@ -135,11 +140,11 @@ bool varve_findings_lost(const struct varve_findings *findings) {
 }
 
 bool varve_findings_contradict(const struct varve_findings *findings, struct varve_fault *fault) {
-    for (size_t code = 0; code < VARVE_CODE_COUNT; code++) {
-        if (findings->place[code] && code_table[code].status == VARVE_MISMATCH) {
+    for (size_t i = 0; i < findings->found; i++) {
+        const struct counter *counter = &findings->counters[i];
+        if (code_table[counter->code].status == VARVE_MISMATCH) {
             if (fault) {
-                *fault = varve_fault_of((enum varve_code)code,
-                                        findings->counters[findings->place[code] - 1].offset);
+                *fault = varve_fault_of(counter->code, counter->offset);
             }
             return true;
         }
@@ -153,13 +158,7 @@ size_t varve_findings_count(const struct varve_findings *findings) {
 
 struct varve_finding varve_findings_at(const struct varve_findings *findings, size_t index) {
     assert(index < findings->found);
-    size_t code = 0;
-    for (size_t seen = 0;; code++) {
-        if (findings->place[code] && seen++ == index) {
-            break;
-        }
-    }
-    const struct counter *counter = &findings->counters[findings->place[code] - 1];
-    return (struct varve_finding){&code_table[code], counter->count, counter->offset,
+    const struct counter *counter = &findings->counters[index];
+    return (struct varve_finding){&code_table[counter->code], counter->count, counter->offset,
                                   counter->entry, counter->entry_bytes};
 }

@@ -11,7 +11,7 @@
 static const char *const relations[] = {"unknown", "equal", "unequal"};
 
 static void begin_line(struct json *json, const struct diff_view *view, const char *type) {
-    *json = (struct json){.out = stdout};
+    json_line_begin(json, stdout);
     json_open(json, NULL, '{');
     json_unsigned(json, "v", 1);
     json_text(json, "type", type);

@@ -2,6 +2,7 @@
 /* src/cli/json.c - writing JSON. */
 #include "json.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,7 +60,10 @@ static void put(struct json *json, const void *bytes, size_t count) {
 }
 
 static void put_char(struct json *json, char c) {
-    put(json, &c, 1);
+    if (json->used == sizeof json->buffer) {
+        flush(json);
+    }
+    json->buffer[json->used++] = c;
 }
 
 /* Whether a byte stands for itself in a string. */
@@ -82,9 +86,43 @@ static bool all_plain(const uint8_t *p) {
     return (odd & EACH_BYTE(0x80)) == 0;
 }
 
+/* Strings that are tried as a whole first. */
+#define SHORT_BYTES 1024
+
+/* Puts a short string of plain bytes, as nearly all are, looking at each while it is copied. False,
+ * nothing put, where it is not one. */
+static bool put_plain(struct json *json, const uint8_t *p, size_t count) {
+    if (count > SHORT_BYTES) {
+        return false;
+    }
+    if (count + 2 > sizeof json->buffer - json->used) {
+        flush(json);
+    }
+    char *to = json->buffer + json->used + 1;
+    size_t i = 0;
+    for (; count - i >= 8; i += 8) {
+        if (!all_plain(p + i)) {
+            return false;
+        }
+        memcpy(to + i, p + i, 8);
+    }
+    for (; i < count; i++) {
+        if (!is_plain(p[i])) {
+            return false;
+        }
+        to[i] = (char)p[i];
+    }
+    to[-1] = to[count] = '"';
+    json->used += count + 2;
+    return true;
+}
+
 /* Returns whether it was all UTF-8. */
 static bool put_string(struct json *json, const uint8_t *p, size_t count) {
     bool valid = true;
+    if (put_plain(json, p, count)) {
+        return true;
+    }
     put_char(json, '"');
     while (count > 0) {
         size_t n = 0;
@@ -118,16 +156,31 @@ static bool put_string(struct json *json, const uint8_t *p, size_t count) {
     return valid;
 }
 
+/* Keys are this program's own: a few plain letters. */
 static void put_key(struct json *json, const char *key) {
+    size_t count = key ? strlen(key) : 0;
+    if (count + 4 > sizeof json->buffer - json->used) {
+        flush(json);
+    }
+    char *to = json->buffer + json->used;
     if (json->comma) {
-        put_char(json, ',');
+        *to++ = ',';
     }
     json->comma = true;
     if (key) {
-        put_char(json, '"');
-        put(json, key, strlen(key));
-        put(json, "\":", 2);
+        *to++ = '"';
+        memcpy(to, key, count);
+        to += count;
+        *to++ = '"';
+        *to++ = ':';
     }
+    json->used = (size_t)(to - json->buffer);
+}
+
+void json_line_begin(struct json *json, FILE *out) {
+    json->out = out;
+    json->comma = false;
+    json->used = 0;
 }
 
 void json_open(struct json *json, const char *key, char bracket) {
@@ -184,6 +237,16 @@ void json_real(struct json *json, const char *key, double value) {
 
 void json_text(struct json *json, const char *key, const char *text) {
     json_bytes(json, key, text, strlen(text));
+}
+
+void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t count) {
+    char text[128];
+    assert(2 * count <= sizeof text);
+    for (size_t i = 0; i < count; i++) {
+        text[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        text[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    }
+    json_bytes(json, key, text, 2 * count);
 }
 
 static void put_base64(struct json *json, const uint8_t *p, size_t count) {

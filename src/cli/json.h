@@ -10,15 +10,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Begun as {.out = stream}. What is written reaches the stream when the line ends, or earlier where
- * it is long: stdio takes a lock and looks at its buffer for every piece, which for the line of a
- * small layer took longer than to read and judge it. */
+/* Begun by json_line_begin, or as {.out = stream}. What is written reaches the stream when the line
+ * ends, or earlier where it is long: stdio takes a lock and looks at its buffer for every piece,
+ * which for the line of a small layer took longer than to read and judge it. */
 struct json {
     FILE *out;
     bool comma;  /* something stands before in this object or array */
     size_t used; /* of the buffer */
     char buffer[4096];
 };
+
+void json_line_begin(struct json *json, FILE *out);
 
 /* `key` NULL: an element of an array, or the top. */
 void json_open(struct json *json, const char *key, char bracket); /* '{' or '[' */
@@ -29,6 +31,9 @@ void json_unsigned(struct json *json, const char *key, uint64_t value);
 void json_signed(struct json *json, const char *key, int64_t value);
 void json_real(struct json *json, const char *key, double value); /* three decimals */
 void json_text(struct json *json, const char *key, const char *text);
+
+/* At most 64 bytes, as lower-case hex digits. */
+void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t count);
 
 /* Bytes that claim to be UTF-8. Where they are not, `key` holds them with U+FFFD in place of what
  * is wrong, and `key`_b64 the bytes themselves in base64 (RFC 4648). */

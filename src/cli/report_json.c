@@ -9,7 +9,7 @@
 #include "varve/findings.h"
 
 static void begin_line(struct json *json, FILE *out, const char *type) {
-    *json = (struct json){.out = out};
+    json_line_begin(json, out);
     json_open(json, NULL, '{');
     json_unsigned(json, "v", 1);
     json_text(json, "type", type);
@@ -128,11 +128,7 @@ static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
         json_bytes(&json, "link", entry->link.bytes, entry->link.count);
     }
     if (entry->has_sha256) {
-        char hex[2 * VARVE_SHA256_BYTES + 1];
-        for (size_t i = 0; i < VARVE_SHA256_BYTES; i++) {
-            snprintf(hex + 2 * i, 3, "%02x", entry->sha256[i]);
-        }
-        json_text(&json, "sha256", hex);
+        json_hex(&json, "sha256", entry->sha256, VARVE_SHA256_BYTES);
     }
     end_line(&json);
 }
