@@ -4,6 +4,7 @@
 #include "varve/cpu.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -22,7 +23,7 @@ static bool has_all(uint32_t flags, uint32_t wanted) {
     return (flags & wanted) == wanted;
 }
 
-uint32_t varve_cpu_bits(void) {
+static uint32_t read_bits(void) {
     uint32_t eax = 0, ebx1 = 0, ecx1 = 0, edx = 0, ebx7 = 0, ecx7 = 0, ecx_ext = 0, unused = 0;
     if (!__get_cpuid(1, &eax, &ebx1, &ecx1, &edx) ||
         !__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx)) {
@@ -48,10 +49,23 @@ uint32_t varve_cpu_bits(void) {
     return bits;
 }
 #else
-uint32_t varve_cpu_bits(void) {
+static uint32_t read_bits(void) {
     return 0;
 }
 #endif
+
+/* Beneath a hypervisor CPUID takes tens of microseconds, and every decoder and parser asks. */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static uint32_t known_bits;
+
+static void read_once(void) {
+    known_bits = read_bits();
+}
+
+uint32_t varve_cpu_bits(void) {
+    pthread_once(&once, read_once);
+    return known_bits;
+}
 
 /* What each tier may use, and what it cannot do without: AVX2 machines older than SHA-NI exist. */
 static const struct {

@@ -19,26 +19,30 @@ static void sip_rounds(uint64_t v[4], int rounds) {
     }
 }
 
+static void take_word(uint64_t v[4], uint64_t word) {
+    v[3] ^= word;
+    sip_rounds(v, 2);
+    v[0] ^= word;
+}
+
+/* One load, where the CPU is of that byte order. */
+static uint32_t load_u32(const uint8_t *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
 uint64_t varve_siphash(const uint64_t key[2], const void *data, size_t data_bytes) {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
                      key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
     const uint8_t *p = data;
-    for (size_t left = data_bytes;; left -= 8, p += 8) {
-        uint64_t word = 0;
-        bool last = left < 8;
-        if (last) {
-            word = (uint64_t)data_bytes << 56;
-        }
-        for (size_t i = 0; i < (last ? left : 8); i++) {
-            word |= (uint64_t)p[i] << 8 * i;
-        }
-        v[3] ^= word;
-        sip_rounds(v, 2);
-        v[0] ^= word;
-        if (last) {
-            break;
-        }
+    size_t left = data_bytes;
+    for (; left >= 8; left -= 8, p += 8) {
+        take_word(v, (uint64_t)load_u32(p) | (uint64_t)load_u32(p + 4) << 32);
     }
+    uint64_t word = (uint64_t)data_bytes << 56;
+    for (size_t i = 0; i < left; i++) {
+        word |= (uint64_t)p[i] << 8 * i;
+    }
+    take_word(v, word);
     v[2] ^= 0xff;
     sip_rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];

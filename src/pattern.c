@@ -9,7 +9,6 @@
 #include "digest_name.h"
 #include "folder.h"
 
-#define HEX_DIGITS "0123456789abcdef"
 #define HEX_BYTES 129 /* of the longest digest, NUL included */
 
 /* Puts text behind what is there. False where it does not fit. */
@@ -70,9 +69,10 @@ struct fields {
 
 /* Takes a run of `most` hex digits at most into `field`. */
 static const char *take(char *field, size_t most, const char *name) {
-    size_t count = strspn(name, HEX_DIGITS);
-    if (count > most) {
-        count = most;
+    size_t count = 0;
+    while (count < most && ((name[count] >= '0' && name[count] <= '9') ||
+                            (name[count] >= 'a' && name[count] <= 'f'))) {
+        count++;
     }
     memcpy(field, name, count);
     field[count] = 0;
@@ -128,7 +128,7 @@ static bool report(struct listing *listing, const char *path, const struct field
     const char *algorithm = *fields->algorithm ? fields->algorithm
                             : count == 128     ? "sha512"
                                                : "sha256";
-    snprintf(name, sizeof name, "%s:%s%s", algorithm, lead, digits);
+    strcpy(stpcpy(stpcpy(stpcpy(name, algorithm), ":"), lead), digits);
     if (!varve_digest_name_parse(&digest, name, strlen(name))) {
         return true;
     }
@@ -139,6 +139,14 @@ static bool report(struct listing *listing, const char *path, const struct field
         return true;
     }
     return listing->visitor->digest(listing->cookie, name);
+}
+
+/* One component more: a folder may hold a hundred thousand. False where the path gets too long. */
+static bool join(char inner[VARVE_PATTERN_PATH_BYTES], const char *path, const char *name,
+                 size_t count) {
+    size_t at = 0;
+    return append(inner, &at, path, strlen(path)) && append(inner, &at, "/", *path != 0) &&
+           append(inner, &at, name, count);
 }
 
 /* Everything beneath a folder that fits the rest of the pattern. Recursion is as deep as the
@@ -153,9 +161,7 @@ static bool descend(struct listing *listing, const char *path, const char *patte
         return report(listing, path, fields);
     }
     if (!memchr(pattern, '%', count)) {
-        int n =
-            snprintf(inner, sizeof inner, "%s%s%.*s", path, *path ? "/" : "", (int)count, pattern);
-        return n >= (int)sizeof inner || descend(listing, inner, rest, fields);
+        return !join(inner, path, pattern, count) || descend(listing, inner, rest, fields);
     }
     struct varve_folder folder;
     struct varve_fault fault;
@@ -173,8 +179,8 @@ static bool descend(struct listing *listing, const char *path, const char *patte
         if (!matches(&found, folder.names[i], pattern, count)) {
             continue;
         }
-        int n = snprintf(inner, sizeof inner, "%s%s%s", path, *path ? "/" : "", folder.names[i]);
-        more = n >= (int)sizeof inner || descend(listing, inner, rest, &found);
+        more = !join(inner, path, folder.names[i], strlen(folder.names[i])) ||
+               descend(listing, inner, rest, &found);
     }
     varve_folder_free(&folder);
     return more;

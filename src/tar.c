@@ -2,6 +2,7 @@
 /* src/tar.c - the tar parser's machine: from chunks to blocks, bodies, content and events. What a
  * block means is read in tar_header.c, tar_pax.c, tar_sparse.c and tar_path.c. */
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,25 +52,11 @@ void varve_tar_close(struct varve_tar *tar) {
 
 /* Makes *tar as after open, but for its memory, budget and kernel. */
 void varve_tar_reset(struct varve_tar *tar, struct varve_findings *findings) {
-    struct varve_tar fresh = {
-        .kernel = tar->kernel,
-        .budget = tar->budget,
-        .findings = findings,
-        .long_name = {tar->long_name.bytes, 0, tar->long_name.capacity},
-        .long_link = {tar->long_link.bytes, 0, tar->long_link.capacity},
-        .pax_body = {tar->pax_body.bytes, 0, tar->pax_body.capacity},
-        .global_body = {tar->global_body.bytes, 0, tar->global_body.capacity},
-        .sparse_text = {tar->sparse_text.bytes, 0, tar->sparse_text.capacity},
-        .scratch = tar->scratch,
-        .scratch_capacity = tar->scratch_capacity,
-        .pairs = tar->pairs,
-        .pair_capacity = tar->pair_capacity,
-        .globals = tar->globals,
-        .global_capacity = tar->global_capacity,
-        .segments = tar->segments,
-        .segment_capacity = tar->segment_capacity,
-    };
-    *tar = fresh;
+    const size_t begin = offsetof(struct varve_tar, findings);
+    tar->long_name.count = tar->long_link.count = tar->pax_body.count = tar->global_body.count =
+        tar->sparse_text.count = 0;
+    memset((uint8_t *)tar + begin, 0, offsetof(struct varve_tar, block) - begin);
+    tar->findings = findings;
 }
 
 void varve_tar_feed(struct varve_tar *tar, const void *data, size_t bytes, bool last) {

@@ -99,6 +99,20 @@ enum varve_tar_state {
 struct varve_tar {
     const struct varve_header_row *kernel;
     struct varve_budget *budget;
+
+    /* Memory that one layer leaves to the next. */
+    struct buffer long_name, long_link, pax_body, global_body;
+    struct buffer sparse_text;  /* the map of format 0.0 made 0.1's, or 1.0's from the data */
+    struct pax_record *scratch; /* the records of the pax header being read */
+    size_t scratch_capacity;
+    struct varve_tar_pair *pairs; /* xattrs, then records, of the pending x header */
+    size_t pair_capacity;
+    struct varve_tar_pair *globals;
+    size_t global_capacity;
+    struct varve_tar_segment *segments;
+    size_t segment_capacity;
+
+    /* From here on a reset makes all zero. */
     struct varve_findings *findings;
 
     /* Input: what is left of the chunk, and its decoded offset. */
@@ -112,7 +126,6 @@ struct varve_tar {
     struct varve_tar_item item;
 
     /* The block being collected. */
-    uint8_t block[BLOCK];
     size_t block_filled;
     uint64_t block_offset;
     bool any_header;        /* a header with a right checksum was seen */
@@ -126,25 +139,14 @@ struct varve_tar {
     uint8_t extension_type;
     uint64_t extension_left;
     uint64_t extension_padding;
-    struct buffer long_name, long_link, pax_body, global_body;
     bool has_long_name, has_long_link;
     struct varve_bytes gnu_path, gnu_link;
     struct pax_values pax;
-    struct pax_record *scratch; /* the records of the pax header being read */
-    size_t scratch_capacity;
-    struct varve_tar_pair *pairs; /* xattrs, then records, of the pending x header */
-    size_t pair_capacity;
-    size_t xattr_count, record_count;
-    struct varve_tar_pair *globals;
-    size_t global_capacity, global_count;
-    struct buffer sparse_text; /* the map of format 0.0 made 0.1's, or 1.0's from the data */
+    size_t xattr_count, record_count; /* in `pairs` */
+    size_t global_count;              /* in `globals` */
 
     /* The entry. */
     struct varve_tar_entry entry;
-    uint8_t header[BLOCK]; /* its header block */
-    uint8_t path[512];     /* prefix, slash, name */
-    struct varve_tar_segment *segments;
-    size_t segment_capacity;
     uint64_t entries;
     uint64_t content_position; /* in the expanded content */
     uint64_t stored_left;
@@ -160,9 +162,15 @@ struct varve_tar {
     uint64_t zeros_begin;
     bool trailer_checked;
 
-    struct note notes[NOTES_MAX];
     size_t note_count;
     struct varve_tar_traits traits;
+
+    /* From here on a reset leaves what is there, which is half of it all: nothing of it is read
+     * that was not written for the same layer. */
+    uint8_t block[BLOCK];  /* the block being collected */
+    uint8_t header[BLOCK]; /* of the entry: its header block */
+    uint8_t path[512];     /* prefix, slash, name */
+    struct note notes[NOTES_MAX];
 };
 
 /* Counts a finding at `offset` for the entry being read. */
