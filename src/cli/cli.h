@@ -65,22 +65,6 @@ struct settings {
     int operand_count;
 };
 
-struct command {
-    const char *name;
-    const char *operands; /* for the usage line */
-    const char *summary;
-    const char
-        *options; /* which rows of the option table it takes, by letter or number; see options.c */
-    int min_operands, max_operands;
-    int (*run)(const struct settings *settings);
-};
-
-/* Reads argv[first...] by the option table. EXIT_WELL, or EXIT_FATAL after a message on stderr. */
-int options_read(struct settings *settings, const struct command *command, int argc, char **argv);
-
-/* Help for one command, made of the same table. */
-void options_help(const struct command *command);
-
 int run_scan(const struct settings *settings);
 int run_digest(const struct settings *settings);
 int run_compare(const struct settings *settings);

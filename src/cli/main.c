@@ -8,30 +8,51 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "options.h"
+
+/* The options of a command. */
+#define TAKES(...) ((const enum option_name[]){__VA_ARGS__, OPTION_COUNT})
 
 static const struct command commands[] = {
-    {"scan", "SOURCE...", "Digest and verify all layers of sources", "jeprtkgimx0DWYdLfEMTCh", 1,
-     1 << 30, run_scan},
+    {"scan", "SOURCE...", "Digest and verify all layers of sources",
+     TAKES(OPT_JSON, OPT_ENTRIES, OPT_PROGRESS, OPT_RUNGS, OPT_THREADS, OPT_CPU, OPT_SHA256_ENGINE,
+           OPT_INFLATE_ENGINE, OPT_MEMORY, OPT_MAX_DECODED, OPT_FILES0_FROM, OPT_DB, OPT_RESCAN,
+           OPT_REVERIFY, OPT_MAX_DURATION, OPT_READ_LIMIT, OPT_FAIL_ON, OPT_ERRORS_TO, OPT_PROM,
+           OPT_TIMINGS, OPT_CHUNK, OPT_HELP),
+     1, 1 << 30, run_scan},
     {"digest", "FILE...", "Print the rungs of loose layer files (- is standard input)",
-     "jeprtkgimx0TCh", 1, 1 << 30, run_digest},
+     TAKES(OPT_JSON, OPT_ENTRIES, OPT_PROGRESS, OPT_RUNGS, OPT_THREADS, OPT_CPU, OPT_SHA256_ENGINE,
+           OPT_INFLATE_ENGINE, OPT_MEMORY, OPT_MAX_DECODED, OPT_FILES0_FROM, OPT_TIMINGS, OPT_CHUNK,
+           OPT_HELP),
+     1, 1 << 30, run_digest},
     {"normalize", "LAYER", "Write a layer anew as a canonical tar (- is standard input)",
-     "wjqzauyxkh", 1, 1, run_normalize},
+     TAKES(OPT_JSON, OPT_OUTPUT, OPT_STRENGTH, OPT_COMPRESS, OPT_MTIME, OPT_UID, OPT_GID, OPT_CPU,
+           OPT_MAX_DECODED, OPT_HELP),
+     1, 1, run_normalize},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
-     "jcsSnoOPpth", 1, 1 << 30, run_bench},
-    {"query", "[QUESTION]", "Ask a database; without a question, list them", "DRcljh", 0, 1,
-     run_query},
-    {"status", "", "Show the last scans of a database", "Dcljh", 0, 0, run_status},
-    {"compare", "A B", "Compare two mirrors, each a source or a database", "jptkgimxvh", 2, 2,
-     run_compare},
-    {"diff", "LEFT RIGHT", "Say why two layers or two images are not the same", "j12345kgmxCh", 2,
-     2, run_diff},
-    {"findings", "", "List all codes of findings and faults", "jh", 0, 0, run_findings},
+     TAKES(OPT_JSON, OPT_CSV, OPT_SAMPLE, OPT_SEED, OPT_ROUNDS, OPT_ONLY, OPT_COMPARE, OPT_PLOT,
+           OPT_PROGRESS, OPT_THREADS, OPT_HELP),
+     1, 1 << 30, run_bench},
+    {"query", "[QUESTION]", "Ask a database; without a question, list them",
+     TAKES(OPT_JSON, OPT_CSV, OPT_DB, OPT_QUERY_RUNG, OPT_QUERY_LIMIT, OPT_HELP), 0, 1, run_query},
+    {"status", "", "Show the last scans of a database",
+     TAKES(OPT_JSON, OPT_CSV, OPT_DB, OPT_QUERY_LIMIT, OPT_HELP), 0, 0, run_status},
+    {"compare", "A B", "Compare two mirrors, each a source or a database",
+     TAKES(OPT_JSON, OPT_PROGRESS, OPT_THREADS, OPT_CPU, OPT_SHA256_ENGINE, OPT_INFLATE_ENGINE,
+           OPT_MEMORY, OPT_MAX_DECODED, OPT_VERBOSE, OPT_HELP),
+     2, 2, run_compare},
+    {"diff", "LEFT RIGHT", "Say why two layers or two images are not the same",
+     TAKES(OPT_JSON, OPT_DIFF_RUNG, OPT_DIFF_LIMIT, OPT_SOURCE, OPT_PLATFORM, OPT_COLOR, OPT_CPU,
+           OPT_SHA256_ENGINE, OPT_MEMORY, OPT_MAX_DECODED, OPT_CHUNK, OPT_HELP),
+     2, 2, run_diff},
+    {"findings", "", "List all codes of findings and faults", TAKES(OPT_JSON, OPT_HELP), 0, 0,
+     run_findings},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 /* `varve` without a command. */
-static const struct command program = {NULL, "COMMAND ...", NULL, "Vvkh", 0, 0, NULL};
+static const struct command program = {
+    NULL, "COMMAND ...", NULL, TAKES(OPT_CPU, OPT_VERSION, OPT_VERBOSE, OPT_HELP), 0, 0, NULL};
 
 /* systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream that leads to the journal.
  */
