@@ -87,11 +87,13 @@ class Progress(harness.Case):
         clock = self.work / "clock.so"
         harness.run(harness.CC, "-shared", "-fPIC", "-o", clock,
                     pathlib.Path(__file__).parent / "clock.c")
-        said = self.digest("--progress=plain", seconds=1,
+        begin = time.monotonic()
+        said = self.digest("--progress=plain", seconds=2,
                            environment=dict(os.environ, LD_PRELOAD="./clock.so"))
         lines = said.splitlines()
-        # A second is a hundred: three lines, or four.
-        self.assertIn(len(lines), (3, 4), said)
+        # A second is a hundred: six lines, but for a machine that is busy with other things.
+        self.assertGreater(len(lines), 1, said)
+        self.assertLessEqual(len(lines), (time.monotonic() - begin) * 100 / 30, said)
         for line in lines:
             self.assertRegex(line, "^varve: " + LINE + "$")
         done = [float(re.search(r"[0-9.]+", line).group()) for line in lines]

@@ -128,7 +128,7 @@ static struct judgement judge(uint8_t *blob, size_t bytes, uint8_t *made, bool m
 }
 
 /* Windows up to this are judged by libzstd, too: beyond it allocates what a header claims, which
- * the fuzzer takes for a fault. */
+ * the fuzzer takes for a fault. So it does with the windows of frames before version 0.8. */
 #define JUDGED_WINDOW_BYTES (UINT64_C(1) << 24)
 
 /* libzstd over the whole blob. Its one-call function is laxer than its streams: it takes RLE blocks
@@ -147,7 +147,8 @@ static size_t stream_zstd(const uint8_t *blob, size_t bytes, uint8_t *made) {
 
 static void judge_zstd(const struct outcome *whole, const uint8_t *blob, size_t bytes,
                        uint8_t *made) {
-    if (whole->info.window_bytes > JUDGED_WINDOW_BYTES) {
+    bool legacy = whole->state == VARVE_DECODE_FAULT && whole->fault.code == VARVE_CODE_ZSTD_LEGACY;
+    if (legacy || whole->info.window_bytes > JUDGED_WINDOW_BYTES) {
         return;
     }
     size_t result = stream_zstd(blob, bytes, made);
