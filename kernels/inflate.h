@@ -34,6 +34,28 @@
  * is there, and an item makes up to 2 + 258 bytes and writes 32 further ones. */
 #define VARVE_INFLATE_SLACK_BYTES (32 * 260 + 64)
 
+/* What a block was made of. */
+struct varve_inflate_block {
+    uint8_t type; /* BTYPE: 0 stored, 1 fixed codes, 2 dynamic codes */
+    bool final;
+    uint32_t literals;
+    uint32_t matches;       /* copies from before */
+    uint32_t short_matches; /* of length 3 */
+    uint64_t decoded_bytes;
+};
+
+/* The first blocks of a stream: what tells compressors apart, counted in passing. */
+#define VARVE_INFLATE_LOG_BLOCKS 48
+struct varve_inflate_log {
+    struct varve_inflate_block each[VARVE_INFLATE_LOG_BLOCKS]; /* whole ones */
+    size_t count;
+    struct varve_inflate_block cut; /* the one under way, as far as it went; else zeros */
+};
+
+/* Input of a run that counts, at most: a loop counts in fields of 21 bits, and no literal takes
+ * less than a bit. */
+#define VARVE_INFLATE_LOG_IN_BYTES ((size_t)1 << 18)
+
 enum varve_inflate_stop {
     VARVE_INFLATE_STOP_INPUT,  /* in == in_end, and what is left of it is less than a symbol */
     VARVE_INFLATE_STOP_OUTPUT, /* out >= out_stop, or see run */
@@ -52,21 +74,26 @@ struct varve_inflate_stream {
     uint8_t *out_stop;       /* room up to out_stop + SLACK */
     const uint8_t *earliest; /* what no match of this stream may reach beyond; the window moves,
                                 and this with it, by the caller's hand */
+    /* NULL, or where blocks are counted, zeros at first. The kernel makes it NULL when the last
+     * block is over or `each` is full, the caller when enough is known; then the counts are those
+     * of all bytes made so far, however they were cut. */
+    struct varve_inflate_log *log;
     /* The kernel's answer. */
     enum varve_inflate_stop stop;
     uint32_t fault_back;
 
     /* Private. */
     uint32_t phase;
-    bool final;           /* this block is the last */
-    bool fixed;           /* the tables are those of fixed codes */
-    bool special;         /* the next symbol is none for the loop */
-    uint32_t count;       /* bits held */
-    uint64_t bits;        /* those, lowest first; above them only what will come next */
-    uint64_t pos;         /* in the loop: address of the next bit */
-    const uint8_t *begin; /* of this run's input */
-    const uint8_t *start; /* of its output */
-    uint32_t left;        /* of a stored block */
+    bool final;             /* this block is the last */
+    bool fixed;             /* the tables are those of fixed codes */
+    bool special;           /* the next symbol is none for the loop */
+    uint32_t count;         /* bits held */
+    uint64_t bits;          /* those, lowest first; above them only what will come next */
+    uint64_t pos;           /* in the loop: address of the next bit */
+    const uint8_t *begin;   /* of this run's input */
+    const uint8_t *start;   /* of its output */
+    const uint8_t *counted; /* output up to here is in the log's sizes */
+    uint32_t left;          /* of a stored block */
     uint16_t litlen_count, dist_count, precode_count, have;
     uint8_t lengths[320];
     uint8_t precode[128];
@@ -80,6 +107,7 @@ static inline void varve_inflate_stream_begin(struct varve_inflate_stream *strea
     stream->count = 0;
     stream->bits = 0;
     stream->fixed = false;
+    stream->log = NULL;
 }
 
 /* Advances `count` (>= 0) streams, each until it stops. A kernel of several lanes also stops a

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernels/inflate_lanes.h - the loop over LANES streams, stage by stage. Included once per width,
- * with LANES defined; makes loop_xLANES.
+ * with LANES defined; makes loop_xLANES, and count_xLANES, which does the same and counts.
  *
  * A lane's state is two words: the address of its next bit, and where its next byte goes. An item
  * is three looks into the literal/length table and one into the distance table, for every lane and
@@ -17,6 +17,9 @@
 /* At most 54 bits are used: then the sentinel is still above bit 8. */
 #define SENTINEL (UINT64_C(1) << 63)
 #define LEAST (UINT64_C(1) << 6)
+/* Literals, matches and short matches in one word, see VARVE_INFLATE_LOG_IN_BYTES. */
+#define TALLY_MATCH (UINT64_C(1) << 21)
+#define TALLY_SHORT (UINT64_C(1) << 42)
 #endif
 #define PASTE2(a, b) a##b
 #define PASTE(a, b) PASTE2(a, b)
@@ -34,7 +37,7 @@
     struct varve_inflate_stream *const s##l = streams[l];                                          \
     uint64_t pos##l = s##l->pos;                                                                   \
     uint8_t *out##l = s##l->out;                                                                   \
-    uint64_t w##l, sum##l = 0;                                                                     \
+    uint64_t w##l, sum##l = 0, tally##l = 0;                                                       \
     uint32_t e##l;
 #define ROOM(l) items = lane_items(s##l, pos##l, out##l, items);
 #define REFILL(l) w##l = load64(address(pos##l)) >> (pos##l & 7) | SENTINEL;
@@ -58,7 +61,8 @@
     }
 #define COMMIT(l)                                                                                  \
     {                                                                                              \
-        uint8_t *to = out##l + (sum##l >> 31);                                                     \
+        uint64_t literals = sum##l >> 31;                                                          \
+        uint8_t *to = out##l + literals;                                                           \
         uint32_t length = e##l >> 16 & 0xff;                                                       \
         const uint8_t *from = to - d##l;                                                           \
         if (unlikely(w##l < LEAST) || unlikely(d##l < length) ||                                   \
@@ -70,15 +74,22 @@
         } else {                                                                                   \
             copy32(to, from);                                                                      \
             out##l = to + length;                                                                  \
+            if (counting) {                                                                        \
+                tally##l += literals + (uint64_t)(~e##l >> 31) * TALLY_MATCH +                     \
+                            (length == 3) * TALLY_SHORT;                                           \
+            }                                                                                      \
             pos##l += (uint64_t)__builtin_clzll(w##l);                                             \
         }                                                                                          \
     }
 #define STORE(l)                                                                                   \
     s##l->pos = pos##l;                                                                            \
-    s##l->out = out##l;
+    s##l->out = out##l;                                                                            \
+    if (counting) {                                                                                \
+        log_counts(s##l, tally##l &(TALLY_MATCH - 1),                                              \
+                   (tally##l & (TALLY_SHORT - 1)) / TALLY_MATCH, tally##l / TALLY_SHORT);          \
+    }
 
-static __attribute__((noinline)) void PASTE(loop_x,
-                                            LANES)(struct varve_inflate_stream *const *streams) {
+INLINE void PASTE(lanes_x, LANES)(struct varve_inflate_stream *const *streams, bool counting) {
     EACH(DECLARE)
     bool stopped = false;
     for (;;) {
@@ -100,6 +111,16 @@ static __attribute__((noinline)) void PASTE(loop_x,
         }
     }
     EACH(STORE)
+}
+
+static __attribute__((noinline)) void PASTE(loop_x,
+                                            LANES)(struct varve_inflate_stream *const *streams) {
+    PASTE(lanes_x, LANES)(streams, false);
+}
+
+static __attribute__((noinline)) void PASTE(count_x,
+                                            LANES)(struct varve_inflate_stream *const *streams) {
+    PASTE(lanes_x, LANES)(streams, true);
 }
 
 #undef PASTE2

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernels/inflate_solo.h - the loop over one stream: branches where lanes select, as there is no
  * neighbour whose work a wrong guess would throw away, and the next symbol is looked up before the
- * match before it is copied.
+ * match before it is copied. solo() is the text, loop_solo() does it, count_solo() counts, too.
  */
 #ifndef VARVE_KERNELS_INFLATE_SOLO_H
 #define VARVE_KERNELS_INFLATE_SOLO_H
@@ -33,8 +33,9 @@ INLINE uint64_t bits_pos(const struct bits *b) {
 }
 
 /* After a refill 56 bits are there: two literals and a match take at most 22 + 11 + 21 of them. */
-static __attribute__((noinline)) void loop_solo(struct varve_inflate_stream *s) {
+INLINE void solo(struct varve_inflate_stream *s, bool counting) {
     uint8_t *out = s->out;
+    uint32_t literals = 0, matches = 0, short_matches = 0;
     struct bits b;
     bits_begin(&b, s->pos);
     uint32_t e = s->litlen[b.word & ROOT_MASK];
@@ -46,14 +47,17 @@ static __attribute__((noinline)) void loop_solo(struct varve_inflate_stream *s) 
         do {
             if (e & LITERAL_FLAG) {
                 *out++ = (uint8_t)(e >> 8);
+                literals += counting;
                 bits_drop(&b, e);
                 e = s->litlen[b.word & ROOT_MASK];
                 if (e & LITERAL_FLAG) {
                     *out++ = (uint8_t)(e >> 8);
                     bits_drop(&b, e);
+                    literals += counting;
                     e = s->litlen[b.word & ROOT_MASK];
                     if (e & LITERAL_FLAG) {
                         *out++ = (uint8_t)(e >> 8);
+                        literals += counting;
                         bits_drop(&b, e);
                         e = s->litlen[b.word & ROOT_MASK];
                         bits_refill(&b);
@@ -87,6 +91,8 @@ static __attribute__((noinline)) void loop_solo(struct varve_inflate_stream *s) 
             uint8_t *to = out;
             const uint8_t *from = out - dist;
             out += length;
+            matches += counting;
+            short_matches += counting && length == 3;
             if (likely(length <= COPY_BYTES && dist >= length)) {
                 copy32(to, from);
             } else {
@@ -106,6 +112,17 @@ static __attribute__((noinline)) void loop_solo(struct varve_inflate_stream *s) 
 over:
     s->pos = bits_pos(&b);
     s->out = out;
+    if (counting) {
+        log_counts(s, literals, matches, short_matches);
+    }
+}
+
+static __attribute__((noinline)) void loop_solo(struct varve_inflate_stream *s) {
+    solo(s, false);
+}
+
+static __attribute__((noinline)) void count_solo(struct varve_inflate_stream *s) {
+    solo(s, true);
 }
 
 #endif

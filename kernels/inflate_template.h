@@ -89,6 +89,7 @@ static __attribute__((noinline)) struct place rare(struct varve_inflate_stream *
         if (entry & LITERAL_FLAG) {
             *at.out++ = (uint8_t)(entry >> 8);
             at.pos += bits;
+            log_literal(s);
             continue;
         }
         if (!bits) {
@@ -110,9 +111,20 @@ static __attribute__((noinline)) struct place rare(struct varve_inflate_stream *
         copy_any(at.out, dist, length);
         at.out += length;
         at.pos += bits + all;
+        log_match(s, length);
         return at;
     }
     return at;
+}
+
+/* What a loop counts of a lane's block. */
+INLINE void log_counts(struct varve_inflate_stream *s, uint64_t literals, uint64_t matches,
+                       uint64_t short_matches) {
+    if (s->log) {
+        s->log->cut.literals += (uint32_t)literals;
+        s->log->cut.matches += (uint32_t)matches;
+        s->log->cut.short_matches += (uint32_t)short_matches;
+    }
 }
 
 #include "inflate_solo.h"
@@ -130,24 +142,28 @@ static __attribute__((noinline)) struct place rare(struct varve_inflate_stream *
 #endif
 
 static void loop(struct varve_inflate_stream *const *streams, size_t count) {
+    bool counting = false;
+    for (size_t i = 0; i < count; i++) {
+        counting |= streams[i]->log != NULL;
+    }
     switch (count) {
 #if LANES_MOST >= 4
     case 4:
-        loop_x4(streams);
+        counting ? count_x4(streams) : loop_x4(streams);
         break;
 #endif
 #if LANES_MOST >= 3
     case 3:
-        loop_x3(streams);
+        counting ? count_x3(streams) : loop_x3(streams);
         break;
 #endif
 #if LANES_MOST >= 2
     case 2:
-        loop_x2(streams);
+        counting ? count_x2(streams) : loop_x2(streams);
         break;
 #endif
     default:
-        loop_solo(streams[0]);
+        counting ? count_solo(streams[0]) : loop_solo(streams[0]);
         break;
     }
 }

@@ -350,6 +350,27 @@ static inline enum step fault_here(struct varve_inflate_stream *s) {
     return STEP_FAULT;
 }
 
+/* Output since the last look belongs to the block under way. */
+static inline void log_bytes(struct varve_inflate_stream *s) {
+    if (s->log) {
+        s->log->cut.decoded_bytes += (size_t)(s->out - s->counted);
+    }
+    s->counted = s->out;
+}
+
+INLINE void log_match(struct varve_inflate_stream *s, unsigned length) {
+    if (s->log) {
+        s->log->cut.matches++;
+        s->log->cut.short_matches += length == 3;
+    }
+}
+
+INLINE void log_literal(struct varve_inflate_stream *s) {
+    if (s->log) {
+        s->log->cut.literals++;
+    }
+}
+
 static inline enum step header(struct varve_inflate_stream *s) {
     if (!need(s, 3)) {
         return STEP_INPUT;
@@ -357,6 +378,10 @@ static inline enum step header(struct varve_inflate_stream *s) {
     unsigned type = low(s->bits, 3) >> 1;
     s->final = s->bits & 1;
     consume(s, 3);
+    if (s->log) {
+        s->log->cut.type = (uint8_t)type;
+        s->log->cut.final = s->final;
+    }
     switch (type) {
     case 0:
         consume(s, s->count % 8);
@@ -375,6 +400,13 @@ static inline enum step header(struct varve_inflate_stream *s) {
 }
 
 static inline enum step block_over(struct varve_inflate_stream *s) {
+    log_bytes(s);
+    struct varve_inflate_log *log = s->log;
+    if (log) {
+        log->each[log->count++] = log->cut;
+        memset(&log->cut, 0, sizeof log->cut);
+        s->log = s->final || log->count == VARVE_INFLATE_LOG_BLOCKS ? NULL : log;
+    }
     s->phase = s->final ? ENDED : HEADER;
     return STEP_ON;
 }
@@ -539,6 +571,7 @@ static inline enum step match(struct varve_inflate_stream *s, unsigned length, u
     }
     copy_match(s->out, (unsigned)dist, length);
     s->out += length;
+    log_match(s, length);
     consume(s, used + (entry & 0xff));
     return STEP_ON;
 }
@@ -554,6 +587,7 @@ static inline enum step symbol(struct varve_inflate_stream *s) {
             return STEP_INPUT;
         }
         *s->out++ = (uint8_t)(entry >> 8);
+        log_literal(s);
         consume(s, bits);
         return STEP_ON;
     }
@@ -608,7 +642,7 @@ static inline enum step step(struct varve_inflate_stream *s) {
 /* Before a run. */
 static inline void enter(struct varve_inflate_stream *s) {
     s->begin = s->in;
-    s->start = s->out;
+    s->start = s->counted = s->out;
     s->special = false;
     s->dist[NULL_DIST] = 0;
 }
@@ -622,6 +656,7 @@ static inline void settle(struct varve_inflate_stream *s, enum step why) {
         [STEP_FAULT] = VARVE_INFLATE_STOP_FAULT,
     };
     s->stop = stops[why];
+    log_bytes(s);
     if (why == STEP_END || why == STEP_OUTPUT) {
         unread(s);
     }

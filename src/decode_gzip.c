@@ -43,14 +43,23 @@ struct varve_gzip {
     uint64_t member_offset;
     uint64_t member_decoded; /* info.decoded_bytes where the member began */
     uint32_t crc;
-    uint8_t head[VARVE_ENCODER_HEAD_BYTES]; /* of the first member, for the guess at its encoder */
+    /* Of the first member, for the guess at its encoder: its blocks, and with igzip its beginning.
+     */
+    struct varve_inflate_log log;
+    uint8_t *head;
 };
 
 bool varve_gzip_begin(struct varve_decoder *decoder) {
     if (!decoder->gzip) {
         struct varve_gzip *gzip = malloc(sizeof *gzip);
-        if (!gzip || !varve_inflate_open(&gzip->inflate, decoder->inflate_row == NULL)) {
+        bool igzip = decoder->inflate_row == NULL;
+        if (!gzip || !varve_inflate_open(&gzip->inflate, igzip)) {
             free(gzip);
+            return false;
+        }
+        gzip->head = igzip ? malloc(VARVE_ENCODER_HEAD_BYTES) : NULL;
+        if (igzip && !gzip->head) {
+            varve_gzip_close(gzip);
             return false;
         }
         decoder->gzip = gzip;
@@ -65,6 +74,7 @@ bool varve_gzip_begin(struct varve_decoder *decoder) {
 void varve_gzip_close(struct varve_gzip *gzip) {
     if (gzip) {
         varve_inflate_close(&gzip->inflate);
+        free(gzip->head);
         free(gzip);
     }
 }
@@ -109,7 +119,8 @@ static void header_crc(struct varve_gzip *gzip, const uint8_t *bytes, size_t cou
 
 /* The header is complete up to here: on to the next optional field, in RFC 1952's order, or to the
  * body. */
-static void next_field(struct varve_gzip *gzip) {
+static void next_field(struct varve_decoder *decoder) {
+    struct varve_gzip *gzip = decoder->gzip;
     static const struct {
         uint8_t flag;
         enum state state;
@@ -121,7 +132,7 @@ static void next_field(struct varve_gzip *gzip) {
             return;
         }
     }
-    varve_inflate_begin(&gzip->inflate);
+    varve_inflate_begin(&gzip->inflate, decoder->info.member_count == 1 ? &gzip->log : NULL);
     gzip->crc = 0;
     gzip->state = BODY;
 }
@@ -213,11 +224,11 @@ static enum varve_step fixed(struct varve_decoder *decoder, struct varve_cursor 
     decoder->info.member_count++;
     header_crc(gzip, gzip->field, 10);
     if (decoder->info.member_count == 1) {
-        varve_encoder_header(&decoder->encoder, gzip->field, gzip->head);
+        varve_encoder_header(&decoder->encoder, gzip->field, &gzip->log, gzip->head);
     }
     decoder->encoder.footer = false;
     note_header(decoder);
-    next_field(gzip);
+    next_field(decoder);
     return VARVE_STEP_INPUT;
 }
 
@@ -253,7 +264,7 @@ static void extra(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     } else {
         note(decoder, VARVE_CODE_GZIP_EXTRA, gzip->member_offset + 3);
     }
-    next_field(gzip);
+    next_field(decoder);
 }
 
 /* A name or comment: text up to a NUL, of any length; nothing of it is kept but a beginning. */
@@ -264,7 +275,7 @@ static void text(struct varve_decoder *decoder, struct varve_cursor *cursor) {
     header_crc(gzip, cursor->in, n);
     varve_cursor_use(decoder, cursor, n);
     if (end) {
-        next_field(gzip);
+        next_field(decoder);
     }
 }
 
@@ -275,7 +286,7 @@ static enum varve_step check_header(struct varve_decoder *decoder, struct varve_
             return varve_decode_fail(decoder, VARVE_CODE_GZIP_FHCRC,
                                      decoder->info.stored_bytes - 2);
         }
-        next_field(gzip);
+        next_field(decoder);
     }
     return VARVE_STEP_INPUT;
 }

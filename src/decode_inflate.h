@@ -42,8 +42,9 @@ void varve_inflate_reset(struct varve_inflate *inflate);
 /* A turn of the decoder begins: says where its bytes will lie and how many there may be. */
 void varve_inflate_turn(struct varve_inflate *inflate, struct varve_cursor *cursor);
 
-/* Begins a new stream, behind what was made before. Nothing of the last one is pending. */
-void varve_inflate_begin(struct varve_inflate *inflate);
+/* Begins a new stream, behind what was made before. Nothing of the last one is pending. `log` (may
+ * be NULL) gets what the kernels count of its first VARVE_ENCODER_HEAD_BYTES; igzip does not. */
+void varve_inflate_begin(struct varve_inflate *inflate, struct varve_inflate_log *log);
 
 /* The first half: what a kernel has to run for it now, or NULL. */
 struct varve_inflate_stream *varve_inflate_prepare(struct varve_inflate *inflate,

@@ -50,12 +50,16 @@ void varve_encoder_reset(struct varve_encoder *encoder) {
     encoder->announced = false;
     encoder->markers = encoder->seen_bytes = encoder->members = 0;
     encoder->tail_bytes = encoder->head_bytes = 0;
+    encoder->log = NULL;
     encoder->head = NULL;
     encoder->evidence[0] = 0;
 }
 
-void varve_encoder_header(struct varve_encoder *encoder, const uint8_t header[10], uint8_t *head) {
+void varve_encoder_header(struct varve_encoder *encoder, const uint8_t header[10],
+                          struct varve_inflate_log *log, uint8_t *head) {
+    memset(log, 0, sizeof *log);
     encoder->gzip = true;
+    encoder->log = log;
     encoder->head = head;
     encoder->flags = header[3];
     encoder->mtime = (uint32_t)header[4] | (uint32_t)header[5] << 8 | (uint32_t)header[6] << 16 |
@@ -82,7 +86,7 @@ static uint64_t count_markers(const uint8_t *data, size_t bytes) {
 }
 
 void varve_encoder_see(struct varve_encoder *encoder, const uint8_t *data, size_t bytes) {
-    if (encoder->members == 0 && encoder->head_bytes < VARVE_ENCODER_HEAD_BYTES) {
+    if (encoder->head && encoder->members == 0 && encoder->head_bytes < VARVE_ENCODER_HEAD_BYTES) {
         size_t room = VARVE_ENCODER_HEAD_BYTES - encoder->head_bytes;
         size_t n = bytes < room ? bytes : room;
         memcpy(encoder->head + encoder->head_bytes, data, n);
@@ -149,18 +153,18 @@ enum shape {
     SHAPE_MINIZ
 };
 
-static uint32_t symbols(const struct varve_encoder_block *block) {
+static uint32_t symbols(const struct varve_inflate_block *block) {
     return block->literals + block->matches;
 }
 
-static bool is_miniz(const struct varve_encoder_block *block) {
+static bool is_miniz(const struct varve_inflate_block *block) {
     uint64_t buffer = block->literals + 3 * (uint64_t)block->matches + symbols(block) / 8;
     return buffer + MINIZ_SLACK >= MINIZ_BUFFER && buffer <= MINIZ_BUFFER;
 }
 
 /* A block longer than zlib's and gzip's, and no match of three bytes in it. libdeflate and zopfli
  * can make such blocks, too: they write other headers. */
-static bool is_igzip(const struct varve_encoder_block *block) {
+static bool is_igzip(const struct varve_inflate_block *block) {
     return block->type == 2 && symbols(block) > GZIP_SYMBOLS &&
            block->matches >= IGZIP_MATCHES_LEAST && block->short_matches == 0;
 }
@@ -172,12 +176,12 @@ struct tally {
     size_t zlib, go, gzip_early, gzip_full, piece, klauspost, miniz, igzip, brief;
 };
 
-static struct tally count_blocks(const struct varve_encoder_blocks *blocks) {
+static struct tally count_blocks(const struct varve_inflate_log *blocks) {
     struct tally tally = {.igzip = is_igzip(&blocks->cut)};
     uint64_t decoded = 0;
     for (size_t i = 0; i < blocks->count; i++) {
-        const struct varve_encoder_block *block = &blocks->each[i];
-        const struct varve_encoder_block *next =
+        const struct varve_inflate_block *block = &blocks->each[i];
+        const struct varve_inflate_block *next =
             i + 1 < blocks->count ? &blocks->each[i + 1] : &blocks->cut;
         decoded += block->decoded_bytes;
         tally.igzip += is_igzip(block);
@@ -299,11 +303,11 @@ static const char *guess_unsaid(const struct varve_encoder *encoder, const struc
 }
 
 /* The first blocks in words. */
-static void put_blocks(char *to, size_t room, const struct varve_encoder_blocks *blocks) {
+static void put_blocks(char *to, size_t room, const struct varve_inflate_log *blocks) {
     size_t at = 0;
     to[0] = 0;
     for (size_t i = 0; i < blocks->count && i < 4 && at < room; i++) {
-        const struct varve_encoder_block *block = &blocks->each[i];
+        const struct varve_inflate_block *block = &blocks->each[i];
         const char *comma = i ? ", " : "; symbols by block ";
         int wrote = block->type ? snprintf(to + at, room - at, "%s%u", comma, symbols(block))
                                 : snprintf(to + at, room - at, "%sstored", comma);
@@ -313,11 +317,12 @@ static void put_blocks(char *to, size_t room, const struct varve_encoder_blocks 
 
 static const char *guess_gzip(struct varve_encoder *encoder, uint64_t stored_bytes,
                               uint64_t decoded_bytes) {
-    struct varve_encoder_blocks blocks;
     char ends[128];
-    varve_encoder_blocks_read(&blocks, encoder->head, encoder->head_bytes);
-    put_blocks(ends, sizeof ends, &blocks);
-    struct tally tally = count_blocks(&blocks);
+    if (encoder->head) {
+        varve_encoder_blocks_read(encoder->log, encoder->head, encoder->head_bytes);
+    }
+    put_blocks(ends, sizeof ends, encoder->log);
+    struct tally tally = count_blocks(encoder->log);
     snprintf(encoder->evidence, sizeof encoder->evidence,
              "FLG %u, MTIME %s, XFL %u, OS %u%s%s%s%s; %llu flush markers in %llu bytes",
              encoder->flags,

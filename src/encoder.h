@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inflate.h"
 #include "varve/decode.h"
 
 /* Stored bytes of a blob in which flush markers are counted: some 6 MiB of a layer, which are six
@@ -15,8 +16,9 @@
 #define VARVE_ENCODER_SCAN_BYTES ((uint64_t)2 << 20)
 
 /* Stored bytes of the first member whose blocks are looked at when the layer is over: the 32767
- * symbols of the longest block that tells anything by its end take about 40 KiB. Reading them costs
- * what decoding them costs, so that more would be felt. */
+ * symbols of the longest block that tells anything by its end take about 40 KiB. The kernels count
+ * in passing. What igzip decoded has to be read again, which costs what decoding costs, so that
+ * more would be felt there. */
 #define VARVE_ENCODER_HEAD_BYTES ((size_t)64 << 10)
 
 /* The end of the deflate data that matters, and eight bytes behind. */
@@ -35,7 +37,8 @@ struct varve_encoder {
     size_t tail_bytes;
     bool stored_end; /* the last member, footers left out, ends with an empty stored block */
     bool footer;     /* the last member is the footer of an eStargz */
-    uint8_t *head;   /* room for the first member's beginning, or NULL; the engine owns it */
+    struct varve_inflate_log *log; /* the first member's blocks; the engine owns it */
+    uint8_t *head; /* NULL: the kernels count; else room for the first member's beginning */
     size_t head_bytes;
     /* zstd: the first frame */
     bool zstd;
@@ -48,8 +51,10 @@ struct varve_encoder {
 
 void varve_encoder_reset(struct varve_encoder *encoder);
 
-/* The first member's ten header bytes. `head` has room for VARVE_ENCODER_HEAD_BYTES. */
-void varve_encoder_header(struct varve_encoder *encoder, const uint8_t header[10], uint8_t *head);
+/* The first member's ten header bytes. Its blocks are counted in `log`, made zeros here: by a
+ * kernel where `head` is NULL, else from VARVE_ENCODER_HEAD_BYTES kept there. */
+void varve_encoder_header(struct varve_encoder *encoder, const uint8_t header[10],
+                          struct varve_inflate_log *log, uint8_t *head);
 
 /* The next compressed bytes of a member. */
 void varve_encoder_see(struct varve_encoder *encoder, const uint8_t *data, size_t bytes);

@@ -170,20 +170,23 @@ static bool dynamic_codes(struct codes *codes, struct bits *bits) {
 
 /* Counts symbols up to the end of the block. False where the bytes end before, or make no sense. */
 static inline __attribute__((always_inline)) bool
-count_symbols_of(struct varve_encoder_block *block, struct bits *bits, const struct codes *codes) {
+count_symbols_of(struct varve_inflate_block *block, struct bits *bits, const struct codes *codes) {
     static const uint16_t bases[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
                                        15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
                                        67, 83, 99, 115, 131, 163, 195, 227, 258};
     static const uint8_t extras[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
                                        2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-    while (!overrun(bits)) {
+    for (;;) {
         refill(bits);
         /* Two literals of fifteen bits leave what one of a table needs. */
         unsigned found = symbol(bits, &codes->literals);
-        for (unsigned n = 0; found < END_OF_BLOCK && n < 2; n++) {
+        for (unsigned n = 0; found < END_OF_BLOCK && n < 2 && !overrun(bits); n++) {
             block->literals++;
             block->decoded_bytes++;
             found = symbol(bits, &codes->literals);
+        }
+        if (overrun(bits)) {
+            return false;
         }
         if (found < END_OF_BLOCK) {
             block->literals++;
@@ -192,7 +195,7 @@ count_symbols_of(struct varve_encoder_block *block, struct bits *bits, const str
         }
         refill(bits);
         if (found == END_OF_BLOCK) {
-            return !overrun(bits);
+            return true;
         }
         found -= END_OF_BLOCK + 1;
         if (found >= sizeof extras) {
@@ -204,6 +207,9 @@ count_symbols_of(struct varve_encoder_block *block, struct bits *bits, const str
             return false;
         }
         take(bits, distance < 4 ? 0 : distance / 2 - 1);
+        if (overrun(bits)) {
+            return false;
+        }
         block->matches++;
         block->short_matches += length == 3;
         block->decoded_bytes += length;
@@ -212,9 +218,9 @@ count_symbols_of(struct varve_encoder_block *block, struct bits *bits, const str
 }
 
 /* The same on copies that nothing else points to: they can stay in registers. */
-static bool count_symbols(struct varve_encoder_block *block, struct bits *bits,
+static bool count_symbols(struct varve_inflate_block *block, struct bits *bits,
                           const struct codes *codes) {
-    struct varve_encoder_block counted = *block;
+    struct varve_inflate_block counted = *block;
     struct bits left = *bits;
     bool whole = count_symbols_of(&counted, &left, codes);
     *block = counted;
@@ -223,7 +229,7 @@ static bool count_symbols(struct varve_encoder_block *block, struct bits *bits,
 }
 
 /* A block of type 0. */
-static bool skip_stored(struct varve_encoder_block *block, struct bits *bits) {
+static bool skip_stored(struct varve_inflate_block *block, struct bits *bits) {
     refill(bits);
     take(bits, bits->count % 8);
     refill(bits);
@@ -235,37 +241,38 @@ static bool skip_stored(struct varve_encoder_block *block, struct bits *bits) {
     /* Whole bytes that were read ahead are given back. */
     bits->at -= (bits->count - bits->beyond) / 8;
     bits->value = bits->count = bits->beyond = 0;
-    if ((size_t)(bits->end - bits->at) < length) {
-        return false;
-    }
-    bits->at += length;
-    block->decoded_bytes = length;
-    return true;
+    size_t there = (size_t)(bits->end - bits->at);
+    block->decoded_bytes = there < length ? there : length;
+    bits->at += block->decoded_bytes;
+    return there >= length;
 }
 
-void varve_encoder_blocks_read(struct varve_encoder_blocks *blocks, const uint8_t *data,
-                               size_t count) {
+void varve_encoder_blocks_read(struct varve_inflate_log *log, const uint8_t *data, size_t count) {
     struct bits bits = {.at = data, .end = data + count};
     struct codes codes;
-    blocks->count = 0;
-    for (bool whole = true; whole && blocks->count < VARVE_ENCODER_BLOCKS;) {
-        struct varve_encoder_block block = {0};
+    memset(log, 0, sizeof *log);
+    while (log->count < VARVE_INFLATE_LOG_BLOCKS) {
+        struct varve_inflate_block *block = &log->cut;
         refill(&bits);
-        block.final = take(&bits, 1);
-        block.type = (uint8_t)take(&bits, 2);
-        if (block.type == 0) {
-            whole = skip_stored(&block, &bits);
-        } else if (block.type == 1) {
+        block->final = take(&bits, 1);
+        block->type = (uint8_t)take(&bits, 2);
+        bool whole = false;
+        if (block->type == 0) {
+            whole = skip_stored(block, &bits);
+        } else if (block->type == 1) {
             fixed_codes(&codes);
-            whole = count_symbols(&block, &bits, &codes);
+            whole = count_symbols(block, &bits, &codes);
         } else {
-            whole = block.type == 2 && dynamic_codes(&codes, &bits) &&
-                    count_symbols(&block, &bits, &codes);
+            whole = block->type == 2 && dynamic_codes(&codes, &bits) &&
+                    count_symbols(block, &bits, &codes);
         }
-        blocks->cut = block;
-        if (whole) {
-            blocks->each[blocks->count++] = block;
-            whole = !block.final;
+        if (!whole) {
+            return;
+        }
+        log->each[log->count++] = *block;
+        memset(block, 0, sizeof *block);
+        if (log->each[log->count - 1].final) {
+            return;
         }
     }
 }

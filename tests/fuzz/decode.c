@@ -147,7 +147,8 @@ static size_t stream_zstd(const uint8_t *blob, size_t bytes, uint8_t *made) {
 
 static void judge_zstd(const struct outcome *whole, const uint8_t *blob, size_t bytes,
                        uint8_t *made) {
-    bool legacy = whole->state == VARVE_DECODE_FAULT && whole->fault.code == VARVE_CODE_ZSTD_LEGACY;
+    bool legacy =
+        whole->state == VARVE_DECODE_FAULT && strcmp(whole->fault.code, "zstd.legacy") == 0;
     if (legacy || whole->info.window_bytes > JUDGED_WINDOW_BYTES) {
         return;
     }

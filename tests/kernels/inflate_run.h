@@ -59,7 +59,8 @@ struct inflate_lane {
     uint8_t *made;
     size_t made_bytes, made_room;
     bool over;
-    bool low;                     /* the window lies at the beginning of its memory */
+    bool low; /* the window lies at the beginning of its memory */
+    struct varve_inflate_log log;
     enum varve_inflate_stop stop; /* END, FAULT, or INPUT: truncated; OUTPUT: too much */
     size_t fault_offset;
 };
@@ -93,6 +94,8 @@ static inline void inflate_lane_begin(struct inflate_lane *lane, const uint8_t *
     struct varve_inflate_stream *stream = lane->stream;
     memset(stream, 0xa5, sizeof *stream); /* nothing of the last one helps */
     varve_inflate_stream_begin(stream);
+    memset(&lane->log, 0, sizeof lane->log);
+    stream->log = &lane->log;
     lane->data = data;
     lane->bytes = bytes;
     lane->used = lane->given = lane->made_bytes = 0;

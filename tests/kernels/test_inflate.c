@@ -29,7 +29,23 @@ struct subject {
     size_t bytes;
     struct inflate_judgement judge;
     size_t fault_offset;
+    struct varve_inflate_log log; /* of its blocks, as the reference counts */
 };
+
+static bool blocks_differ(const struct varve_inflate_block *a,
+                          const struct varve_inflate_block *b) {
+    return a->type != b->type || a->final != b->final || a->literals != b->literals ||
+           a->matches != b->matches || a->short_matches != b->short_matches ||
+           a->decoded_bytes != b->decoded_bytes;
+}
+
+static bool logs_differ(const struct varve_inflate_log *a, const struct varve_inflate_log *b) {
+    bool differ = a->count != b->count || blocks_differ(&a->cut, &b->cut);
+    for (size_t i = 0; i < a->count && !differ; i++) {
+        differ = blocks_differ(&a->each[i], &b->each[i]);
+    }
+    return differ;
+}
 
 static const char *describe(struct subject *subject, uint8_t *made) {
     subject->judge = inflate_judge(subject->data, subject->bytes, made, MADE_ROOM);
@@ -38,6 +54,7 @@ static const char *describe(struct subject *subject, uint8_t *made) {
     const struct inflate_cut whole = {INFLATE_INPUT_MOST, INFLATE_ROOM_MOST, 0, false};
     const char *wrong = inflate_batch(&lane, 1, &whole, varve_inflate_scalar, &dice);
     subject->fault_offset = lane->fault_offset;
+    subject->log = lane->log;
     return wrong ? wrong : inflate_differ(lane, &subject->judge, made, SIZE_MAX);
 }
 
@@ -45,16 +62,25 @@ static const char *describe(struct subject *subject, uint8_t *made) {
 static const char *check(struct subject *subjects, size_t count, const struct inflate_cut *cut,
                          varve_inflate_run_fn *run, size_t *which) {
     struct inflate_lane *batch[INFLATE_LANES_MOST] = {NULL};
+    bool counting = inflate_random_below(&dice, 2);
     for (size_t i = 0; i < count; i++) {
         inflate_lane_begin(&lanes[i], subjects[i].data, subjects[i].bytes,
                            inflate_random_below(&dice, 2));
         batch[i] = &lanes[i];
+        if (!counting || inflate_random_below(&dice, 4) == 0) {
+            lanes[i].stream->log = NULL;
+            lanes[i].log = subjects[i].log;
+        }
     }
     *which = 0;
     const char *wrong = inflate_batch(batch, count, cut, run, &dice);
     for (size_t i = 0; i < count && !wrong; i++) {
         *which = i;
         wrong = inflate_differ(&lanes[i], &subjects[i].judge, judged[i], subjects[i].fault_offset);
+        if (!wrong && lanes[i].stop != VARVE_INFLATE_STOP_OUTPUT &&
+            logs_differ(&lanes[i].log, &subjects[i].log)) {
+            wrong = "blocks counted";
+        }
     }
     return wrong;
 }
@@ -432,6 +458,12 @@ static void mutant_takes_all(struct varve_inflate_stream *const *streams, size_t
         }
     }
 }
+static void mutant_miscounts(struct varve_inflate_stream *const *streams, size_t count) {
+    varve_inflate_scalar(streams, count);
+    if (streams[0]->log) {
+        streams[0]->log->cut.short_matches++;
+    }
+}
 
 static void wrong_kernels(void **state) {
     (void)state;
@@ -445,6 +477,7 @@ static void wrong_kernels(void **state) {
         {"reaches 32767 back", mutant_short_sighted},
         {"forgets held bits", mutant_forgets_bits},
         {"takes what follows", mutant_takes_all},
+        {"miscounts", mutant_miscounts},
     };
     static uint8_t content[70000];
     static uint8_t stored[5][80000];
