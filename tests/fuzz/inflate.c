@@ -38,15 +38,16 @@ static void open_all(void) {
     }
 }
 
-/* The reference alone and whole, held against zlib. Returns the place of the fault. */
-static size_t refer(const uint8_t *data, size_t bytes, const struct inflate_judgement *judge,
-                    const uint8_t *judged, struct inflate_random *random) {
+/* The reference alone and whole, held against zlib: its lane, until the next one. */
+static const struct inflate_lane *refer(const uint8_t *data, size_t bytes,
+                                        const struct inflate_judgement *judge,
+                                        const uint8_t *judged, struct inflate_random *random) {
     static const struct inflate_cut whole = {BYTES_MOST, INFLATE_ROOM_MOST, 0, false};
     struct inflate_lane *lane = &lanes[LANES];
     inflate_lane_begin(lane, data, bytes, false);
     MUST(!inflate_batch(&lane, 1, &whole, varve_inflate_scalar, random));
     MUST(!inflate_differ(lane, judge, judged, SIZE_MAX));
-    return lane->fault_offset;
+    return lane;
 }
 
 /* igzip takes incomplete codes that zlib refuses; else they agree. */
@@ -103,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     struct inflate_judgement judges[LANES];
     struct inflate_lane *batch[LANES];
     size_t faults[LANES];
+    static struct varve_inflate_log logs[LANES];
     if (bytes < 8 || bytes > BYTES_MOST) {
         return 0;
     }
@@ -112,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     bytes -= 8;
     size_t count = 1 + inflate_random_below(&random, LANES);
     size_t subject = inflate_random_below(&random, count);
+    bool counting = inflate_random_below(&random, 2);
     for (size_t i = 0; i < count; i++) {
         size_t n = bytes;
         if (i == subject) {
@@ -120,12 +123,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
             n = make_mate(copies[i], data, bytes, &random);
         }
         judges[i] = inflate_judge(copies[i], n, made[i], MADE_ROOM);
-        faults[i] = refer(copies[i], n, &judges[i], made[i], &random);
+        const struct inflate_lane *reference = refer(copies[i], n, &judges[i], made[i], &random);
+        faults[i] = reference->fault_offset;
+        logs[i] = reference->log;
         if (i == subject) {
             ask_igzip(copies[i], n, &judges[i], made[i]);
         }
         inflate_lane_begin(&lanes[i], copies[i], n, inflate_random_below(&random, 2));
         batch[i] = &lanes[i];
+        if (!counting || inflate_random_below(&random, 4) == 0) {
+            lanes[i].stream->log = NULL;
+            lanes[i].log = logs[i];
+        }
     }
     const struct inflate_cut cut = {chunks[inflate_random_below(&random, 6)],
                                     rooms[inflate_random_below(&random, 6)], inflate_rows_here(),
@@ -133,6 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     MUST(!inflate_batch(batch, count, &cut, NULL, &random));
     for (size_t i = 0; i < count; i++) {
         MUST(!inflate_differ(&lanes[i], &judges[i], made[i], faults[i]));
+        MUST(lanes[i].stop == VARVE_INFLATE_STOP_OUTPUT ||
+             !inflate_logs_differ(&lanes[i].log, &logs[i]));
     }
     return 0;
 }

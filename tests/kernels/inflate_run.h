@@ -303,6 +303,24 @@ static inline const char *inflate_differ(const struct inflate_lane *lane,
     return NULL;
 }
 
+/* ---- What was counted ---- */
+
+static inline bool inflate_blocks_differ(const struct varve_inflate_block *a,
+                                         const struct varve_inflate_block *b) {
+    return a->type != b->type || a->final != b->final || a->literals != b->literals ||
+           a->matches != b->matches || a->short_matches != b->short_matches ||
+           a->decoded_bytes != b->decoded_bytes;
+}
+
+static inline bool inflate_logs_differ(const struct varve_inflate_log *a,
+                                       const struct varve_inflate_log *b) {
+    bool differ = a->count != b->count || inflate_blocks_differ(&a->cut, &b->cut);
+    for (size_t i = 0; i < a->count && !differ; i++) {
+        differ = inflate_blocks_differ(&a->each[i], &b->each[i]);
+    }
+    return differ;
+}
+
 /* ---- Streams of random codes ---- */
 
 struct inflate_writer {

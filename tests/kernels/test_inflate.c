@@ -32,21 +32,6 @@ struct subject {
     struct varve_inflate_log log; /* of its blocks, as the reference counts */
 };
 
-static bool blocks_differ(const struct varve_inflate_block *a,
-                          const struct varve_inflate_block *b) {
-    return a->type != b->type || a->final != b->final || a->literals != b->literals ||
-           a->matches != b->matches || a->short_matches != b->short_matches ||
-           a->decoded_bytes != b->decoded_bytes;
-}
-
-static bool logs_differ(const struct varve_inflate_log *a, const struct varve_inflate_log *b) {
-    bool differ = a->count != b->count || blocks_differ(&a->cut, &b->cut);
-    for (size_t i = 0; i < a->count && !differ; i++) {
-        differ = blocks_differ(&a->each[i], &b->each[i]);
-    }
-    return differ;
-}
-
 static const char *describe(struct subject *subject, uint8_t *made) {
     subject->judge = inflate_judge(subject->data, subject->bytes, made, MADE_ROOM);
     struct inflate_lane *lane = &lanes[INFLATE_LANES_MOST - 1];
@@ -78,7 +63,7 @@ static const char *check(struct subject *subjects, size_t count, const struct in
         *which = i;
         wrong = inflate_differ(&lanes[i], &subjects[i].judge, judged[i], subjects[i].fault_offset);
         if (!wrong && lanes[i].stop != VARVE_INFLATE_STOP_OUTPUT &&
-            logs_differ(&lanes[i].log, &subjects[i].log)) {
+            inflate_logs_differ(&lanes[i].log, &subjects[i].log)) {
             wrong = "blocks counted";
         }
     }
