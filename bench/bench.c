@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench/bench.c - repetitions, medians and the table; see bench.h. */
+/* bench/bench.c - repetitions, medians, the table and the JSON; see bench.h. */
 #include "bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 
 void bench_add(struct bench_case *c, const char *name, void (*run)(void *), void *cookie) {
     if (c->contender_count == BENCH_MAX_CONTENDERS) {
@@ -121,17 +127,101 @@ static void print_line(const struct bench_case *c) {
     printf("%s\n", c->wrong ? "  WRONG ANSWER" : "");
 }
 
-int bench_main(int argc, char **argv, struct bench_case *cases, size_t case_count) {
-    int status = bench_google(argc, argv, cases, case_count);
+static void print_table(const struct bench_case *cases, size_t case_count) {
     const struct bench_case *last = NULL;
-    for (size_t i = 0; i < case_count && status != 2; i++) {
+    for (size_t i = 0; i < case_count; i++) {
         if (cases[i].repetitions > 0) {
             if (!last || !same_contenders(last, &cases[i])) {
                 print_head(&cases[i]);
             }
             print_line(&cases[i]);
             last = &cases[i];
-            status |= cases[i].wrong;
+        }
+    }
+}
+
+/* ---- JSON. No name or version has a character that would have to be escaped. ---- */
+
+static struct { const char *name, *version; } libraries[8];
+static size_t library_count;
+
+void bench_library(const char *name, const char *version) {
+    if (library_count == sizeof libraries / sizeof libraries[0]) {
+        abort();
+    }
+    libraries[library_count].name = name;
+    libraries[library_count++].version = version;
+}
+
+static void write_case(FILE *out, const struct bench_case *c) {
+    fprintf(out,
+            "\n{\"name\":\"%s\",\"bytes\":%llu,\"repetitions\":%zu,\"verified\":%s,"
+            "\"contenders\":[",
+            c->name, (unsigned long long)c->bytes, c->repetitions, c->wrong ? "false" : "true");
+    for (size_t i = 0; i < c->contender_count && !c->wrong; i++) {
+        const struct bench_contender *who = &c->contenders[i];
+        fprintf(out, "%s{\"name\":\"%s\",\"seconds\":%.9g,\"ratio\":%.6g}", i ? "," : "", who->name,
+                median(who->seconds, NULL, c->repetitions), bench_ratio(c, i));
+    }
+    fputs("]}", out);
+}
+
+static bool write_json(const char *path, const struct bench_case *cases, size_t case_count) {
+    FILE *out = fopen(path, "we");
+    if (!out) {
+        perror(path);
+        return false;
+    }
+    fprintf(out, "{\"v\":1,\"compiler\":\"%s\",\"libraries\":{", COMPILER);
+    for (size_t i = 0; i < library_count; i++) {
+        fprintf(out, "%s\"%s\":\"%s\"", i ? "," : "", libraries[i].name, libraries[i].version);
+    }
+    fputs("},\"cases\":[", out);
+    const char *comma = "";
+    for (size_t i = 0; i < case_count; i++) {
+        if (cases[i].repetitions > 0) {
+            fputs(comma, out);
+            write_case(out, &cases[i]);
+            comma = ",";
+        }
+    }
+    fputs("\n]}\n", out);
+    bool good = !ferror(out);
+    good = fclose(out) == 0 && good;
+    if (!good) {
+        perror(path);
+    }
+    return good;
+}
+
+/* The value of --json=FILE, which is taken out of the arguments; NULL where there is none. */
+static const char *take_json(int *argc, char **argv) {
+    static const char option[] = "--json=";
+    const char *path = NULL;
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (strncmp(argv[i], option, sizeof option - 1) == 0) {
+            path = argv[i] + sizeof option - 1;
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    *argc = kept;
+    return path;
+}
+
+int bench_main(int argc, char **argv, struct bench_case *cases, size_t case_count) {
+    const char *path = take_json(&argc, argv);
+    int status = bench_google(argc, argv, cases, case_count);
+    if (status == 0 && path) {
+        status = write_json(path, cases, case_count) ? 0 : 2;
+    } else if (status == 0) {
+        print_table(cases, case_count);
+    }
+    for (size_t i = 0; i < case_count; i++) {
+        if (cases[i].wrong) {
+            fprintf(stderr, "%s: WRONG ANSWER\n", cases[i].name);
+            status = status ? status : 1;
         }
         for (size_t k = 0; k < cases[i].contender_count; k++) {
             free(cases[i].contenders[k].seconds);

@@ -9,7 +9,14 @@
  *
  * A benchmark is one C file with a main that fills an array of cases and calls bench_main. Google
  * Benchmark's options apply: --benchmark_filter=REGEX, --benchmark_min_time=SECONDS (of all
- * contenders together, per case), --benchmark_out=FILE.json.
+ * contenders together, per case), --benchmark_out=FILE.json. With --json=FILE the figures go there
+ * as JSON, which bench/suite.py reads, and there is no table:
+ *
+ *   {"v":1,"compiler":"...","libraries":{NAME:VERSION,...},"cases":[{"name":"...","bytes":N,
+ *    "repetitions":N,"verified":true,"contenders":[{"name":"...","seconds":S,"ratio":R},...]},...]}
+ *
+ * `seconds` is the median of the repetitions; `ratio` that of the contender's time divided by
+ * varve's. A case whose answer was wrong has "verified":false and no contenders.
  */
 #ifndef VARVE_BENCH_H
 #define VARVE_BENCH_H
@@ -23,6 +30,10 @@ extern "C" {
 #endif
 
 #define BENCH_MAX_CONTENDERS 8
+
+/* The number that a macro stands for, as text: for versions that a header gives as numbers. */
+#define BENCH_TEXT(macro) BENCH_TEXT_OF(macro)
+#define BENCH_TEXT_OF(number) #number
 
 struct bench_contender {
     const char *name;
@@ -46,8 +57,11 @@ struct bench_case {
 /* Adds a contender to a case. */
 void bench_add(struct bench_case *c, const char *name, void (*run)(void *), void *cookie);
 
-/* Runs the cases that the options name and prints the table. The exit code: 0, or 1 where an answer
- * was wrong, or 2. */
+/* Notes a library that a contender stands on; both texts must last. */
+void bench_library(const char *name, const char *version);
+
+/* Runs the cases that the options name and prints the table. The exit code: 0; 1 where an answer
+ * was wrong; 2 where the options are not understood or FILE cannot be written. */
 int bench_main(int argc, char **argv, struct bench_case *cases, size_t case_count);
 
 /* ---- Between bench.c and the shim over Google Benchmark, google.cc ---- */

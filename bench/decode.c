@@ -317,5 +317,10 @@ int main(int argc, char **argv) {
             }
         }
     }
+    bench_library("isa-l", BENCH_TEXT(ISAL_MAJOR_VERSION) "." BENCH_TEXT(
+                               ISAL_MINOR_VERSION) "." BENCH_TEXT(ISAL_PATCH_VERSION));
+    bench_library("libdeflate", LIBDEFLATE_VERSION_STRING);
+    bench_library("zlib", zlibVersion());
+    bench_library("zstd", ZSTD_versionString());
     return bench_main(argc, argv, cases, count);
 }

@@ -287,6 +287,9 @@ int main(int argc, char **argv) {
     cases[2].bytes = (uint64_t)VARVE_HEADER_FIXED_BYTES * HEADERS;
     cases[2].verify = verify_write;
     strcpy(cases[2].name, "write");
+#if defined(VARVE_HAVE_LIBARCHIVE)
+    bench_library("libarchive", archive_version_string());
+#endif
     int code = bench_main(argc, argv, cases, 5);
     for (size_t i = 0; i < 2; i++) {
         unlink(archives[i]->path);

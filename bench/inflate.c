@@ -430,9 +430,10 @@ int main(int argc, char **argv) {
         make_layers();
     }
     qsort(layers, layer_count, sizeof layers[0], longer_first);
-    printf("%zu layers, %.1f MB decoded; inflate engine by default: %s\n", layer_count,
-           (double)corpus_bytes / 1e6,
-           varve_inflate_engine_name(varve_inflate_engine_of(VARVE_INFLATE_AUTO, VARVE_TIER_AUTO)));
+    fprintf(
+        stderr, "%zu layers, %.1f MB decoded; inflate engine by default: %s\n", layer_count,
+        (double)corpus_bytes / 1e6,
+        varve_inflate_engine_name(varve_inflate_engine_of(VARVE_INFLATE_AUTO, VARVE_TIER_AUTO)));
     for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
         struct bench_case *c = &cases[i];
         snprintf(c->name, sizeof c->name, "alive-%zu", alive[i]);
@@ -445,5 +446,8 @@ int main(int argc, char **argv) {
         bench_add(c, "igzip", run_igzip, work_of(1, VARVE_INFLATE_IGZIP));
         bench_add(c, "libdeflate", run_libdeflate, work_of(1, VARVE_INFLATE_IGZIP));
     }
+    bench_library("isa-l", BENCH_TEXT(ISAL_MAJOR_VERSION) "." BENCH_TEXT(
+                               ISAL_MINOR_VERSION) "." BENCH_TEXT(ISAL_PATCH_VERSION));
+    bench_library("libdeflate", LIBDEFLATE_VERSION_STRING);
     return bench_main(argc, argv, cases, sizeof alive / sizeof alive[0]);
 }

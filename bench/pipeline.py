@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole scan against the floor, as whole processes, interleaved in one run.
 
-    pipeline.py VARVE FLOOR CORPUS [--part PART]... [--rounds N] [--json FILE]
+    pipeline.py VARVE FLOOR CORPUS [--part PART]... [--rounds N] [--warm] [--json FILE]
 
 CORPUS holds what corpora/packages.py (gzip/, zstd/) and corpora/extremes.py (small/, large/) make; parts are
 gzip, zstd, small, large-gzip and large-zstd, each of them some minutes at most. Every round runs every
 command once, one after the other; figures are CPU seconds (user + system, children included) and wall
 seconds, and ratios are formed within a round, so that a machine that slows down slows both sides. Medians are
-shown, with the least and greatest. Every answer is verified: decoded bytes against the floor's count, diffids
+shown, with the least and greatest. A first round, not counted, brings the files into the page cache; --warm says
+that they are there already. --json keeps every sample, the CPU seconds of a scan's stations too. Every answer is verified: decoded bytes against the floor's count, diffids
 against `zcat | sha256sum` and against what the image's config claims.
 """
 
@@ -82,6 +83,7 @@ class Bench:
         self.paths = [path for path, _ in layers]
         self.samples = {}
         self.runs = {}
+        self.stations = {}
         self.answers = {path.name: diffid.partition(":")[2] for path, diffid in layers}
         self.lists = [self.write_list(work / f"list{number}", paths) for number, paths in
                       enumerate([self.paths, self.paths[0::2], self.paths[1::2]])]
@@ -137,7 +139,7 @@ class Bench:
 
     def run(self):
         self.answers["layers"] = len(self.paths)
-        for number in range(self.options.rounds + 1):
+        for number in range(1 if self.options.warm else 0, self.options.rounds + 1):
             for name, commands in self.commands():
                 if number == 0 and "sha256sum" in name:
                     continue  # the first round only warms the page cache
@@ -145,6 +147,8 @@ class Bench:
                 self.verify(name, texts)
                 if number:
                     self.samples.setdefault(name, []).append((cpu, wall))
+                if number and name in self.runs:
+                    self.stations.setdefault(name, []).append(self.runs[name]["cpu_seconds"])
 
     def ratio(self, over, under, column):
         ratios = [a[column] / b[column] for a, b in zip(self.samples[over], self.samples[under])]
@@ -240,6 +244,7 @@ def main():
     parser.add_argument("corpus", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--warm", action="store_true")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     raw = {}
@@ -248,7 +253,8 @@ def main():
             bench = PARTS[part](options, pathlib.Path(work))
             bench.run()
             bench.show()
-            raw[part] = bench.samples
+            raw[part] = {"layers": len(bench.paths), "bytes": bench.answers["bytes"],
+                         "samples": bench.samples, "stations": bench.stations}
     if options.json:
         options.json.write_text(json.dumps(raw, indent=1))
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define OPENSSL_SUPPRESS_DEPRECATED /* the old calls are its fastest */
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 
 /* Their old names are each other's. */
@@ -24,6 +25,7 @@
 #include <intel-ipsec-mb.h>
 #endif
 #if defined(VARVE_HAVE_ISAL_CRYPTO)
+#include <isa-l_crypto/isal_crypto_api.h>
 #include <isa-l_crypto/sha256_mb.h>
 #endif
 
@@ -438,5 +440,14 @@ int main(int argc, char **argv) {
         add_mix(&cases[count++], MIX_FILES, arena, arena_bytes);
         add_round(&cases[count++], arena);
     }
+    bench_library("openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
+#if defined(VARVE_HAVE_ISAL_CRYPTO)
+    bench_library("isa-l_crypto",
+                  BENCH_TEXT(ISAL_CRYPTO_MAJOR_VERSION) "." BENCH_TEXT(
+                      ISAL_CRYPTO_MINOR_VERSION) "." BENCH_TEXT(ISAL_CRYPTO_PATCH_VERSION));
+#endif
+#if defined(VARVE_HAVE_IPSEC_MB)
+    bench_library("ipsec-mb", imb_get_version_str());
+#endif
     return bench_main(argc, argv, cases, count);
 }
