@@ -2,7 +2,7 @@
 /* src/canonical_json.c - JSON in the one form of RFC 8785.
  *
  * Nesting costs heap, not stack. Numbers are IEEE 754 doubles, as the RFC demands: integers beyond
- * 2^53 are rounded. */
+ * 2^53 are rounded, unless they shall stay exact. */
 #include "canonical_json.h"
 
 #include <ctype.h>
@@ -21,6 +21,7 @@ struct frame {
 struct writer {
     bool (*put)(void *cookie, const void *data, size_t bytes);
     void *cookie;
+    bool exact;
     struct frame *frames;
     size_t depth, room;
 };
@@ -145,6 +146,12 @@ static bool put_value(struct writer *writer, const json_t *value) {
     case JSON_STRING:
         return put_string(writer, json_string_value(value), json_string_length(value));
     case JSON_INTEGER:
+        if (writer->exact) {
+            snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+            return put_text(writer, text);
+        }
+        varve_canonical_number(text, json_number_value(value));
+        return put_text(writer, text);
     case JSON_REAL:
         varve_canonical_number(text, json_number_value(value));
         return put_text(writer, text);
@@ -179,16 +186,27 @@ static bool step(struct writer *writer) {
            put_value(writer, json_object_get(container, key));
 }
 
+static bool write_all(struct writer *writer, const json_t *value) {
+    bool good = put_value(writer, value);
+    while (good && writer->depth > 0) {
+        good = step(writer);
+    }
+    while (writer->depth > 0) {
+        free(writer->frames[--writer->depth].keys);
+    }
+    free(writer->frames);
+    return good;
+}
+
 bool varve_canonical_json(const struct json_t *value,
                           bool (*put)(void *cookie, const void *data, size_t bytes), void *cookie) {
     struct writer writer = {.put = put, .cookie = cookie};
-    bool good = put_value(&writer, value);
-    while (good && writer.depth > 0) {
-        good = step(&writer);
-    }
-    while (writer.depth > 0) {
-        free(writer.frames[--writer.depth].keys);
-    }
-    free(writer.frames);
-    return good;
+    return write_all(&writer, value);
+}
+
+bool varve_canonical_json_exact(const struct json_t *value,
+                                bool (*put)(void *cookie, const void *data, size_t bytes),
+                                void *cookie) {
+    struct writer writer = {.put = put, .cookie = cookie, .exact = true};
+    return write_all(&writer, value);
 }

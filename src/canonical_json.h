@@ -11,6 +11,12 @@ struct json_t;
 bool varve_canonical_json(const struct json_t *value,
                           bool (*put)(void *cookie, const void *data, size_t bytes), void *cookie);
 
+/* The same for writing documents: integers beyond 2^53, which the RFC rounds, are written as they
+ * are. */
+bool varve_canonical_json_exact(const struct json_t *value,
+                                bool (*put)(void *cookie, const void *data, size_t bytes),
+                                void *cookie);
+
 /* A number as ECMAScript writes it (RFC 8785, 3.2.2.3); room for 32 bytes is enough. Finite. */
 void varve_canonical_number(char text[32], double value);
 

@@ -20,6 +20,9 @@
 
 enum { ROOM_BYTES = 131072 };
 
+/* No station but the ladder takes more to be opened. */
+enum { STATION_BYTES = 65536 };
+
 /* One thing of the archive in its order: an entry, or a global header. */
 struct item {
     uint64_t spool_offset; /* of an entry's content */
@@ -36,13 +39,15 @@ struct normalizer {
     struct varve_ladder *ladder;
     struct varve_intake intake;
     struct varve_portion portion;
-    struct varve_sha256_stream diffid;
+    struct varve_sha256_stream blob, diffid;
 
     struct item *items;
     size_t item_count, item_capacity;
-    size_t *item_of; /* by entry, once all are there */
+    size_t *item_of;      /* by entry, once all are there */
+    uint64_t taken_bytes; /* for both, from the budget */
 
     int spool_fd;
+    bool stopped; /* cancelled */
     uint64_t spool_bytes;
     uint64_t trailer_offset; /* in the spool */
     uint64_t trailer_bytes;
@@ -88,6 +93,12 @@ static bool spool(struct normalizer *n, const uint8_t *data, size_t bytes) {
 static bool add_item(struct normalizer *n, struct item item) {
     if (n->item_count == n->item_capacity) {
         size_t capacity = n->item_capacity ? 2 * n->item_capacity : 1024;
+        /* And the number of each in item_of, later. */
+        uint64_t more = (capacity - n->item_capacity) * (sizeof *n->items + sizeof *n->item_of);
+        if (!varve_budget_take(n->options->budget, more)) {
+            return fail_code(n, VARVE_CODE_MEMORY_BUDGET, 0);
+        }
+        n->taken_bytes += more;
         struct item *grown = realloc(n->items, capacity * sizeof *grown);
         if (!grown) {
             return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
@@ -192,8 +203,34 @@ static bool parse(struct normalizer *n, bool *ended, const uint8_t *data, size_t
     }
 }
 
+/* One step's bytes to the digests and to the parser. False: a fault. */
+static bool take_portion(struct normalizer *n, bool *ended) {
+    const struct varve_portion *portion = &n->portion;
+    varve_sha256_update(n->sha256, &n->blob, portion->stored, portion->stored_bytes);
+    n->result->stored_bytes += portion->stored_bytes;
+    if (portion->turned) {
+        bool last = portion->state == VARVE_DECODE_END;
+        if (portion->state == VARVE_DECODE_FAULT || portion->state == VARVE_DECODE_WAIT) {
+            return fail(n, varve_decoder_fault(n->decoder));
+        }
+        varve_sha256_update(n->sha256, &n->diffid, portion->made, portion->made_bytes);
+        n->result->decoded_bytes += portion->made_bytes;
+        if (!*ended && !parse(n, ended, portion->made, portion->made_bytes, last)) {
+            return false;
+        }
+    }
+    varve_sha256_flush(n->sha256);
+    return true;
+}
+
+static bool cancelled(struct normalizer *n) {
+    n->stopped = n->stopped || (n->options->cancelled && n->options->cancelled());
+    return n->stopped;
+}
+
 static bool read_layer(struct normalizer *n, int fd, uint64_t offset, uint64_t bytes) {
     bool ended = false;
+    varve_sha256_init(&n->blob);
     varve_sha256_init(&n->diffid);
     if (!varve_intake_begin(&n->intake, fd, offset, bytes, NULL)) {
         return fail_code(n, VARVE_CODE_IO_READ, errno);
@@ -207,22 +244,11 @@ static bool read_layer(struct normalizer *n, int fd, uint64_t offset, uint64_t b
         if (n->portion.read_error) {
             return fail_code(n, VARVE_CODE_IO_READ, n->portion.read_error);
         }
-        if (!n->portion.turned) {
-            continue;
-        }
-        enum varve_decode_state state = n->portion.state;
-        if (state == VARVE_DECODE_FAULT || state == VARVE_DECODE_WAIT) {
-            return fail(n, varve_decoder_fault(n->decoder));
-        }
-        bool last = state == VARVE_DECODE_END;
-        varve_sha256_update(n->sha256, &n->diffid, n->portion.made, n->portion.made_bytes);
-        n->result->decoded_bytes += n->portion.made_bytes;
-        if (!ended && !parse(n, &ended, n->portion.made, n->portion.made_bytes, last)) {
+        if (!take_portion(n, &ended) || cancelled(n)) {
             return false;
         }
-        varve_sha256_flush(n->sha256);
     } while (!n->portion.final);
-    return true;
+    return varve_reader_unchanged(&n->intake.reader) || fail_code(n, VARVE_CODE_IO_CHANGED, 0);
 }
 
 static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) {
@@ -233,6 +259,7 @@ static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) 
 static bool finish_ladder(struct normalizer *n) {
     struct varve_rungs rungs = {0};
     struct varve_facets facets = {0};
+    varve_sha256_final(n->sha256, &n->blob, keep_digest, n->result->blob);
     varve_sha256_final(n->sha256, &n->diffid, keep_digest, n->result->diffid);
     if (varve_ladder_finish(n->ladder, &rungs, &facets, NULL) != VARVE_OK) {
         return fail(n, varve_ladder_fault(n->ladder));
@@ -249,6 +276,9 @@ static bool emit(struct normalizer *n, const void *data, size_t bytes) {
     varve_sha256_update(n->sha256, &n->written, data, bytes);
     varve_sha256_flush(n->sha256);
     n->result->tar_bytes += bytes;
+    if (cancelled(n)) {
+        return false;
+    }
     if (!n->sink(n->cookie, data, bytes)) {
         return fail_code(n, VARVE_CODE_IO_WRITE, errno);
     }
@@ -316,7 +346,7 @@ static bool write_global(struct normalizer *n, size_t number) {
     if (!varve_tar_write_global(&n->out, n->ladder->globals[number].bytes + 8)) {
         return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
     }
-    return true;
+    return n->out.count < ROOM_BYTES || flush(n);
 }
 
 /* An entry as it stands. */
@@ -422,9 +452,14 @@ static bool open_stations(struct normalizer *n) {
                 varve_tar_open(&n->tar, &tar) == VARVE_OK &&
                 varve_ladder_open(&n->ladder, n->sha256, &ladder) == VARVE_OK;
     if (!good) {
-        return fail_code(n, VARVE_CODE_NO_MEMORY, 0);
+        /* The stations do not say which of the two refused them. */
+        uint64_t least = sizeof *n->ladder + STATION_BYTES;
+        bool limited = options->budget && varve_budget_taken(options->budget) + least >
+                                              varve_budget_limit(options->budget);
+        return fail_code(n, limited ? VARVE_CODE_MEMORY_BUDGET : VARVE_CODE_NO_MEMORY, 0);
     }
     n->intake.decoder = n->decoder;
+    n->intake.gives_up = true;
     varve_decoder_reset(n->decoder, NULL);
     varve_tar_reset(n->tar, NULL);
     varve_ladder_reset(n->ladder, NULL);
@@ -441,6 +476,7 @@ static void close_stations(struct normalizer *n) {
     free(n->items);
     free(n->item_of);
     free(n->out.bytes);
+    varve_budget_give(n->options->budget, n->taken_bytes);
 }
 
 enum varve_status varve_normalize(struct varve_normalized *result, int fd, uint64_t offset,
@@ -454,5 +490,5 @@ enum varve_status varve_normalize(struct varve_normalized *result, int fd, uint6
     bool good = open_stations(&n) && read_layer(&n, fd, offset, bytes) && finish_ladder(&n) &&
                 write_tar(&n);
     close_stations(&n);
-    return good ? VARVE_OK : result->fault.status;
+    return good ? VARVE_OK : n.stopped && !result->fault.code ? VARVE_ERROR : result->fault.status;
 }

@@ -51,7 +51,7 @@ static bool refuse(struct varve_fault *fault, enum varve_code code) {
     return false;
 }
 
-static json_t *load(struct varve_fault *fault, const uint8_t *data, size_t data_bytes) {
+json_t *varve_json_load(struct varve_fault *fault, const uint8_t *data, size_t data_bytes) {
     json_error_t error;
     json_t *root =
         json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
@@ -175,7 +175,7 @@ static void read_purpose(struct varve_document *document) {
 bool varve_document_parse(struct varve_document *document, struct varve_fault *fault,
                           const uint8_t *data, size_t data_bytes) {
     memset(document, 0, sizeof *document);
-    document->root = load(fault, data, data_bytes);
+    document->root = varve_json_load(fault, data, data_bytes);
     if (!document->root) {
         return false;
     }
@@ -214,7 +214,7 @@ bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, 
     static const char *const keys[] = {"rootfs"};
     static const char *const rootfs_keys[] = {"diff_ids"};
     memset(config, 0, sizeof *config);
-    json_t *root = load(fault, data, data_bytes);
+    json_t *root = varve_json_load(fault, data, data_bytes);
     if (!root) {
         return false;
     }

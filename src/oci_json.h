@@ -54,6 +54,9 @@ bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, 
                         size_t data_bytes);
 void varve_config_free(struct varve_config *config);
 
+/* Any JSON, duplicate keys refused; the caller's to free (json_decref). NULL with *fault. */
+struct json_t *varve_json_load(struct varve_fault *fault, const uint8_t *data, size_t data_bytes);
+
 /* A JSON string without a NUL inside, or NULL. */
 const char *varve_json_string(const struct json_t *value);
 

@@ -138,13 +138,24 @@ enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *s
 
 char *varve_source_split(const char **tag, const char *operand) {
     struct stat status;
-    const char *colon = strrchr(operand, ':');
+    char *path = strdup(operand);
+    char *colon = path && lstat(path, &status) != 0 ? strrchr(path, ':') : NULL;
     *tag = NULL;
-    if (!colon || lstat(operand, &status) == 0) {
-        return strdup(operand);
+    if (!colon) {
+        return path;
     }
-    *tag = colon + 1;
-    return strndup(operand, (size_t)(colon - operand));
+    /* Tags have colons too; where nothing is there, the last one is as good as any. */
+    size_t count = (size_t)(colon - path);
+    for (char *at = colon; at; at = strrchr(path, ':')) {
+        *at = 0;
+        if (lstat(path, &status) == 0) {
+            count = (size_t)(at - path);
+            break;
+        }
+    }
+    free(path);
+    *tag = operand + count + 1;
+    return strndup(operand, count);
 }
 
 /* The source's name, and the descriptor as one of the catalog's roots. */

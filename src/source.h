@@ -57,6 +57,10 @@ uint32_t varve_source_add_unpacked(struct varve_place *place,
                                    const struct varve_digest_name *diffid, bool unreferenced,
                                    const char *split, const char *folder, uint64_t bytes);
 
+/* The bytes of an OCI layout's oci-layout file, the caller's to free. NULL: it is missing or wrong,
+ * and among the errors. */
+uint8_t *varve_source_layout_file(struct varve_place *place, size_t *bytes);
+
 /* Reads one OCI layout or one skopeo folder of a place whose source has begun; `repository` is put
  * before its tags. */
 enum varve_status varve_source_read_oci(struct varve_place *place, const char *repository,

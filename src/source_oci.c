@@ -11,21 +11,22 @@
 #define PATTERN "blobs/%a/%h"
 
 /* image-spec image-layout.md, "oci-layout file". */
-static void check_layout_file(struct varve_place *place) {
+uint8_t *varve_source_layout_file(struct varve_place *place, size_t *bytes) {
     uint8_t *data = NULL;
-    size_t data_bytes = 0;
     struct varve_fault fault;
-    bool good = varve_place_read(place, &data, &data_bytes, &fault, "oci-layout");
+    bool good = varve_place_read(place, &data, bytes, &fault, "oci-layout");
     if (good) {
-        json_t *root = json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES, NULL);
+        json_t *root = json_loadb((const char *)data, *bytes, JSON_REJECT_DUPLICATES, NULL);
         good = json_is_string(json_object_get(root, "imageLayoutVersion"));
         json_decref(root);
-        free(data);
     }
     if (!good) {
         varve_place_complain(place, "oci-layout",
                              varve_fault_of(VARVE_CODE_OCI_LAYOUT, VARVE_NO_OFFSET));
+        free(data);
+        return NULL;
     }
+    return data;
 }
 
 enum varve_status varve_source_read_oci(struct varve_place *place, const char *repository,
@@ -34,7 +35,8 @@ enum varve_status varve_source_read_oci(struct varve_place *place, const char *r
     if (!documents) {
         return VARVE_ERROR;
     }
-    check_layout_file(place);
+    size_t layout_bytes = 0;
+    free(varve_source_layout_file(place, &layout_bytes));
     uint32_t index = varve_documents_file(documents, "index.json");
     bool good = index != VARVE_NAME_NONE;
     if (good && !varve_documents_is_index(documents, index)) {

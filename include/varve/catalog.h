@@ -147,6 +147,12 @@ struct varve_media_type {
 };
 VARVE_API struct varve_media_type varve_media_type_of(const char *media_type);
 
+/* The layer type of the same kind (OCI's or Docker's, distributable or not) for a layer that is
+ * stored in that way. Static storage. NULL where `media_type` is no layer type, or its kind has no
+ * such (Docker's foreign layers have none for zstd). */
+VARVE_API const char *varve_media_type_stored(const char *media_type,
+                                              enum varve_compression compression);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,13 +6,12 @@
  * two zero blocks at the end. Layers that meet on that rung give the same bytes; what was written
  * so is not changed by being written so again.
  *
- *     strength    what comes out
- *     ENCODING    the same entries in the same order; rung `encoding` stays what it was
- *     ORDER       sorted by path, hard links elected anew, repeated directories left out (docs/
- *                 ladder.md, section 5; archive order where order means something). Rung `order`
- *                 stays, but where links disagreed with their file (finding hardlink.meta): they
- * get its attributes NAMES       besides, without user and group names: rung `names` stays TIMES
- * besides, all mtimes are the clamp's (or 0), no other times: rung `times` stays
+ *   - ENCODING: the same entries in the same order; rung `encoding` stays what it was.
+ *   - ORDER: sorted by path, hard links elected anew, repeated directories left out
+ * (docs/ladder.md, section 5; archive order where order means something). Rung `order` stays, but
+ * where links disagreed with their file (finding hardlink.meta): they get its attributes.
+ *   - NAMES: besides, without user and group names. Rung `names` stays.
+ *   - TIMES: besides, all mtimes are the clamp's (or 0), and no other times. Rung `times` stays.
  *
  * From NAMES on what was dropped can be all that told two entries of one path apart; then order
  * means nothing any more, and the rungs do not stay.
@@ -38,6 +37,7 @@ struct varve_normalize_options {
     struct varve_budget *budget; /* what entries are taken from; NULL: unlimited */
     enum varve_tier tier;
     uint64_t max_decoded_bytes; /* 0 = 2^40 */
+    bool (*cancelled)(void);    /* asked every 128 KiB; true: stop. NULL: nobody is asked */
 };
 
 /* Takes the next bytes of the tar. False: stop (the call then ends with io.write). */
@@ -46,9 +46,11 @@ typedef bool varve_sink_fn(void *cookie, const void *data, size_t bytes);
 struct varve_normalized {
     struct varve_fault fault;               /* why the status is not OK */
     uint64_t entry_count;                   /* written */
-    uint64_t decoded_bytes;                 /* read */
+    uint64_t stored_bytes;                  /* read */
+    uint64_t decoded_bytes;                 /* of these */
     uint64_t tar_bytes;                     /* written */
-    uint8_t diffid[VARVE_SHA256_BYTES];     /* of what was read */
+    uint8_t blob[VARVE_SHA256_BYTES];       /* of what was read, as it is stored */
+    uint8_t diffid[VARVE_SHA256_BYTES];     /* and decoded */
     uint8_t tar_digest[VARVE_SHA256_BYTES]; /* of what was written */
     bool order_significant;                 /* not sorted, for order means something */
 };
@@ -57,8 +59,9 @@ struct varve_normalized {
  * zstd or plain) and gives its canonical tar to `sink`, once the layer was read to its end without
  * a fault. `spool_fd` is an empty file that is open for reading and writing, the caller's; its
  * content is nothing to keep. VARVE_OK; else the layer's status, or VARVE_ERROR (out of memory;
- * reading, spooling or writing failed): what the sink got is worthless then. `strength` must be one
- * of the four; a layer that is no tar is VARVE_MALFORMED. */
+ * reading, spooling or writing failed; the file changed meanwhile; or cancelled, and then
+ * fault.code is NULL): what the sink got is worthless then. `strength` must be one of the four, and
+ * `tier` one that can run here; a layer that is no tar is VARVE_MALFORMED. */
 VARVE_API enum varve_status varve_normalize(struct varve_normalized *result, int fd,
                                             uint64_t offset, uint64_t bytes, int spool_fd,
                                             const struct varve_normalize_options *options,

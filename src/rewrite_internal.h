@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/rewrite_internal.h - what the files of rewriting share.
+ *
+ * Documents are read twice: when the layout is opened, to learn what hangs on what and to find all
+ * that is wrong; and when layers are written, to be changed. In between nothing of them is kept but
+ * names. Documents hold the digests of what they refer to, so that none can hang on itself; one
+ * that does not bear its own digest is an error, and nothing hangs on it. */
+#ifndef VARVE_REWRITE_INTERNAL_H
+#define VARVE_REWRITE_INTERNAL_H
+
+#include "codes.h"
+#include "digest_name.h"
+#include "name_map.h"
+#include "place.h"
+#include "varve/rewrite.h"
+
+struct json_t;
+
+enum document_kind {
+    DOCUMENT_UNREAD,
+    DOCUMENT_BAD,
+    DOCUMENT_IMAGE,
+    DOCUMENT_COPIED,
+    DOCUMENT_INDEX
+};
+
+/* A manifest or an index: number = its digest's in `names`. */
+struct document {
+    enum document_kind kind;
+    bool visited, written;
+    bool attestation;   /* something calls it so */
+    uint32_t ref;       /* in `refs`; VARVE_NAME_NONE: none */
+    uint32_t *hangs_on; /* documents that must be written before */
+    size_t hangs_on_count;
+    uint64_t size;     /* as claimed until it is read; VARVE_NO_SIZE: not claimed */
+    uint64_t new_size; /* once it is written */
+    char new_name[VARVE_DIGEST_TEXT_BYTES];
+};
+
+/* A blob: number = its digest's in `blob_names`. */
+struct blob {
+    uint32_t number; /* in the catalog */
+    uint32_t first_use, last_use;
+    uint64_t size;
+    bool layer, copied;
+    /* What became of it as a layer: */
+    uint64_t new_size;
+    char new_name[72];
+    uint8_t diffid[VARVE_SHA256_BYTES], new_diffid[VARVE_SHA256_BYTES];
+};
+
+struct use {
+    uint32_t document, next;
+};
+
+/* An entry of index.json. */
+struct top {
+    uint32_t document; /* VARVE_NAME_NONE: a blob */
+    bool kept;
+};
+
+/* A config that was written. */
+struct config {
+    uint32_t before, after; /* in `config_names` */
+    uint64_t bytes_before, bytes_after;
+    size_t behind; /* the place in `order` of the document that it belongs to */
+};
+
+/* One line of the mapping. */
+struct mapping {
+    enum varve_rewrite_kind kind;
+    uint32_t number; /* of blob, config or document */
+};
+
+struct varve_rewrite {
+    struct varve_rewrite_options options;
+    struct varve_catalog *catalog;
+    struct varve_place place;
+    char *path;
+
+    struct varve_name_map names, refs, blob_names, config_names, config_pairs;
+    struct document *documents;
+    struct blob *blobs;
+    struct use *uses;
+    struct top *tops;
+    uint32_t *order; /* documents, what they hang on first */
+    struct config *configs;
+    struct mapping *mappings;
+    size_t document_room, blob_room, use_room, order_room, config_room;
+    size_t use_count, top_count, order_count, config_count, mapping_count;
+    size_t at; /* in `order`: what is being written */
+
+    uint8_t *index, *layout; /* index.json and oci-layout, as they were read */
+    size_t index_bytes, layout_bytes;
+
+    varve_rewrite_put_fn *put;
+    void *cookie;
+};
+
+/* Room for one more in an array. False: no memory, and the place knows. */
+bool varve_rewrite_room(struct varve_rewrite *rewrite, void *items, size_t *room, size_t count,
+                        size_t item_bytes);
+
+/* An error about a document, with the tag that leads to it. Always false. */
+bool varve_rewrite_complain(struct varve_rewrite *rewrite, uint32_t document,
+                            struct varve_fault fault);
+bool varve_rewrite_complain_code(struct varve_rewrite *rewrite, uint32_t document,
+                                 enum varve_code code);
+
+/* A manifest or index once more, by its number. NULL after an error. */
+uint8_t *varve_rewrite_reread(struct varve_rewrite *rewrite, size_t *bytes, const char *name,
+                              uint32_t document);
+
+/* Whether a document of that digest is among those read, and its number. */
+bool varve_rewrite_find(const struct varve_rewrite *rewrite, uint32_t *number, const char *digest);
+
+/* The digest that a tag of the referrers tag schema names (distribution-spec, "Referrers Tag
+ * Schema"; cosign's tags add a word). False: it is no such tag. */
+#define VARVE_REFERRERS_DIGEST_BYTES 72
+bool varve_rewrite_referrers_tag(char digest[VARVE_REFERRERS_DIGEST_BYTES], const char *tag);
+
+/* rewrite_json.c: documents changed as layers and options say. False: no memory, or a fault that
+ * *fault tells. The image's `config` is the root of its config, its `manifest` the manifest's. */
+bool varve_rewrite_change_config(const struct varve_rewrite *rewrite, struct varve_fault *fault,
+                                 struct json_t *config, const struct json_t *manifest);
+bool varve_rewrite_change_image(const struct varve_rewrite *rewrite, struct varve_fault *fault,
+                                struct json_t *manifest, const char *config_name,
+                                uint64_t config_bytes);
+bool varve_rewrite_change_index(const struct varve_rewrite *rewrite, struct varve_fault *fault,
+                                struct json_t *index);
+/* Of what is copied: its subject. *changed says whether there was anything to do. */
+bool varve_rewrite_change_copied(const struct varve_rewrite *rewrite, bool *changed,
+                                 struct json_t *manifest);
+/* Tags of index.json. */
+bool varve_rewrite_change_tags(const struct varve_rewrite *rewrite, struct json_t *index);
+
+#endif
