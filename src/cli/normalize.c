@@ -5,12 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "json.h"
+#include "varve/budget.h"
+
+#define DEFAULT_MEMORY_BYTES ((uint64_t)1 << 30)
 
 static bool read_epoch(int64_t *seconds, const char *text) {
     char *end = NULL;
@@ -30,6 +34,7 @@ bool normalize_options(struct varve_normalize_options *options, const struct set
                                          .uid = settings->uid,
                                          .gid = settings->gid,
                                          .tier = settings->scan.tier,
+                                         .cancelled = normalize_cancelled,
                                          .max_decoded_bytes = settings->scan.max_decoded_bytes};
     if (!settings->has_mtime && epoch && *epoch) {
         options->has_clamp = read_epoch(&options->clamp_seconds, epoch);
@@ -40,6 +45,10 @@ bool normalize_options(struct varve_normalize_options *options, const struct set
     }
     if (settings->strength < VARVE_RUNG_ENCODING || settings->strength > VARVE_RUNG_TIMES) {
         complain("--rung is encoding, order, names or times");
+        return false;
+    }
+    if (!varve_tier_may_run(options->tier)) {
+        complain("this CPU has not the tier asked for; see 'varve --cpu=list'");
         return false;
     }
     return true;
@@ -71,7 +80,7 @@ static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) 
     memcpy(cookie, digest, VARVE_SHA256_BYTES);
 }
 
-static void say_fault(const char *name, const struct varve_fault *fault) {
+void normalize_say(const char *name, const struct varve_fault *fault) {
     char place[96] = "";
     if (fault->offset_decoded != VARVE_NO_OFFSET) {
         snprintf(place, sizeof place, ", at decoded byte %" PRIu64, fault->offset_decoded);
@@ -82,58 +91,109 @@ static void say_fault(const char *name, const struct varve_fault *fault) {
              fault->os_errno ? strerror(fault->os_errno) : "", place);
 }
 
+static struct varve_fault fault_of(const char *code, const char *message, int os_errno) {
+    return (struct varve_fault){.code = code,
+                                .message = message,
+                                .status = VARVE_ERROR,
+                                .os_errno = os_errno,
+                                .offset_stored = VARVE_NO_OFFSET,
+                                .offset_decoded = VARVE_NO_OFFSET};
+}
+
+struct varve_fault normalize_write_fault(int os_errno) {
+    return fault_of("io.write", "what was to be written could not be", os_errno);
+}
+
+/* With everything open. */
+static void normalize_into(struct rewritten *rewritten, struct writing *writing, int fd,
+                           uint64_t offset, uint64_t bytes, int spool,
+                           const struct varve_normalize_options *options) {
+    varve_sha256_init(&writing->stream);
+    enum varve_status status =
+        varve_normalize(&rewritten->tar, fd, offset, bytes, spool, options, write_tar, writing);
+    rewritten->fault = rewritten->tar.fault;
+    if (status == VARVE_OK && !encoder_put(writing->encoder, NULL, 0, true)) {
+        rewritten->fault = normalize_write_fault(errno);
+        status = VARVE_ERROR;
+    }
+    varve_sha256_final(writing->sha256, &writing->stream, keep_digest, rewritten->digest);
+    varve_sha256_flush(writing->sha256);
+    rewritten->bytes = writing->bytes;
+    rewritten->status = status;
+}
+
 enum varve_status normalize_blob(struct rewritten *rewritten, struct output *output, int fd,
-                                 uint64_t offset, uint64_t bytes, const char *name,
+                                 uint64_t offset, uint64_t bytes,
                                  const struct varve_normalize_options *options,
                                  const struct encoding *encoding) {
     struct writing writing = {.output = output};
-    struct varve_fault memory = {.code = "memory.exhausted",
-                                 .message = "the operating system refused memory",
-                                 .status = VARVE_ERROR,
-                                 .offset_stored = VARVE_NO_OFFSET,
-                                 .offset_decoded = VARVE_NO_OFFSET};
-    struct varve_fault fault = memory;
+    *rewritten = (struct rewritten){
+        .status = VARVE_ERROR,
+        .fault = fault_of("memory.exhausted", "the operating system refused memory", 0)};
     int spool = output_spool(output);
-    enum varve_status status = VARVE_ERROR;
     if (spool < 0) {
-        return status;
+        rewritten->fault = normalize_write_fault(errno);
+        return VARVE_ERROR;
     }
     writing.encoder = encoder_open(encoding, write_blob, &writing);
     if (writing.encoder && varve_sha256_open(&writing.sha256, NULL) == VARVE_OK) {
-        varve_sha256_init(&writing.stream);
-        status = varve_normalize(&rewritten->tar, fd, offset, bytes, spool, options, write_tar,
-                                 &writing);
-        fault = rewritten->tar.fault;
-        if (status == VARVE_OK && !encoder_put(writing.encoder, NULL, 0, true)) {
-            fault = (struct varve_fault){.code = "io.write",
-                                         .message = "it could not be written",
-                                         .status = VARVE_ERROR,
-                                         .os_errno = errno,
-                                         .offset_stored = VARVE_NO_OFFSET,
-                                         .offset_decoded = VARVE_NO_OFFSET};
-            status = VARVE_ERROR;
-        }
-        varve_sha256_final(writing.sha256, &writing.stream, keep_digest, rewritten->digest);
-        varve_sha256_flush(writing.sha256);
-        rewritten->bytes = writing.bytes;
-    }
-    if (status != VARVE_OK) {
-        say_fault(name, &fault);
+        normalize_into(rewritten, &writing, fd, offset, bytes, spool, options);
     }
     encoder_close(writing.encoder);
     varve_sha256_close(writing.sha256);
     close(spool);
-    return status;
+    return rewritten->status;
 }
 
-int normalize_exit(enum varve_status status) {
-    return status == VARVE_OK                                      ? EXIT_WELL
-           : status == VARVE_MALFORMED || status == VARVE_MISMATCH ? EXIT_FOUND
-           : status == VARVE_LIMIT || status == VARVE_UNSUPPORTED  ? EXIT_UNJUDGED
-                                                                   : EXIT_FATAL;
+int normalize_exit(const struct varve_fault *fault, enum varve_status status) {
+    static const char *const ours[] = {"io.write", "memory.exhausted"};
+    if (status == VARVE_OK) {
+        return EXIT_WELL;
+    }
+    if (normalize_signal()) {
+        return 128 + normalize_signal();
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        if (fault->code && strcmp(fault->code, ours[i]) == 0) {
+            return EXIT_FATAL;
+        }
+    }
+    return status == VARVE_MALFORMED || status == VARVE_MISMATCH ? EXIT_FOUND : EXIT_UNJUDGED;
 }
 
-static void put_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
+/* ---- Signals ---- */
+
+static volatile sig_atomic_t caught;
+
+/* The first one ends it soon, with nothing left; the second one at once. */
+static void on_signal(int number) {
+    if (caught) {
+        _exit(128 + number);
+    }
+    caught = number;
+}
+
+int normalize_signal(void) {
+    return caught;
+}
+
+bool normalize_cancelled(void) {
+    return caught != 0;
+}
+
+static void watch(int number) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction before;
+    sigemptyset(&action.sa_mask);
+    /* nohup(1) stays. */
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(number, &action, NULL);
+    }
+}
+
+/* ---- One layer ---- */
+
+void normalize_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
     char whole[VARVE_RUNG_TEXT_BYTES];
     varve_rung_text(whole, VARVE_RUNG_BLOB, digest);
     snprintf(text, 72, "%.71s", whole);
@@ -144,9 +204,9 @@ static void report(const struct settings *settings, const struct rewritten *rewr
     char blob[72];
     char before[72];
     char after[72];
-    put_digest(blob, rewritten->digest);
-    put_digest(before, rewritten->tar.diffid);
-    put_digest(after, rewritten->tar.tar_digest);
+    normalize_digest(blob, rewritten->digest);
+    normalize_digest(before, rewritten->tar.diffid);
+    normalize_digest(after, rewritten->tar.tar_digest);
     if (settings->json) {
         struct json json = {.out = stdout};
         json_open(&json, NULL, '{');
@@ -192,28 +252,24 @@ static int open_layer(const char *path) {
     return fd;
 }
 
-int run_normalize(const struct settings *settings) {
-    struct varve_normalize_options options;
+static int normalize_layer(const struct settings *settings,
+                           const struct varve_normalize_options *options) {
     struct output output;
-    struct rewritten rewritten = {.bytes = 0};
-    if (!settings->output) {
-        complain("-o FILE is missing; try 'varve normalize --help'");
-        return EXIT_FATAL;
-    }
-    if (!normalize_options(&options, settings)) {
-        return EXIT_FATAL;
-    }
-    int fd = open_layer(settings->operands[0]);
+    struct rewritten rewritten;
+    const char *name = settings->operands[0];
+    int fd = open_layer(name);
     if (fd < 0) {
         return EXIT_FATAL;
     }
     int code = EXIT_FATAL;
     if (output_open(&output, settings->output)) {
         enum varve_status status =
-            normalize_blob(&rewritten, &output, fd, 0, UINT64_MAX, settings->operands[0], &options,
-                           &settings->encoding);
-        code = normalize_exit(status);
+            normalize_blob(&rewritten, &output, fd, 0, UINT64_MAX, options, &settings->encoding);
+        code = normalize_exit(&rewritten.fault, status);
         if (status != VARVE_OK) {
+            if (rewritten.fault.code) {
+                normalize_say(name, &rewritten.fault);
+            }
             output_drop(&output);
         } else if (!output_commit(&output)) {
             code = EXIT_FATAL;
@@ -224,5 +280,37 @@ int run_normalize(const struct settings *settings) {
     if (fd != STDIN_FILENO) {
         close(fd);
     }
+    return code;
+}
+
+int run_normalize(const struct settings *settings) {
+    static const char prefix[] = "oci:";
+    struct varve_normalize_options options;
+    size_t count = sizeof prefix - 1;
+    if (!settings->output) {
+        complain("-o is missing; try 'varve normalize --help'");
+        return EXIT_FATAL;
+    }
+    if (!normalize_options(&options, settings)) {
+        return EXIT_FATAL;
+    }
+    const char *from = settings->operands[0];
+    const char *to = settings->output;
+    bool layout = strncmp(from, prefix, count) == 0;
+    if (layout != (strncmp(to, prefix, count) == 0)) {
+        complain("a layout becomes a layout, a layer a layer: %s is %s, %s is not", from,
+                 layout ? "oci:..." : "a layer", to);
+        return EXIT_FATAL;
+    }
+    uint64_t memory = settings->scan.memory_bytes;
+    if (varve_budget_open(&options.budget, memory ? memory : DEFAULT_MEMORY_BYTES) != VARVE_OK) {
+        complain("out of memory");
+        return EXIT_FATAL;
+    }
+    watch(SIGINT);
+    watch(SIGTERM);
+    int code = layout ? normalize_layout(settings, &options, from + count, to + count)
+                      : normalize_layer(settings, &options);
+    varve_budget_close(options.budget);
     return code;
 }

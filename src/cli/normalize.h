@@ -8,8 +8,10 @@
 #include "output.h"
 #include "varve/normalize.h"
 
-/* A blob that was written. */
+/* A blob that was written, or why it was not (fault.code NULL then: for a signal). */
 struct rewritten {
+    enum varve_status status;
+    struct varve_fault fault;
     struct varve_normalized tar;
     uint64_t bytes; /* of the blob */
     uint8_t digest[VARVE_SHA256_BYTES];
@@ -19,14 +21,30 @@ struct rewritten {
  * no --mtime is given. False, after a message. */
 bool normalize_options(struct varve_normalize_options *options, const struct settings *settings);
 
-/* Writes the layer behind `fd` anew into `output`, which is left open. VARVE_OK, or the status of
- * what went wrong, after a message about `name`. */
+/* Writes the layer behind `fd` anew into `output`, which is left open. Says nothing; any thread. */
 enum varve_status normalize_blob(struct rewritten *rewritten, struct output *output, int fd,
-                                 uint64_t offset, uint64_t bytes, const char *name,
+                                 uint64_t offset, uint64_t bytes,
                                  const struct varve_normalize_options *options,
                                  const struct encoding *encoding);
 
+/* `varve normalize oci:FROM -o oci:TO`. The exit code. */
+int normalize_layout(const struct settings *settings, const struct varve_normalize_options *options,
+                     const char *from, const char *to);
+
 /* The exit code of a status. */
-int normalize_exit(enum varve_status status);
+int normalize_exit(const struct varve_fault *fault, enum varve_status status);
+
+/* A message about a fault. */
+void normalize_say(const char *name, const struct varve_fault *fault);
+
+/* The fault of what could not be written. */
+struct varve_fault normalize_write_fault(int os_errno);
+
+/* "sha256:<hex>". */
+void normalize_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]);
+
+/* The signal that asked for an end, or 0; and as varve_normalize asks for it. */
+int normalize_signal(void);
+bool normalize_cancelled(void);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/cli/output.h - files that appear whole or not at all.
+/* src/cli/output.h - files and folders that appear whole or not at all.
  *
  * A file is written without a name (open(2), O_TMPFILE), synced, and given its name at the end: a
- * program that is killed leaves nothing behind. Where the file system has no nameless files a
- * temporary name is used, which the first failure or signal that the program handles takes away. */
+ * program that is killed leaves nothing behind. Where the file system has no nameless files, or
+ * there is no /proc to name one by, a temporary name is used, which goes with the first failure or
+ * signal; one that is killed leaves ".<name>.<number>.tmp". So it is with folders, always. */
 #ifndef VARVE_CLI_OUTPUT_H
 #define VARVE_CLI_OUTPUT_H
 
@@ -12,17 +13,19 @@
 
 struct output {
     int fd;
-    int folder;      /* the directory it will stand in, or AT_FDCWD's place */
-    char *name;      /* in that directory */
+    int folder;      /* the directory it will stand in */
+    char *name;      /* in that directory; NULL: not known yet */
     char *temporary; /* name in the meantime, or NULL */
     bool standard;   /* "-": standard output */
+    bool direct;     /* a device or pipe: written as it is */
 };
 
-/* Begins a file. False, after a message. */
+/* Begins a file. What is a device or a pipe is written to; where a symbolic link leads to is
+ * replaced, not the link. False, after a message. */
 bool output_open(struct output *output, const char *path);
 
-/* A nameless file for what passes through, in the same directory; in the system's for temporary
- * files where the output is standard output. -1, after a message. */
+/* A nameless file for what passes through, in the same directory; in that for temporary files
+ * where the output is no file. -1 with errno. */
 int output_spool(const struct output *output);
 
 /* All bytes, or false with errno. */
@@ -34,5 +37,31 @@ bool output_commit(struct output *output);
 
 /* Lets go of a file that was not committed. Harmless afterwards. */
 void output_drop(struct output *output);
+
+/* A folder of files. */
+struct tree {
+    int parent; /* of the folder */
+    int folder; /* while it bears its temporary name */
+    char *name, *temporary;
+};
+
+/* Begins a folder; there must be none of that name, or an empty one. False, after a message. */
+bool tree_open(struct tree *tree, const char *path);
+
+/* Begins a file beneath it, whose path output_commit_in tells. False with errno. Any thread. */
+bool output_open_in(struct output *output, const struct tree *tree);
+
+/* Syncs it and gives it a path beneath the tree, where one of the same path may stand. False with
+ * errno; then nothing is left of it. Any thread. */
+bool output_commit_in(struct output *output, const struct tree *tree, const char *path);
+
+/* A whole file. False with errno. */
+bool tree_put(const struct tree *tree, const char *path, const void *data, size_t bytes);
+
+/* Syncs the folders and gives the whole its name. False, after a message; then nothing is left. */
+bool tree_commit(struct tree *tree);
+
+/* Takes away what was not committed. Harmless afterwards. */
+void tree_drop(struct tree *tree);
 
 #endif
