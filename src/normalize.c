@@ -145,6 +145,19 @@ static struct varve_tar_entry changed(const struct varve_normalize_options *opti
     return copy;
 }
 
+/* GNU.sparse.* records mean nothing before an entry that is sparse in GNU's other way; before a
+ * plain file, as which it would be written, they would. */
+static bool is_sparse_twice(const struct varve_tar_entry *entry) {
+    static const char prefix[] = "GNU.sparse.";
+    bool found = false;
+    for (size_t i = 0; i < entry->record_count && entry->raw_typeflag == 'S'; i++) {
+        struct varve_bytes key = entry->records[i].key;
+        found |=
+            key.count >= sizeof prefix - 1 && memcmp(key.bytes, prefix, sizeof prefix - 1) == 0;
+    }
+    return found;
+}
+
 /* One event of the parser, to the ladder and to the spool. */
 static bool take(struct normalizer *n, enum varve_tar_event event,
                  const struct varve_tar_item *item) {
@@ -153,6 +166,9 @@ static bool take(struct normalizer *n, enum varve_tar_event event,
     size_t globals = n->ladder->global_count;
     size_t entries = n->ladder->entry_count;
     if (event == VARVE_TAR_ENTRY) {
+        if (is_sparse_twice(item->entry)) {
+            return fail(n, varve_fault_of(VARVE_CODE_SPARSE_TWICE, item->entry->header_offset));
+        }
         entry = changed(n->options, item->entry);
         given.entry = &entry;
     }

@@ -217,8 +217,9 @@ static void add_time(struct pax *pax, const char *key, struct varve_bytes time) 
     }
 }
 
-/* Names that SCHILY's spelling cannot hold are written as libarchive writes them: a key ends at its
- * first "=". */
+/* What SCHILY's spelling cannot hold is written as libarchive writes it: names with a "=", where a
+ * key would end; and empty values, which would say nothing (docs/ladder.md, R9), as the padding of
+ * no digits. */
 static void add_escaped_xattr(struct pax *pax, struct varve_tar_pair xattr) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t key_at_text = pax->text.count;
@@ -243,6 +244,7 @@ static void add_escaped_xattr(struct pax *pax, struct varve_tar_pair xattr) {
             good = good && put(&pax->text, &digits[word >> (18 - 6 * j) & 63], 1);
         }
     }
+    good = good && (xattr.value.count || put(&pax->text, "=", 1));
     pax->failed |= !good;
     add(pax, "LIBARCHIVE.xattr.",
         (struct varve_bytes){(const uint8_t *)(uintptr_t)key_at_text, key_count},
@@ -266,8 +268,8 @@ static void add_xattr(struct pax *pax, struct varve_tar_pair xattr) {
     }
 }
 
-static bool needs_escape(struct varve_bytes key) {
-    return memchr(key.bytes, '=', key.count) != NULL;
+static bool needs_escape(struct varve_tar_pair xattr) {
+    return !xattr.value.count || memchr(xattr.key.bytes, '=', xattr.key.count);
 }
 
 /* Texts that time_text and add_escaped_xattr made are offsets so far. They are small numbers, and
@@ -287,7 +289,7 @@ static void add_lists(struct pax *pax, const struct varve_record *attributes, bo
     uint32_t count = varve_load_u32(attributes->xattrs.bytes);
     for (uint32_t i = 0; i < count; i++) {
         struct varve_tar_pair xattr = varve_record_next_pair(&rest);
-        if (needs_escape(xattr.key) != escaped) {
+        if (needs_escape(xattr) != escaped) {
             continue;
         }
         if (escaped) {

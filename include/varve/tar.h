@@ -71,8 +71,8 @@ struct varve_tar_entry {
     int64_t devminor;
     struct varve_tar_time mtime, atime, ctime, creation;
     /* Names in SCHILY.xattr's spelling without that prefix, values decoded; "SCHILY.acl.*" and
-     * "SCHILY.fflags" are here under their full names. No name twice, no empty value, not sorted.
-     */
+     * "SCHILY.fflags" are here under their full names. No name twice, not sorted; empty values only
+     * where LIBARCHIVE's spelling has nothing but padding. */
     const struct varve_tar_pair *xattrs;
     size_t xattr_count;
     /* Other pax records of unknown meaning: no key twice, no empty value, not sorted. */

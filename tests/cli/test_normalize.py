@@ -156,6 +156,54 @@ class Normalize(harness.Case):
                         and not (before[str(path)]["status"] != "ok"
                                  and "content" in before[str(path)]["rungs"])], ["encoding"])
 
+    def test_odd_records(self):
+        """What has only one spelling that says it, and what has none."""
+        def entry(typeflag, size=0, magic=tarfile.POSIX_MAGIC, sparse=b""):
+            block = bytearray(tarfile.TarInfo("file").tobuf(tarfile.USTAR_FORMAT)[:512])
+            block[124:136], block[156:157], block[257:265] = b"%011o\0" % size, typeflag, magic
+            if sparse:
+                block[386:386 + len(sparse)] = sparse
+                block[483:495] = b"%011o\0" % size
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+            return bytes(block) + (b"x" * size).ljust(-(-size // 512) * 512, b"\0")
+
+        def sealed(pairs, *blocks):
+            return mutations.pax_header(pairs) + b"".join(blocks) + bytes(1024)
+        # An xattr whose value is empty; one whose name has a "=" in it besides.
+        for name in b"user.empty", b"user.%3D", b"SCHILY.acl.odd":
+            layer = self.work / "empty value.tar"
+            layer.write_bytes(sealed([(b"LIBARCHIVE.xattr." + name, b"==")], entry(b"0")))
+            self.check_set([layer])
+        self.assertEqual(codes(digest([layer])[str(layer)]).get("xattr.libarchive"), 1)
+        # Records of a sparse file that are none before GNU's own kind would be some before a file.
+        runs = b"%011o\0%011o\0" % (0, 5)
+        layer = self.work / "sparse twice.tar"
+        for pairs in ([(b"GNU.sparse.map", b"0,5"), (b"GNU.sparse.numblocks", b"1")],
+                      [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0")]):
+            layer.write_bytes(sealed(pairs, entry(b"S", 5, b"ustar  \0", runs)))
+            self.assertEqual(digest([layer])[str(layer)]["status"], "ok")
+            self.normalize(layer, expect=3)
+        layer.write_bytes(sealed([(b"VENDOR.note", b"1")], entry(b"S", 5, b"ustar  \0", runs)))
+        self.check_set([layer])
+
+    def test_special_outputs(self):
+        """A pipe is written to and stays what it is; of a link, what it leads to is replaced."""
+        folder = self.work / "special"
+        folder.mkdir()
+        os.mkfifo(folder / "fifo")
+        (folder / "real").write_bytes(b"before")
+        (folder / "link").symlink_to("real")
+        tree = GOLDEN / "tree.tar"
+        whole = self.normalize(tree).read_bytes()
+        with subprocess.Popen(["cat", folder / "fifo"], stdout=subprocess.PIPE) as reader:
+            harness.run(harness.VARVE, "normalize", tree, "-o", folder / "fifo")
+            self.assertEqual(reader.communicate()[0], whole)
+        harness.run(harness.VARVE, "normalize", tree, "-o", folder / "link")
+        self.assertTrue((folder / "link").is_symlink())
+        self.assertEqual((folder / "real").read_bytes(), whole)
+        self.assertEqual(sorted(path.name for path in folder.iterdir()), ["fifo", "link", "real"])
+
     def test_options(self):
         tree = GOLDEN / "tree-nanoseconds.tar"
         out = self.normalize(tree, "--mtime=1600000000", "--uid=7", "--gid=8")

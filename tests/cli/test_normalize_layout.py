@@ -14,7 +14,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -631,25 +630,6 @@ class Layouts(harness.Case):
             self.assertEqual(list(folder.iterdir()), [])
             refused += 1
         self.assertGreater(refused, 1)
-
-    def test_without_proc(self):
-        """In a chroot without /proc, where nameless files cannot be named."""
-        layout = self.plant(lambda *_: None).folder
-        folder = self.place()
-        enter = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--user", "--map-root-user"]),
-                 "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "-"]
-        if not shutil.which("unshare") or subprocess.run([*enter, "true"], check=False,
-                                                         capture_output=True).returncode:
-            self.skipTest("unshare(1) cannot give a place without /proc here")
-        layer = self.rich.folder / "blobs" / "sha256" / oci.digest_of(archive("b", "a"))[7:]
-        clean = {**CLEAN, "ASAN_OPTIONS": "detect_leaks=0"}  # which wants to look into /proc
-        harness.run(*enter, harness.VARVE, "normalize", f"oci:{layout}", "-o", f"oci:{folder}/out",
-                    env=clean)
-        harness.run(*enter, harness.VARVE, "normalize", layer, "-o", folder / "layer.tar", env=clean)
-        self.assertEqual(sorted(path.name for path in folder.iterdir()), ["layer.tar", "out"])
-        self.assertEqual(files_of(folder / "out"), files_of(self.normalize(layout)))
-        harness.run(harness.VARVE, "normalize", layer, "-o", folder / "other.tar", env=CLEAN)
-        self.assertEqual((folder / "layer.tar").read_bytes(), (folder / "other.tar").read_bytes())
 
 
 if __name__ == "__main__":
