@@ -36,6 +36,9 @@
 /* Layers in flight per thread: sixteen lanes want twelve to sixteen streams of each kind (DESIGN).
  */
 #define SLOTS 16
+/* Layers that a thread advances in a round, at least, where it has so many: the inflate kernels
+ * have four lanes, and six layers' streams and files fill most of SHA-256's. */
+#define COMPANY 6
 /* Results that may wait for their turn; some 700 bytes each, findings included. */
 #define WINDOW 16384u
 #define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
@@ -648,6 +651,38 @@ static void offer_intake(struct worker *worker) {
     pthread_mutex_unlock(&scan->mutex);
 }
 
+/* Where the longest job would outlive all others and be left alone in kernels of many lanes, those
+ * that have least left are put off: as many go on as keep it company to the end. Returns how many
+ * of `running` that are, moved to its beginning. The longest is always among them, so that all come
+ * to their ends. */
+static size_t keep_company(const struct worker *worker, struct varve_job **running, size_t count) {
+    const struct varve_scan *scan = worker->scan;
+    uint64_t left[SLOTS];
+    uint64_t here = 0, longest = 1;
+    for (size_t i = 0; i < count; i++) {
+        left[i] = varve_job_bytes_left(running[i]);
+        here += left[i];
+        longest = left[i] > longest ? left[i] : longest;
+    }
+    uint64_t done = atomic_load_explicit(&scan->bytes_done, memory_order_relaxed);
+    uint64_t share =
+        scan->bytes_total > done ? (scan->bytes_total - done) / (uint64_t)scan->options.threads : 0;
+    uint64_t wanted = (share > here ? share : here) / longest;
+    size_t most = wanted > COMPANY ? (wanted < count ? (size_t)wanted : count) : COMPANY;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t longer = 0;
+        for (size_t k = 0; k < count; k++) {
+            longer += left[k] > left[i] || (left[k] == left[i] && k < i);
+        }
+        /* What has nothing left to read, or does not know, costs little. */
+        if (longer < most || left[i] == 0) {
+            running[kept++] = running[i];
+        }
+    }
+    return kept;
+}
+
 /* One round: fills slots, advances what runs, hands on what is done. False: nothing is left to do.
  */
 static bool work_round(struct worker *worker) {
@@ -672,7 +707,7 @@ static bool work_round(struct worker *worker) {
         if (atomic_load_explicit(&scan->idle, memory_order_relaxed) > 0) {
             offer_intake(worker);
         }
-        varve_jobs_advance(running, running_count);
+        varve_jobs_advance(running, keep_company(worker, running, running_count));
     }
     begun = varve_cpu_seconds();
     stored = worker->store_seconds;
