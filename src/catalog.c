@@ -691,6 +691,33 @@ int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offse
     return opened.fd;
 }
 
+enum varve_status varve_catalog_check_files(const struct varve_catalog *catalog,
+                                            struct varve_join_result *result, size_t number) {
+    static const struct varve_join_options options = {.max_bytes = 0};
+    const struct source *source = source_of(catalog, number);
+    size_t place = number - source->first_blob;
+    *result = (struct varve_join_result){.entry = NULL};
+    if (place >= source->replay_room || source->replays[place].split == VARVE_NAME_NONE) {
+        result->fault = varve_fault_of(VARVE_CODE_SOURCE_UNPACKED, VARVE_NO_OFFSET);
+        return result->fault.status;
+    }
+    const struct replay *replay = &source->replays[place];
+    int root = catalog->roots[source->root];
+    int split = varve_file_open(&result->fault, NULL, root, catalog->strings.names[replay->split]);
+    int folder = split < 0 ? -1
+                           : varve_directory_open(&result->fault, root,
+                                                  catalog->strings.names[replay->folder]);
+    enum varve_status status =
+        folder < 0 ? result->fault.status : varve_join(result, split, folder, &options, NULL, NULL);
+    if (folder >= 0) {
+        close(folder);
+    }
+    if (split >= 0) {
+        close(split);
+    }
+    return status;
+}
+
 bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,
                          size_t number) {
     const struct blob *blob = &catalog->blobs[number];

@@ -550,11 +550,27 @@ static void fill_slots(struct worker *worker) {
     }
 }
 
+/* An unpacked layer that could not be put together again: what its files are like says why. */
+static void explain(const struct varve_catalog *catalog, struct slot *slot, size_t number) {
+    const struct varve_layer *layer = varve_job_layer(slot->job);
+    if (layer->complete || layer->status != VARVE_ERROR ||
+        strcmp(layer->fault.code, varve_code_at(VARVE_CODE_IO_READ)->code) != 0) {
+        return;
+    }
+    struct varve_join_result result;
+    enum varve_status status = varve_catalog_check_files(catalog, &result, number);
+    if (status != VARVE_OK && status != VARVE_UNSUPPORTED) {
+        varve_job_refuse(slot->job, &result.fault, layer->name, layer->source);
+    }
+    free(result.entry);
+}
+
 /* Holds all claims against a job that has just finished, under whatever name they were made, and
  * says that it is done. */
 static void check_claims(struct worker *worker, struct slot *slot) {
     const struct varve_catalog *catalog = worker->scan->catalog;
     size_t blob = worker->scan->order[slot->place];
+    explain(catalog, slot, blob);
     for (; blob != SIZE_MAX; blob = varve_catalog_next_twin(catalog, blob)) {
         size_t claim = varve_catalog_first_claim(catalog, blob);
         for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/tar_split.h - a layer's archive put together again from its unpacked files and what tar-split
- * (github.com/vbatts/tar-split, format of its package tar/storage) kept of the rest.
- *
- * Lines of JSON, gzipped: {"type":2,"payload":<base64>}, bytes of the archive as they were, and
- * {"type":1,"name":<path>,"size":<n>}, the content of a file (name_raw: the path in base64). */
+/* src/tar_split.h - an unpacked layer's archive as something to read from: put together again, by
+ * varve_join (varve/split.h), on a thread. */
 #ifndef VARVE_TAR_SPLIT_H
 #define VARVE_TAR_SPLIT_H
 

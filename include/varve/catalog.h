@@ -18,6 +18,7 @@
 #include "varve/decode.h"
 #include "varve/ladder.h"
 #include "varve/sha256.h"
+#include "varve/split.h"
 #include "varve/tar.h"
 
 #ifdef __cplusplus
@@ -138,6 +139,15 @@ VARVE_API struct varve_catalog_error varve_catalog_error(const struct varve_cata
  * *bytes of it, UINT64_MAX: to the end of the file. Or -1 with *fault set. Any thread. */
 VARVE_API int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offset,
                                       uint64_t *bytes, struct varve_fault *fault, size_t blob);
+
+/* Looks at an unpacked layer's files, each against the size and CRC-64 that its store kept of it (a
+ * store of podman's or docker's; varve/split.h): which are at fault, where its archive cannot be
+ * put together again or is another one. Reads them all and goes on behind those at fault. VARVE_OK,
+ * or the status of result->fault; VARVE_UNSUPPORTED for a blob that is not put together
+ * (source.unpacked, also where it cannot be). The caller frees result->entry. Any thread. */
+VARVE_API enum varve_status varve_catalog_check_files(const struct varve_catalog *catalog,
+                                                      struct varve_join_result *result,
+                                                      size_t blob);
 
 /* What a media type says of a blob that bears it. */
 struct varve_media_type {

@@ -57,6 +57,7 @@ struct settings {
     const char *bench_only;                  /* a group of tasks, or NULL: all */
     const char *bench_compare, *bench_plot;  /* files, or NULL */
     const char *output;                      /* what is written, or NULL */
+    const char *files;                       /* a folder, or NULL */
     enum varve_rung strength;                /* --rung */
     struct encoding encoding;                /* --compress */
     bool has_mtime, has_uid, has_gid;
@@ -66,6 +67,7 @@ struct settings {
 };
 
 int run_scan(const struct settings *settings);
+int run_verify_store(const struct settings *settings);
 int run_digest(const struct settings *settings);
 int run_compare(const struct settings *settings);
 int run_query(const struct settings *settings);
@@ -73,6 +75,8 @@ int run_status(const struct settings *settings);
 int run_diff(const struct settings *settings);
 int run_findings(const struct settings *settings);
 int run_normalize(const struct settings *settings);
+int run_split(const struct settings *settings);
+int run_join(const struct settings *settings);
 int run_bench(const struct settings *settings);
 int list_kernels(void);
 int print_version(const struct settings *settings);
@@ -83,6 +87,7 @@ struct reporter {
     const struct varve_catalog *catalog;
     struct varve_store *store; /* NULL: none */
     bool digest;               /* `varve digest`: show every layer */
+    bool store_check;          /* `varve verify-store`: one line a layer, and files at fault */
     FILE *errors;              /* where failures go once more; NULL: nowhere */
     const struct varve_report *out;
     void *state; /* of `out` */

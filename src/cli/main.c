@@ -29,6 +29,16 @@ static const struct command commands[] = {
      TAKES(OPT_JSON, OPT_OUTPUT, OPT_STRENGTH, OPT_COMPRESS, OPT_MTIME, OPT_UID, OPT_GID,
            OPT_THREADS, OPT_MEMORY, OPT_MAX_DECODED, OPT_CPU, OPT_HELP),
      1, 1, run_normalize},
+    {"split", "LAYER", "Part a layer into its files' contents and all the rest, as tar-split does",
+     TAKES(OPT_JSON, OPT_OUTPUT, OPT_FILES, OPT_CPU, OPT_MAX_DECODED, OPT_HELP), 1, 1, run_split},
+    {"join", "TAR-DATA DIR", "Put a layer together again from split's data and a folder of files",
+     TAKES(OPT_JSON, OPT_OUTPUT, OPT_COMPRESS, OPT_CPU, OPT_MAX_DECODED, OPT_HELP), 2, 2, run_join},
+    {"verify-store", "SOURCE...",
+     "Put the layers of podman's and docker's stores together, and check",
+     TAKES(OPT_JSON, OPT_PROGRESS, OPT_THREADS, OPT_CPU, OPT_SHA256_ENGINE, OPT_MEMORY,
+           OPT_MAX_DECODED, OPT_MAX_DURATION, OPT_READ_LIMIT, OPT_FAIL_ON, OPT_ERRORS_TO, OPT_PROM,
+           OPT_HELP),
+     1, 1 << 30, run_verify_store},
     {"bench", "SOURCE...", "Measure compression and hash variants on a sample of the layers",
      TAKES(OPT_JSON, OPT_CSV, OPT_SAMPLE, OPT_SEED, OPT_ROUNDS, OPT_ONLY, OPT_COMPARE, OPT_PLOT,
            OPT_PROGRESS, OPT_THREADS, OPT_HELP),
@@ -89,7 +99,7 @@ static void help(void) {
     options_help(&program);
     puts("\nCommands:");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
     }
     puts("\n'varve COMMAND --help' tells more. Exit codes: 0 all well; 1 mismatch or malformed\n"
          "found; 2 usage or fatal; 3 something could not be judged; 10 database unusable; 11 "

@@ -270,6 +270,8 @@ static const struct option_row {
     [OPT_JSON] = {0, "json", NULL, "write NDJSON, one object a line", read_flag, FIELD(json)},
     [OPT_OUTPUT] = {'o', "output", "FILE", "what is written; appears whole or not at all",
                     read_text, FIELD(output)},
+    [OPT_FILES] = {0, "files", "DIR", "write the contents of files into DIR, which is new or empty",
+                   read_path, FIELD(files)},
     [OPT_STRENGTH] = {0, "rung", "RUNG",
                       "keep what the rung keeps: encoding (default), order, names, times",
                       read_rung, FIELD(strength)},

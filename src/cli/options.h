@@ -13,6 +13,7 @@
 enum option_name {
     OPT_JSON,
     OPT_OUTPUT,
+    OPT_FILES,
     OPT_STRENGTH, /* --rung of normalize */
     OPT_COMPRESS,
     OPT_MTIME,

@@ -2,6 +2,7 @@
 /* src/cli/report_json.c - the output contract: NDJSON, one object a line. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -148,6 +149,22 @@ static void put_blob(struct json *json, const struct varve_catalog *catalog, siz
     }
 }
 
+/* `varve verify-store`: the first of an unpacked layer's files that is at fault, and how many are.
+ */
+static void put_files(struct json *json, const struct varve_catalog *catalog, size_t blob) {
+    struct varve_join_result result;
+    varve_catalog_check_files(catalog, &result, blob);
+    json_unsigned(json, "bad_files", result.bad_count);
+    if (result.entry) {
+        json_open(json, "first_bad_file", '{');
+        json_bytes(json, "path", result.entry, strlen(result.entry));
+        json_text(json, "code", result.fault.code);
+        json_text(json, "message", result.fault.message);
+        json_close(json, '}');
+    }
+    free(result.entry);
+}
+
 void json_layer(FILE *out, const struct reporter *reporter, const struct varve_layer *layer,
                 size_t blob) {
     struct json json;
@@ -190,6 +207,9 @@ void json_layer(FILE *out, const struct reporter *reporter, const struct varve_l
     }
     if (layer->status != VARVE_OK) {
         put_fault(&json, &layer->fault, NULL);
+    }
+    if (reporter->store_check && has_failed(layer)) {
+        put_files(&json, reporter->catalog, blob);
     }
     end_line(&json);
 }

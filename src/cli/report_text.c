@@ -159,6 +159,11 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
     if (reporter->digest || job) {
         show_layer(reporter, layer, blob, job);
     }
+    if (reporter->store_check && !has_failed(layer)) {
+        printf("%-11s layer ", varve_status_name(layer->status));
+        put_safe_text(layer->name);
+        printf(", %" PRIu64 " bytes\n", layer->bytes_stored);
+    }
     if (reporter->digest || !has_failed(layer)) {
         return;
     }
@@ -270,6 +275,24 @@ static void put_contradictions(const struct varve_catalog *catalog, const struct
     }
 }
 
+/* Which of its files are at fault. */
+static void put_files(const struct varve_catalog *catalog, size_t blob) {
+    struct varve_join_result result;
+    enum varve_status status = varve_catalog_check_files(catalog, &result, blob);
+    if (result.entry) {
+        fputs("            file ", stdout);
+        put_safe_text(result.entry);
+        printf(": %s: %s\n", result.fault.code, result.fault.message);
+        if (result.bad_count > 1) {
+            printf("            and %" PRIu64 " more files\n", result.bad_count - 1);
+        }
+    } else if (status == VARVE_OK) {
+        puts("            all files are as the store says: its own record of the archive is at "
+             "fault");
+    }
+    free(result.entry);
+}
+
 static void put_failure(const struct reporter *reporter, struct failure *failure) {
     printf("%-11s layer ", varve_status_name(failure->layer.status));
     put_safe_text(failure->layer.source);
@@ -281,6 +304,9 @@ static void put_failure(const struct reporter *reporter, struct failure *failure
         put_fault(&failure->layer.fault);
     }
     put_contradictions(reporter->catalog, failure);
+    if (reporter->store_check) {
+        put_files(reporter->catalog, failure->blob);
+    }
     for (size_t i = 0; i < failure->reference_count && i < SHOWN_REFERENCES; i++) {
         fputs("            in ", stdout);
         put_safe_text(failure->references[i] ? failure->references[i] : "?");

@@ -15,6 +15,8 @@
 
 #define STDOUT_BYTES 65536
 
+enum mode { MODE_SCAN, MODE_DIGEST, MODE_VERIFY_STORE };
+
 static struct varve_scan *volatile running_scan;
 static volatile sig_atomic_t database_failed;
 static volatile sig_atomic_t out_of_time;
@@ -123,11 +125,12 @@ static bool close_errors(FILE *file, const char *path) {
 }
 
 static int run_catalog(const struct settings *settings, const struct varve_catalog *catalog,
-                       struct varve_store *store, bool digest) {
+                       struct varve_store *store, enum mode mode) {
     struct reporter reporter = {.settings = settings,
                                 .catalog = catalog,
                                 .store = store,
-                                .digest = digest,
+                                .digest = mode == MODE_DIGEST,
+                                .store_check = mode == MODE_VERIFY_STORE,
                                 .out = settings->json ? &json_report : &text_report};
     struct varve_scan *scan = NULL;
     struct varve_scan_summary summary;
@@ -203,7 +206,7 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
 
 /* With a database, where one was asked for. */
 static int scan_catalog(const struct settings *settings, const struct varve_catalog *catalog,
-                        struct varve_store *store, bool digest) {
+                        struct varve_store *store, enum mode mode) {
     struct varve_store_fault fault;
     struct varve_store_scan how = {
         .options = &settings->scan,
@@ -217,7 +220,7 @@ static int scan_catalog(const struct settings *settings, const struct varve_cata
     if (store && varve_store_begin(store, &fault, catalog, &how) != VARVE_STORE_OK) {
         return store_exit_code(&fault);
     }
-    return run_catalog(settings, catalog, store, digest);
+    return run_catalog(settings, catalog, store, mode);
 }
 
 /* Adds the loose files of a list, parted by NULs. False, after a message: it could not be read. */
@@ -305,7 +308,21 @@ int scan_into(const struct settings *settings, const char *source, const char *p
     return code;
 }
 
-static int run(const struct settings *settings, bool digest) {
+/* Whether all sources are stores that keep their layers unpacked; false after a message. */
+static bool all_unpacked(const struct varve_catalog *catalog) {
+    static const char *const kinds[] = {"containers-storage:", "docker:"};
+    for (size_t i = 0; i < varve_catalog_blob_count(catalog); i++) {
+        const char *source = varve_catalog_blob(catalog, i).source;
+        if (strncmp(source, kinds[0], strlen(kinds[0])) != 0 &&
+            strncmp(source, kinds[1], strlen(kinds[1])) != 0) {
+            complain("%s: no store that keeps layers unpacked; 'varve scan' checks it", source);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int run(const struct settings *settings, enum mode mode) {
     struct varve_catalog *catalog = NULL;
     struct varve_store *store = NULL;
     const struct varve_store_options options = {.failed = on_database_failed};
@@ -331,18 +348,20 @@ static int run(const struct settings *settings, bool digest) {
         return EXIT_FATAL;
     }
     for (int i = 0; i < settings->operand_count; i++) {
-        if (digest && varve_catalog_add_file(catalog, settings->operands[i]) != VARVE_OK) {
+        if (mode == MODE_DIGEST &&
+            varve_catalog_add_file(catalog, settings->operands[i]) != VARVE_OK) {
             complain("out of memory");
             varve_catalog_close(catalog);
             return EXIT_FATAL;
         }
-        if (!digest) {
+        if (mode != MODE_DIGEST) {
             varve_catalog_add(catalog, settings->operands[i]);
         }
     }
     int code = EXIT_FATAL;
-    if (!settings->files_from || add_files_from(catalog, settings->files_from)) {
-        code = scan_catalog(settings, catalog, store, digest);
+    if ((!settings->files_from || add_files_from(catalog, settings->files_from)) &&
+        (mode != MODE_VERIFY_STORE || all_unpacked(catalog))) {
+        code = scan_catalog(settings, catalog, store, mode);
     }
     varve_store_close(store);
     varve_catalog_close(catalog);
@@ -350,9 +369,16 @@ static int run(const struct settings *settings, bool digest) {
 }
 
 int run_scan(const struct settings *settings) {
-    return run(settings, false);
+    return run(settings, MODE_SCAN);
 }
 
 int run_digest(const struct settings *settings) {
-    return run(settings, true);
+    return run(settings, MODE_DIGEST);
+}
+
+/* The archives' digests are all that is claimed of such layers. */
+int run_verify_store(const struct settings *settings) {
+    struct settings own = *settings;
+    own.scan.deepest_rung = VARVE_RUNG_DIFFID;
+    return run(&own, MODE_VERIFY_STORE);
 }

@@ -56,9 +56,11 @@ def small_layout(folder):
 class StoreCase(harness.Case):
     """Scans, and what is asked of them again and again."""
 
-    def lines(self, *sources, expect=0, options=()):
-        out = harness.run(harness.VARVE, "scan", "--json", "--rungs=diffid", *options, *sources,
-                          expect=expect, timeout=120)
+    def lines(self, *sources, expect=0, options=(), command="scan"):
+        if command == "scan":
+            options = ["--rungs=diffid", *options]
+        out = harness.run(harness.VARVE, command, "--json", *options, *sources, expect=expect,
+                          timeout=120)
         lines = [json.loads(line) for line in out.splitlines()]
         self.assertEqual((lines[0]["type"], lines[-1]["type"]), ("scan", "summary"))
         self.assertEqual(lines[-1]["exit_code"], expect)

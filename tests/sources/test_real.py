@@ -3,6 +3,7 @@
 skopeo sync writes. What varve says is held against what the programs themselves say."""
 
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -262,6 +263,31 @@ class Real(stores.StoreCase):
         self.assertEqual([layer["digest"] for layer in image["layers"]], said["RootFS"]["Layers"])
         for line in found["layer"]:
             self.assertEqual(line["rungs"]["blob"], line["name"])
+        self.verified(self.work / "podman", image)
+
+    def verified(self, root, image):
+        """varve join and varve verify-store on what podman keeps."""
+        run(harness.VARVE, "verify-store", root)
+        layers = json.loads((root / "vfs-layers" / "layers.json").read_bytes())
+        out = self.work / "joined.tar"
+        for layer in layers:
+            files = root / "vfs" / "dir" / layer["id"]
+            run(harness.VARVE, "join", root / "vfs-layers" / f"{layer['id']}.tar-split.gz", files,
+                "-o", out)
+            self.assertEqual(stores.sha256(out.read_bytes()), layer["diff-digest"])
+        # A byte of some file of the top layer, which is in no other.
+        top, = [layer for layer in layers if layer["diff-digest"] == image["layers"][-1]["digest"]]
+        with gzip.open(root / "vfs-layers" / f"{top['id']}.tar-split.gz") as lines:
+            name = next(line["name"] for line in map(json.loads, lines) if line.get("size"))
+        path = root / "vfs" / "dir" / top["id"] / name
+        whole = path.read_bytes()
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        told = run(harness.VARVE, "verify-store", root, expect=1).decode()
+        self.assertRegex(told, f"mismatch +layer .*{top['diff-digest']}\n")
+        self.assertIn(f" file {name}: split.content: ", told)
+        self.assertIn(f" in {image['ref']} (", told)
+        path.write_bytes(whole)
+        run(harness.VARVE, "verify-store", root)
 
     def test_scrubbing_decodes_nothing(self):
         found = self.scan(self.layout, options=["--rungs=blob"])

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tarfile
 
 import stores
@@ -254,14 +255,32 @@ class Unpacked(stores.StoreCase):
         bad, = [line for line in self.scan(root, expect=1)["layer"] if line["status"] != "ok"]
         self.assertEqual((bad["name"], bad["error"]["code"]),
                          (stores.sha256(stores.TOP), "claim.name"))
-        file.write_bytes(whole[:-1])
-        for spoil in (lambda: None, file.unlink, lambda: file.symlink_to("/etc/hostname")):
+        self.at_fault(root, "claim.name", "split.content")
+        for spoil, code in ((lambda: file.write_bytes(whole[:-1]), "split.size"),
+                            (file.unlink, "split.missing"),
+                            (lambda: file.symlink_to("/etc/hostname"), "split.missing")):
             spoil()
-            bad, = [line for line in self.scan(root, expect=3)["layer"] if line["status"] != "ok"]
-            self.assertEqual((bad["status"], bad["error"]["code"]), ("error", "io.read"))
+            bad, = [line for line in self.scan(root, expect=1)["layer"] if line["status"] != "ok"]
+            self.assertEqual((bad["status"], bad["error"]["code"]), ("mismatch", code))
+            self.at_fault(root, code, code)
         file.unlink()
         file.write_bytes(whole)
         self.all_well(self.scan(root))
+
+    def at_fault(self, root, layer_code, file_code):
+        """`varve verify-store` names the layer, the image and the file."""
+        lines = self.lines(root, expect=1, command="verify-store")
+        bad, = [line for line in lines if line["type"] == "layer" and line["status"] != "ok"]
+        self.assertEqual((bad["error"]["code"], bad["bad_files"], bad["first_bad_file"]["path"],
+                          bad["first_bad_file"]["code"]), (layer_code, 1, "opt/top", file_code))
+        well, = [line for line in lines if line["type"] == "layer" and line["status"] == "ok"]
+        self.assertEqual(set(well["rungs"]), {"blob", "diffid"})
+        self.assertNotIn("bad_files", well)
+        told = run(harness.VARVE, "verify-store", root, expect=1).decode()
+        self.assertRegex(told, f"ok +layer {well['name']}, [0-9]+ bytes\n")
+        self.assertRegex(told, f"mismatch +layer .*{bad['name']}\n +{layer_code}: ")
+        self.assertIn(f" file opt/top: {file_code}: ", told)
+        self.assertRegex(told, r"\n +in localhost/app:2 \(")
 
     def spoiled_storage(self, root, before):
         """A config that is another, a chain that is cut, tar-split that is gone."""
@@ -353,23 +372,35 @@ class Unpacked(stores.StoreCase):
         self.assertEqual([line["rungs"]["blob"] for line in found["image"][0]["layers"]
                           if "rungs" in line], [])
         self.assertEqual({line["rungs"]["blob"] for line in found["layer"]}, set(diffids))
+        run(harness.VARVE, "verify-store", folder)
+        self.changed_docker(folder)
         # Names that lead out of the folder, that are not UTF-8, lines that are none.
         secret = self.work / "secret"
         secret.write_bytes(b"x" * 10)
         good = gzip.decompress((chains[0] / "tar-split.json.gz").read_bytes())
-        for lines in (b'{"type":1,"name":"../../../secret","size":10,"position":0}\n',
-                      json.dumps({"type": 1, "name": str(secret), "size": 10}).encode(),
-                      b'{"type":1,"name_raw":"/w==","size":10}\n', b"{", b"[]\n", b"\n\n{}\n",
-                      b'{"type":2,"payload":"*"}\n', b'{"type":1,"size":-1}\n', good[:-200],
-                      b'{"type":2,"payload":"' + b"A" * (17 << 20) + b'"}\n'):
+        for lines, code in (
+                (b'{"type":1,"name":"../../../secret","size":10,"payload":"AAAAAAAAAAE="}\n',
+                 "split.path"),
+                (json.dumps({"type": 1, "name": str(secret), "size": 10,
+                             "payload": "AAAAAAAAAAE="}).encode(), "split.missing"),
+                (b'{"type":1,"name_raw":"/w==","size":10,"payload":"AAAAAAAAAAE="}\n',
+                 "split.missing"),
+                (b"{", "split.line"), (b"[]\n", "split.line"), (b"\n\n{}\n", "split.line"),
+                (b'{"type":2,"payload":"*"}\n', "split.line"),
+                (b'{"type":1,"size":-1}\n', "split.line"), (good[:-200], "split.line"),
+                (good + good, "split.position")):
             (chains[0] / "tar-split.json.gz").write_bytes(gzip.compress(lines, 1))
-            bad, = [line for line in self.scan(folder, expect=3)["layer"]
+            bad, = [line for line in self.scan(folder, expect=1)["layer"]
                     if line["status"] != "ok"]
-            self.assertEqual(bad["error"]["code"], "io.read")
+            self.assertEqual(bad["error"]["code"], code)
+        (chains[0] / "tar-split.json.gz").write_bytes(gzip.compress(
+            b'{"type":2,"payload":"' + b"A" * (17 << 20) + b'"}\n', 1))
+        bad, = [line for line in self.scan(folder, expect=3)["layer"] if line["status"] != "ok"]
+        self.assertEqual(bad["error"]["code"], "split.line-limit")
         packed = gzip.compress(good)
         (chains[0] / "tar-split.json.gz").write_bytes(packed[:-9])
-        bad, = [line for line in self.scan(folder, expect=3)["layer"] if line["status"] != "ok"]
-        self.assertEqual(bad["error"]["code"], "io.read")
+        bad, = [line for line in self.scan(folder, expect=1)["layer"] if line["status"] != "ok"]
+        self.assertEqual(bad["error"]["code"], "gzip.truncated")
         # A name that is not UTF-8 is found by its bytes.
         tar = io.BytesIO()
         with tarfile.open(fileobj=tar, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -384,6 +415,35 @@ class Unpacked(stores.StoreCase):
         bad, = [line for line in self.scan(folder, expect=1)["layer"] if line["status"] != "ok"]
         self.assertEqual((bad["error"]["code"], bad["rungs"]["blob"]),
                          ("claim.name", stores.sha256(tar.getvalue())))
+
+
+    def changed_docker(self, folder):
+        """All files of a layer are looked at, and a layer without files is not judged."""
+        files = folder / "overlay2" / f"{1:064x}" / "diff"
+        whole = {path: path.read_bytes() for path in files.rglob("*") if path.is_file()}
+        for path, content in whole.items():
+            path.write_bytes(bytes(byte ^ 1 for byte in content))
+        changed = sum(1 for content in whole.values() if content)
+        told = run(harness.VARVE, "verify-store", f"docker:{folder}", expect=1).decode()
+        self.assertIn("claim.name", told)
+        self.assertEqual(told.count("\n            file "), 1)
+        self.assertEqual(f"and {changed - 1} more files" in told, changed > 1)
+        self.assertRegex(told, r"\n +in app:1 \(linux/amd64\)")
+        for path, content in whole.items():
+            path.write_bytes(content)
+        files.rename(files.with_name("away"))
+        self.lines(folder, expect=3, command="verify-store")
+        files.with_name("away").rename(files)
+        run(harness.VARVE, "verify-store", folder)
+
+    def test_verify_store_of_others(self):
+        """A store that keeps blobs as they are is not one to put together."""
+        layout = stores.small_layout(self.work / "packed")
+        told = subprocess.run([harness.VARVE, "verify-store", layout.folder], check=False,
+                              capture_output=True)
+        self.assertEqual((told.returncode, told.stdout), (2, b""))
+        self.assertIn(b"varve scan", told.stderr)
+        run(harness.VARVE, "verify-store", self.work / "absent", expect=3)
 
 
 def tar_split(work, tar):
