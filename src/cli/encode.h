@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/cli/encode.h - compressing what is written: one stream, one thread, so that the same bytes
- * come out whatever else the machine does. A gzip header says nothing of time, name or system's
- * habits. */
+/* src/cli/encode.h - compressing what is written, piece by piece, in the way that a user names. */
 #ifndef VARVE_CLI_ENCODE_H
 #define VARVE_CLI_ENCODE_H
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "../cli.h"
+#include "../compressor.h"
 #include "varve/sha256.h"
 
 /* ---- The sample (sample.c) ---- */
@@ -142,10 +143,11 @@ void bench_machine_read(struct bench_machine *machine);
 
 struct bench_codec {
     const char *library;
+    enum compressor_kind kind; /* where `open` asks for it */
     int level;
     bool far; /* zstd --long */
     bool nightly;
-    void *(*open)(int level, bool far); /* NULL: no memory */
+    void *(*open)(const struct bench_codec *codec); /* NULL: no memory */
     /* Bytes made, 0: failed. */
     size_t (*compress)(void *context, uint8_t *out, size_t room, const uint8_t *in, size_t bytes);
     void (*close)(void *context);

@@ -12,60 +12,33 @@
 #include <libdeflate.h>
 #endif
 
+#include "../compressor.h"
 #include "bench.h"
 
-/* ---- igzip ---- */
+/* ---- Those that varve writes with, too ---- */
 
-struct igzip {
-    struct isal_zstream stream;
-    uint8_t *levels;
-    uint32_t level_bytes;
-    uint32_t level;
-};
-
-static void igzip_close(void *context) {
-    struct igzip *igzip = context;
-    free(igzip->levels);
-    free(igzip);
+static void *stream_open(const struct bench_codec *codec) {
+    return compressor_open(codec->kind, codec->level, codec->far);
 }
 
-static void *igzip_open(int level, bool far) {
-    static const uint32_t sizes[] = {ISAL_DEF_LVL0_DEFAULT, ISAL_DEF_LVL1_DEFAULT,
-                                     ISAL_DEF_LVL2_DEFAULT, ISAL_DEF_LVL3_DEFAULT};
-    struct igzip *igzip = calloc(1, sizeof *igzip);
-    (void)far;
-    if (!igzip) {
-        return NULL;
+static size_t stream_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
+                              size_t bytes) {
+    struct compressor_turn turn = {in, bytes, out, room, .again = true};
+    bool good = compressor_begin(context);
+    size_t made = 0;
+    while (good && turn.again) {
+        good = compressor_turn(context, &turn, true) && turn.made_bytes + turn.used_bytes > 0;
+        made += turn.made_bytes;
+        turn.in += turn.used_bytes;
+        turn.in_bytes -= turn.used_bytes;
+        turn.out += turn.made_bytes;
+        turn.out_bytes -= turn.made_bytes;
     }
-    igzip->level = (uint32_t)level;
-    igzip->level_bytes = sizes[level];
-    igzip->levels = malloc(sizes[level] + 1);
-    if (!igzip->levels) {
-        igzip_close(igzip);
-        return NULL;
-    }
-    return igzip;
+    return good ? made : 0;
 }
 
-static size_t igzip_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
-                             size_t bytes) {
-    struct igzip *igzip = context;
-    struct isal_zstream *stream = &igzip->stream;
-    if (bytes > UINT32_MAX || room > UINT32_MAX) {
-        return 0;
-    }
-    isal_deflate_init(stream);
-    stream->gzip_flag = IGZIP_GZIP;
-    stream->level = igzip->level;
-    stream->level_buf = igzip->levels;
-    stream->level_buf_size = igzip->level_bytes;
-    stream->end_of_stream = 1;
-    stream->next_in = (uint8_t *)(uintptr_t)in;
-    stream->avail_in = (uint32_t)bytes;
-    stream->next_out = out;
-    stream->avail_out = (uint32_t)room;
-    bool good = isal_deflate(stream) == COMP_OK && stream->internal_state.state == ZSTATE_END;
-    return good ? stream->total_out : 0;
+static void stream_close(void *context) {
+    compressor_close(context);
 }
 
 static size_t igzip_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
@@ -84,43 +57,16 @@ static size_t igzip_decompress(uint8_t *out, size_t room, const uint8_t *in, siz
                : 0;
 }
 
-/* ---- zlib ---- */
+static size_t zstd_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
+    size_t made = ZSTD_decompress(out, room, in, bytes);
+    return ZSTD_isError(made) ? 0 : made;
+}
 
 #ifdef VARVE_HAVE_ZLIB
 /* 15 bits of window, and 16 more for gzip's framing (zlib.h). */
-#define ZLIB_GZIP (15 + 16)
-
-static void *zlib_open(int level, bool far) {
-    z_stream *stream = calloc(1, sizeof *stream);
-    (void)far;
-    if (stream && deflateInit2(stream, level, Z_DEFLATED, ZLIB_GZIP, 8, 0) != Z_OK) {
-        free(stream);
-        return NULL;
-    }
-    return stream;
-}
-
-static size_t zlib_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
-                            size_t bytes) {
-    z_stream *stream = context;
-    if (bytes > UINT32_MAX || room > UINT32_MAX || deflateReset(stream) != Z_OK) {
-        return 0;
-    }
-    stream->next_in = (Bytef *)(uintptr_t)in;
-    stream->avail_in = (uInt)bytes;
-    stream->next_out = out;
-    stream->avail_out = (uInt)room;
-    return deflate(stream, Z_FINISH) == Z_STREAM_END ? stream->total_out : 0;
-}
-
-static void zlib_close(void *context) {
-    deflateEnd(context);
-    free(context);
-}
-
 static size_t zlib_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
     z_stream stream = {.next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)bytes};
-    if (bytes > UINT32_MAX || room > UINT32_MAX || inflateInit2(&stream, ZLIB_GZIP) != Z_OK) {
+    if (bytes > UINT32_MAX || room > UINT32_MAX || inflateInit2(&stream, 15 + 16) != Z_OK) {
         return 0;
     }
     stream.next_out = out;
@@ -134,9 +80,8 @@ static size_t zlib_decompress(uint8_t *out, size_t room, const uint8_t *in, size
 /* ---- libdeflate ---- */
 
 #ifdef VARVE_HAVE_LIBDEFLATE
-static void *deflate_open(int level, bool far) {
-    (void)far;
-    return libdeflate_alloc_compressor(level);
+static void *deflate_open(const struct bench_codec *codec) {
+    return libdeflate_alloc_compressor(codec->level);
 }
 
 static size_t deflate_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
@@ -160,53 +105,20 @@ static size_t deflate_decompress(uint8_t *out, size_t room, const uint8_t *in, s
 }
 #endif
 
-/* ---- zstd ---- */
-
-/* The window of `zstd --long`. */
-#define LONG_WINDOW_LOG 27
-
-static void *zstd_open(int level, bool far) {
-    ZSTD_CCtx *context = ZSTD_createCCtx();
-    if (!context) {
-        return NULL;
-    }
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
-    if (far) {
-        ZSTD_CCtx_setParameter(context, ZSTD_c_enableLongDistanceMatching, 1);
-        ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, LONG_WINDOW_LOG);
-    }
-    return context;
-}
-
-static size_t zstd_compress(void *context, uint8_t *out, size_t room, const uint8_t *in,
-                            size_t bytes) {
-    size_t made = ZSTD_compress2(context, out, room, in, bytes);
-    return ZSTD_isError(made) ? 0 : made;
-}
-
-static void zstd_close(void *context) {
-    ZSTD_freeCCtx(context);
-}
-
-static size_t zstd_decompress(uint8_t *out, size_t room, const uint8_t *in, size_t bytes) {
-    size_t made = ZSTD_decompress(out, room, in, bytes);
-    return ZSTD_isError(made) ? 0 : made;
-}
-
 /* ---- The table ---- */
 
+#define STREAM(library, kind, level, far, nightly, decompress)                                     \
+    { library, kind, level, far, nightly, stream_open, stream_compress, stream_close, decompress }
 #define IGZIP(level, nightly)                                                                      \
-    { "igzip", level, false, nightly, igzip_open, igzip_compress, igzip_close, igzip_decompress }
-#define ZLIB(level, nightly)                                                                       \
-    { "zlib", level, false, nightly, zlib_open, zlib_compress, zlib_close, zlib_decompress }
+    STREAM("igzip", COMPRESSOR_IGZIP, level, false, nightly, igzip_decompress)
+#define ZLIB(level, nightly) STREAM("zlib", COMPRESSOR_ZLIB, level, false, nightly, zlib_decompress)
+#define ZSTD(level, far, nightly)                                                                  \
+    STREAM("zstd", COMPRESSOR_ZSTD, level, far, nightly, zstd_decompress)
 #define LIBDEFLATE(level, nightly)                                                                 \
     {                                                                                              \
-        "libdeflate", level, false, nightly, deflate_open, deflate_compress, deflate_close,        \
+        "libdeflate", 0, level, false, nightly, deflate_open, deflate_compress, deflate_close,     \
             deflate_decompress                                                                     \
     }
-#define ZSTD(level, far, nightly)                                                                  \
-    { "zstd", level, far, nightly, zstd_open, zstd_compress, zstd_close, zstd_decompress }
 
 static const struct bench_codec codecs[] = {
     IGZIP(0, false),        IGZIP(1, true),         IGZIP(2, false),        IGZIP(3, false),
@@ -271,7 +183,7 @@ static uint8_t *scratch_of(const struct bench_task *task, uint32_t unit) {
 
 static bool run_compress(struct bench_task *task, const struct bench_share *share) {
     struct pressed *pressed = task->state;
-    void *context = pressed->codec->open(pressed->codec->level, pressed->codec->far);
+    void *context = pressed->codec->open(pressed->codec);
     bool good = context != NULL;
     for (size_t i = 0; good && i < share->count; i++) {
         uint32_t unit = share->units[i];

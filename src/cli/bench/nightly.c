@@ -175,7 +175,7 @@ static bool add_variant(struct bench *bench, const char *name, const struct benc
     } else {
         snprintf(task->variant, sizeof task->variant, "%s", name);
     }
-    void *context = good && codec ? codec->open(codec->level, codec->far) : NULL;
+    void *context = good && codec ? codec->open(codec) : NULL;
     good = good && (context || !codec);
     for (size_t i = 0; good && i < from->count; i++) {
         good = store_layer(task, context, from, i);
