@@ -79,7 +79,8 @@ def run_cases(program, build, corpus, options, work):
             if one["name"] in OTHERS:
                 figures[f"{case['name']} {ours['name']} / {one['name']}"] = figure(
                     "ratio of speeds", "more", True, one["ratio"])
-    return {"compiler": made["compiler"], "libraries": made["libraries"]}, figures
+    return {"compiler": made["compiler"], "libraries": made["libraries"],
+            "bytes": sum(case["bytes"] for case in made["cases"])}, figures
 
 
 def run_pipeline(build, corpus, options, work):
@@ -94,21 +95,23 @@ def run_pipeline(build, corpus, options, work):
     done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"pipeline ended with {done.returncode}: {done.stderr.strip()}")
-    figures = {}
+    figures, decoded = {}, {}
     for part, made in json.loads(out.read_text()).items():
+        decoded[part] = made["bytes"]
         floor = made["samples"]["floor, 1 process"][0][0]
         for name, [(cpu, _)] in made["samples"].items():
             ours = not name.startswith("floor") and "sha256sum" not in name
             figures[f"{part}: {name}"] = figure("CPU s", "less", ours, cpu)
-            if ours:
+            if ours and floor > 0:  # a short process may have no tick of the clock
                 figures[f"{part}: {name} / floor"] = figure("ratio of CPU s", "less", True, cpu / floor)
         for station, seconds in made["stations"].get("ladder, 1 thread", [{}])[0].items():
-            if seconds / floor >= 0.02:  # smaller ones are a few ticks of the clock
+            if floor > 0 and seconds / floor >= 0.02:  # smaller ones are a few ticks of the clock
                 figures[f"{part}: ladder, 1 thread, {station} / floor"] = figure(
                     "ratio of CPU s", "less", True, seconds / floor)
     versions = subprocess.run([build / "src" / "cli" / "varve", "--version", "-v"], check=True,
                               stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return {"libraries": dict(line.rsplit(" ", 1) for line in versions if not line.startswith("sha256 "))}, figures
+    libraries = dict(line.rsplit(" ", 1) for line in versions if not line.startswith("sha256 "))
+    return {"libraries": libraries, "bytes": decoded}, figures
 
 
 def measure(builds, options):
@@ -156,9 +159,10 @@ def write(path, run):
 def keep(programs, known):
     """What was not run stays; of pipeline, its other parts."""
     if "pipeline" in programs and "pipeline" in known:
-        parts = {name.split(":")[0] for name in programs["pipeline"]["figures"]}
-        programs["pipeline"]["figures"].update(
-            (name, one) for name, one in known["pipeline"]["figures"].items() if name.split(":")[0] not in parts)
+        new, old = programs["pipeline"], known["pipeline"]
+        new["figures"].update((name, one) for name, one in old["figures"].items()
+                              if name.split(":")[0] not in new["bytes"])
+        new["bytes"] = {**old["bytes"], **new["bytes"]}
     for name, part in known.items():
         programs.setdefault(name, part)
 

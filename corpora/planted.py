@@ -7,7 +7,8 @@ by exactly one rung, with a file of answers against which a whole scan is held.
                                                   layers, and of images, on the right rung, every planted
                                                   finding counted; ends with 0 when nothing is wrong
 
-A variant is one mutation of tests/ladder/mutations.py, which says on which rung it meets the tree, or one
+A variant is one mutation of tests/ladder/mutations.py, which says on which rung it meets the tree (and has one
+for every finding about how layers are compressed and written), or one
 more encoding of the tree (they meet at `diffid`), or of another variant (those two meet at `diffid`, and
 whatever else the variant meets, both do). So the truth about all pairs is a partition for each rung: a
 variant that meets its tree on the rung or above is in the tree's class, any other is alone with its second
@@ -88,11 +89,14 @@ def make_family(task):
     add("tree", "diffid", base, ENCODINGS)
     archives = {base}
     for change, rung, finding in mutations.MUTATIONS:
-        if rung == "diffid":
-            continue  # a blob, not an archive; encodings are planted here already
         items = fresh_tree()
         dice = random.Random(f"{seed} {number} {change.__name__}")
         result = change(items, dice)
+        if rung == "diffid":  # the tree's archive, compressed in an odd way
+            blob, due = result
+            kind = "gzip" if blob[:2] == b"\x1f\x8b" else "zstd"
+            add(change.__name__, rung, base, [(kind, f"{oci.LAYER}+{kind}", lambda _: blob)], finding, due)
+            continue
         data, due = result if isinstance(result, tuple) else (mutations.archive(items), result)
         if data in archives or b"family" not in data:
             continue  # nothing in this tree that it could change, or nothing left of the tree

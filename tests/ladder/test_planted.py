@@ -9,6 +9,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
 
+import mutations
+
 PLANTED = harness.SOURCE / "corpora" / "planted.py"
 
 
@@ -31,6 +33,15 @@ class Planted(harness.Case):
             self.assertRegex(said, r"^\d{3} layers .* images, \d{6} pairs: none wrong")
             for rung in "diffid archive encoding order names times content none".split():
                 self.assertRegex(said, rf"\b{rung} [1-9]")
+
+    def test_every_deviation_is_planted(self):
+        """Each one that the mutations know, which is one for every finding about how a layer is compressed
+        and written; but for the one that leaves nothing of the tree, not even what tells families apart, and
+        for one that gives another finding of an archive that is planted under the other's name."""
+        planted = {answer["variant"] for answer in json.loads(self.truth)["layers"].values()}
+        known = {change.__name__ for change, _, _ in mutations.MUTATIONS} - {"no_entries", "short_long_names"}
+        self.assertGreater(len(known), 100)
+        self.assertEqual(known - planted, set())
 
     def lie(self, change):
         """What the check says when the answers are changed."""
