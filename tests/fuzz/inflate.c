@@ -14,6 +14,9 @@ varve_inflate_run_fn varve_inflate_scalar;
 
 enum { MADE_ROOM = 1 << 16, LANES = 7, POOL = 24, POOL_BYTES = 4096, BYTES_MOST = 1 << 16 };
 
+extern uint64_t inflate_judged;
+uint64_t inflate_judged; /* streams, in all batches */
+
 static struct inflate_lane lanes[LANES + 1];
 static uint8_t made[LANES][MADE_ROOM];
 static uint8_t copies[LANES][BYTES_MOST];
@@ -140,6 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
                                     rooms[inflate_random_below(&random, 6)], inflate_rows_here(),
                                     inflate_random_below(&random, 2)};
     MUST(!inflate_batch(batch, count, &cut, NULL, &random));
+    inflate_judged += count;
     for (size_t i = 0; i < count; i++) {
         MUST(!inflate_differ(&lanes[i], &judges[i], made[i], faults[i]));
         MUST(lanes[i].stop == VARVE_INFLATE_STOP_OUTPUT ||
