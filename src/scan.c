@@ -689,7 +689,7 @@ static size_t keep_company(const struct worker *worker, struct varve_job **runni
     for (size_t i = 0; i < count; i++) {
         size_t longer = 0;
         for (size_t k = 0; k < count; k++) {
-            longer += left[k] > left[i] || (left[k] == left[i] && k < i);
+            longer += left[k] > left[i] || (k < i && left[k] == left[i]);
         }
         /* What has nothing left to read, or does not know, costs little. */
         if (longer < most || left[i] == 0) {
