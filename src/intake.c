@@ -7,6 +7,7 @@
 bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, uint64_t bytes,
                         const struct stat *seen) {
     intake->stored_bytes = 0;
+    intake->ended = false;
     intake->decoding = intake->decoder != NULL;
     return varve_reader_begin(&intake->reader, fd, offset, bytes, seen);
 }
@@ -14,7 +15,17 @@ bool varve_intake_begin(struct varve_intake *intake, int fd, uint64_t offset, ui
 /* After the decoder is done the rest of the blob is only read, for rung `blob`. */
 static void skip_rest(struct varve_intake *intake, struct varve_portion *portion) {
     intake->stored_bytes = 0;
-    portion->final = intake->reader.ended;
+    portion->final = intake->ended;
+}
+
+static int64_t read_more(struct varve_intake *intake, struct varve_portion *portion) {
+    if (intake->fetch) {
+        return intake->fetch(intake->cookie, &portion->stored, &intake->ended);
+    }
+    portion->stored = portion->stored_room;
+    int64_t n = varve_reader_fill(&intake->reader, portion->stored_room, intake->stored_room_bytes);
+    intake->ended = intake->reader.ended;
+    return n;
 }
 
 bool varve_intake_prepare(struct varve_intake *intake, struct varve_portion *portion,
@@ -22,15 +33,14 @@ bool varve_intake_prepare(struct varve_intake *intake, struct varve_portion *por
     portion->stored_bytes = portion->made_bytes = 0;
     portion->turned = portion->final = false;
     portion->read_error = 0;
-    if (!intake->stored_bytes && !intake->reader.ended) {
-        int64_t n =
-            varve_reader_fill(&intake->reader, portion->stored_room, intake->stored_room_bytes);
+    if (!intake->stored_bytes && !intake->ended) {
+        int64_t n = read_more(intake, portion);
         if (n < 0) {
             portion->read_error = errno ? errno : EIO;
             portion->final = true;
             return false;
         }
-        portion->stored = intake->stored = portion->stored_room;
+        intake->stored = portion->stored;
         portion->stored_bytes = intake->stored_bytes = (size_t)n;
     }
     if (!intake->decoding) {
@@ -40,7 +50,7 @@ bool varve_intake_prepare(struct varve_intake *intake, struct varve_portion *por
     *turn = (struct varve_decode_turn){
         .in = intake->stored,
         .in_bytes = intake->stored_bytes,
-        .in_last = intake->reader.ended,
+        .in_last = intake->ended,
         .out = portion->decoded_room,
         .out_bytes = intake->decoded_room_bytes,
     };

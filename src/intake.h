@@ -11,11 +11,11 @@
 #include "reader.h"
 #include "varve/decode.h"
 
-/* What one step brought. The rooms are the portion's owner's; all else may point into the rooms of
- * this portion or, for plain blobs, of the one or two before it. */
+/* What one step brought. The rooms are the portion's owner's; all else may point into them or into
+ * what was fetched: of a plain blob also into what the one or two portions before it brought. */
 struct varve_portion {
-    uint8_t *stored_room, *decoded_room;
-    const uint8_t *stored; /* newly read */
+    uint8_t *stored_room, *decoded_room; /* the former not where bytes are fetched */
+    const uint8_t *stored;               /* newly read */
     size_t stored_bytes;
     const uint8_t *made; /* newly decoded */
     size_t made_bytes;
@@ -31,7 +31,12 @@ struct varve_intake {
     size_t stored_room_bytes, decoded_room_bytes;
     const uint8_t *stored; /* read, not yet decoded */
     size_t stored_bytes;
+    bool ended; /* nothing more is to be read */
     bool decoding;
+    /* Where stored bytes come from, where somebody else reads them (src/pipe.c); else NULL. As
+     * varve_reader_fill, but that it says where they lie, and whether they are the last. */
+    int64_t (*fetch)(void *cookie, const uint8_t **data, bool *ended);
+    void *cookie;
     bool
         gives_up; /* nobody else will give memory back: a decoder that waits for it waits in vain */
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/pipe.h - portions of one layer from the thread that reads and decodes to the one that
- * digests.
+/* src/pipe.h - portions of one layer from the thread that decodes to the one that digests.
  *
  * A ring of portions with rooms of their own. One thread fills it, one empties it; the one that
- * empties opens and closes it. */
+ * empties opens and closes it. Decoding takes longer than digesting as a rule, so that the emptying
+ * thread, where it would have to wait, reads ahead for the other one. */
 #ifndef VARVE_PIPE_H
 #define VARVE_PIPE_H
 
@@ -19,7 +19,7 @@ struct varve_pipe *varve_pipe_open(struct varve_intake *intake);
 void varve_pipe_fill(struct varve_pipe *pipe);
 
 /* The emptying thread: the next portion, or NULL where there is none yet. With `wait` it waits for
- * one. It stays valid until the release. */
+ * one, and reads meanwhile. It stays valid until the release. */
 struct varve_portion *varve_pipe_next(struct varve_pipe *pipe, bool wait);
 void varve_pipe_release(struct varve_pipe *pipe);
 
