@@ -788,6 +788,20 @@ struct varve_blob varve_catalog_blob(const struct varve_catalog *catalog, size_t
                                .twin_of = from->twin_of};
 }
 
+void varve_catalog_fetch(const struct varve_catalog *catalog, size_t blob) {
+    __builtin_prefetch(&catalog->blobs[blob]);
+}
+
+void varve_catalog_fetch_on(const struct varve_catalog *catalog, size_t number) {
+    const struct blob *blob = &catalog->blobs[number];
+    const char *name = name_of(catalog, number);
+    __builtin_prefetch(name);
+    __builtin_prefetch(name + 64);
+    if (blob->first_claim != VARVE_NAME_NONE) {
+        __builtin_prefetch(&catalog->claims[blob->first_claim]);
+    }
+}
+
 size_t varve_catalog_next_twin(const struct varve_catalog *catalog, size_t blob) {
     return index_or_none(catalog->blobs[blob].next_twin);
 }

@@ -76,6 +76,11 @@ struct varve_opened {
 bool varve_catalog_open_seen(const struct varve_catalog *catalog, struct varve_opened *opened,
                              struct varve_fault *fault, size_t blob);
 
+/* Has what is known of a blob, and then, in a second call, what that leads to, fetched into the
+ * cache: the blobs of a large catalog are read in an order that is not the one they lie in. */
+void varve_catalog_fetch(const struct varve_catalog *catalog, size_t blob);
+void varve_catalog_fetch_on(const struct varve_catalog *catalog, size_t blob);
+
 /* When it was opened: no stamp was taken before. Nanoseconds of Unix time. */
 int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog);
 

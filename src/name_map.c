@@ -102,15 +102,18 @@ uint32_t varve_name_map_add(struct varve_name_map *map, bool *added, const char 
     if (added) {
         *added = false;
     }
-    uint32_t found = varve_name_map_find(map, name);
-    if (found != VARVE_NAME_NONE) {
-        return found;
+    if (map->count >= VARVE_NAME_NONE - 1 || !grow(map)) {
+        return varve_name_map_find(map, name);
     }
-    char *copy = NULL;
-    if (map->count >= VARVE_NAME_NONE - 1 || !grow(map) || !(copy = strdup(name))) {
+    uint32_t *slot = slot_of(map, name);
+    if (*slot) {
+        return *slot - 1;
+    }
+    char *copy = strdup(name);
+    if (!copy) {
         return VARVE_NAME_NONE;
     }
-    *slot_of(map, name) = (uint32_t)map->count + 1;
+    *slot = (uint32_t)map->count + 1;
     map->names[map->count] = copy;
     if (added) {
         *added = true;

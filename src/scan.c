@@ -41,6 +41,8 @@
 #define COMPANY 6
 /* Results that may wait for their turn; some 700 bytes each, findings included. */
 #define WINDOW 16384u
+/* What is known of a blob is asked for so many layers before its turn: a round's. */
+#define FETCH_AHEAD 16
 #define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
 #define PROGRESS_SECONDS 0.1
 #define LONGEST_WAIT_SECONDS 0.1
@@ -440,6 +442,10 @@ static bool take_place(struct worker *worker, struct slot *slot) {
     if (taken) {
         slot->place = scan->next++;
         set_active(scan, slot, true);
+        if (slot->place + 2 * FETCH_AHEAD < scan->count) {
+            varve_catalog_fetch(scan->catalog, scan->order[slot->place + 2 * FETCH_AHEAD]);
+            varve_catalog_fetch_on(scan->catalog, scan->order[slot->place + FETCH_AHEAD]);
+        }
     }
     worker->more = scan->next < scan->count && !stopped;
     pthread_mutex_unlock(&scan->mutex);
