@@ -10,12 +10,14 @@
 
 #include "clock.h"
 
-/* Portions under way: four even out what decoding and digesting take for different content. */
-#define PORTIONS 4
+/* Portions under way: they even out what decoding and digesting take for different content. A filling
+ * thread that found no place waits until half of them are free: to sleep and be woken for each costs
+ * more than some portions do. */
+#define PORTIONS 8
 
 /* Reads that are kept: those of the portions under way, the two before them, which a portion of a
  * plain blob may point into (src/intake.h), and what is read ahead. */
-#define READS 12
+#define READS 16
 #define AHEAD 4
 
 /* A stretch of stored bytes. */
@@ -114,7 +116,8 @@ struct varve_pipe *varve_pipe_open(struct varve_intake *intake) {
 /* Waits for a free place in the ring. False: the pipe is being closed. */
 static bool await_place(struct varve_pipe *pipe) {
     pthread_mutex_lock(&pipe->mutex);
-    while (pipe->filled - pipe->released >= PORTIONS && !pipe->closing) {
+    bool full = pipe->filled - pipe->released == PORTIONS;
+    while (full && pipe->filled - pipe->released > PORTIONS / 2 && !pipe->closing) {
         pthread_cond_wait(&pipe->moved, &pipe->mutex);
     }
     bool go_on = !pipe->closing;
@@ -180,7 +183,9 @@ void varve_pipe_release(struct varve_pipe *pipe) {
     size_t taken = pipe->stretch_of[pipe->released % PORTIONS];
     pipe->kept = taken > 3 ? taken - 3 : 0; /* its own and the two before it */
     pipe->released++;
-    pthread_cond_broadcast(&pipe->moved);
+    if (pipe->filled - pipe->released == PORTIONS / 2) {
+        pthread_cond_broadcast(&pipe->moved);
+    }
     pthread_mutex_unlock(&pipe->mutex);
 }
 
