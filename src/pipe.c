@@ -10,9 +10,9 @@
 
 #include "clock.h"
 
-/* Portions under way: they even out what decoding and digesting take for different content. A filling
- * thread that found no place waits until half of them are free: to sleep and be woken for each costs
- * more than some portions do. */
+/* Portions under way: they even out what decoding and digesting take for different content. A
+ * filling thread that found no place waits until half of them are free: to sleep and be woken for
+ * each costs more than some portions do. */
 #define PORTIONS 8
 
 /* Reads that are kept: those of the portions under way, the two before them, which a portion of a
