@@ -63,6 +63,10 @@ class Bench(harness.Case):
         decoded = sum(map(len, self.tars))
         self.assertEqual((sample["layers"], sample["source_layers"], sample["unusable"]), (5, 6, 1))
         self.assertEqual(sample["bytes_decoded"], decoded)
+        # Each library is there with its version, or said to be absent.
+        absent = {line["variant"] for line in lines if line["type"] == "absent"}
+        for library in "zlib", "libdeflate", "xxHash", "libblake3":
+            self.assertEqual(library in lines[0]["versions"], library not in absent)
         stored = sum(len(gzip_bytes(tar)) for tar in self.tars)
         self.assertEqual(sample["bytes_stored"], stored)
         results = [line for line in lines if line["type"] == "result"]

@@ -113,6 +113,11 @@ struct bench {
     size_t task_count, task_room;
     struct bench_absent absent[16];
     size_t absent_count;
+    struct bench_version { /* of libraries that are measured and not varve's own */
+        const char *library;
+        char version[24];
+    } versions[8];
+    size_t version_count;
     struct bench_machine {
         char cpu[128];
         char kernel[80];
@@ -128,6 +133,8 @@ struct bench {
  * tasks do not outlive the next call. */
 struct bench_task *bench_add(struct bench *bench, const char *group, enum bench_form_kind form);
 void bench_note_absent(struct bench *bench, const char *library, const char *reason);
+
+void bench_note_version(struct bench *bench, const char *library, const char *version);
 
 /* Each adds its tasks. False: no memory, or a library gave a wrong answer. (codecs.c, hashes.c,
  * nightly.c) */

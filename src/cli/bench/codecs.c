@@ -314,10 +314,14 @@ bool bench_add_compression(struct bench *bench) {
             good = add_codec(bench, bench_codec_at(i), (enum bench_form_kind)form);
         }
     }
-#ifndef VARVE_HAVE_ZLIB
+#ifdef VARVE_HAVE_ZLIB
+    bench_note_version(bench, "zlib", zlibVersion());
+#else
     bench_note_absent(bench, "zlib", "not built in");
 #endif
-#ifndef VARVE_HAVE_LIBDEFLATE
+#ifdef VARVE_HAVE_LIBDEFLATE
+    bench_note_version(bench, "libdeflate", LIBDEFLATE_VERSION_STRING);
+#else
     bench_note_absent(bench, "libdeflate", "not built in");
 #endif
     return good;

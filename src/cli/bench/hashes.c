@@ -346,10 +346,17 @@ bool bench_add_hashes(struct bench *bench) {
     if (!varve_sha256_engine_built(VARVE_SHA256_ISAL_CRYPTO)) {
         bench_note_absent(bench, "isa-l_crypto", "not built in");
     }
-#ifndef VARVE_HAVE_BLAKE3
+#ifdef VARVE_HAVE_BLAKE3
+    bench_note_version(bench, "libblake3", blake3_version());
+#else
     bench_note_absent(bench, "libblake3", "not built in");
 #endif
-#ifndef VARVE_HAVE_XXHASH
+#ifdef VARVE_HAVE_XXHASH
+    char version[24];
+    unsigned number = XXH_versionNumber(); /* 802: 0.8.2 */
+    snprintf(version, sizeof version, "%u.%u.%u", number / 10000, number / 100 % 100, number % 100);
+    bench_note_version(bench, "xxHash", version);
+#else
     bench_note_absent(bench, "xxHash", "not built in");
 #endif
     return good;

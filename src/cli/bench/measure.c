@@ -106,6 +106,14 @@ void bench_note_absent(struct bench *bench, const char *library, const char *rea
     }
 }
 
+void bench_note_version(struct bench *bench, const char *library, const char *version) {
+    if (bench->version_count < sizeof bench->versions / sizeof *bench->versions) {
+        struct bench_version *to = &bench->versions[bench->version_count++];
+        to->library = library;
+        snprintf(to->version, sizeof to->version, "%s", version);
+    }
+}
+
 static bool run_all(struct bench_task *task) {
     unsigned threads = task->sample->threads;
     bool good = true;

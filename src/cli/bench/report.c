@@ -121,6 +121,9 @@ static void print_machine(const struct bench *bench) {
         struct varve_library library = varve_library_at(i);
         printf(", %s %s", library.name, library.version ? library.version : "unknown");
     }
+    for (size_t i = 0; i < bench->version_count; i++) {
+        printf(", %s %s", bench->versions[i].library, bench->versions[i].version);
+    }
     printf("\nsample: %zu of %" PRIu64 " layers, %.1f MB stored, %.1f MB decoded, %zu files; seed "
            "%" PRIu64 "\n",
            sample->layer_count, sample->source_layers,
@@ -195,6 +198,9 @@ static void json_machine(struct json *json, const struct bench *bench) {
         if (library.version) {
             json_text(json, library.name, library.version);
         }
+    }
+    for (size_t i = 0; i < bench->version_count; i++) {
+        json_text(json, bench->versions[i].library, bench->versions[i].version);
     }
     json_text(json, "cpu_tier", varve_tier_name(varve_tier_best()));
     json_close(json, '}');
