@@ -21,13 +21,16 @@ enum varve_code {
 struct varve_fault varve_fault_of(enum varve_code code, uint64_t offset);
 
 /* Counts `count` occurrences of a finding. The first call for a code keeps the offset and the
- * entry's path (`entry` may be NULL). A NULL `findings` is ignored. If memory for the path is
- * refused, the finding is counted without it. */
+ * entry's path (`entry` may be NULL). A NULL `findings` is ignored. If memory is refused, for the
+ * path alone too, the layer cannot be judged: varve_findings_lost. */
 void varve_findings_add(struct varve_findings *findings, enum varve_code code, uint64_t count,
                         uint64_t offset, const void *entry, size_t entry_bytes);
 
 /* Adds what another part of the same layer's way found. */
 void varve_findings_merge(struct varve_findings *findings, const struct varve_findings *more);
+
+/* Where memory was refused for finding out whether there is something to be found. */
+void varve_findings_lose(struct varve_findings *findings);
 
 /* True when a finding was lost for want of memory: the layer cannot be judged then. */
 bool varve_findings_lost(const struct varve_findings *findings);

@@ -104,6 +104,12 @@ static int open_beneath(int root, const char *path, int last_flags) {
     return walk_beneath(root, path, last_flags);
 }
 
+bool varve_file_is_unread(const struct varve_fault *fault) {
+    return strcmp(fault->code, varve_code_at(VARVE_CODE_IO_OPEN)->code) == 0 ||
+           strcmp(fault->code, varve_code_at(VARVE_CODE_IO_READ)->code) == 0 ||
+           strcmp(fault->code, varve_code_at(VARVE_CODE_NO_MEMORY)->code) == 0;
+}
+
 int varve_file_open_seen(struct varve_fault *fault, struct stat *seen, int root, const char *path) {
     int flags = O_RDONLY | O_NONBLOCK;
     int fd = root == AT_FDCWD ? open_retrying(root, path, flags) : open_beneath(root, path, flags);

@@ -7,6 +7,10 @@
 
 #include "varve/base.h"
 
+/* Whether a fault is one that says nothing of a file: it could not be opened or read for a reason
+ * of the system's (io.open, io.read, memory.exhausted). */
+bool varve_file_is_unread(const struct varve_fault *fault);
+
 /* Opens `path`, relative to the directory `root` (or to the working directory: AT_FDCWD), for
  * reading. Beneath a `root` no component may be a symbolic link or "..". Never blocks; only regular
  * files. Returns the descriptor and *size_bytes (may be NULL), or -1 with *fault: io.missing,

@@ -120,6 +120,7 @@ void varve_findings_add(struct varve_findings *findings, enum varve_code code, u
     counter->count = count;
     counter->offset = offset;
     counter->entry = entry ? malloc(entry_bytes ? entry_bytes : 1) : NULL;
+    findings->lost |= entry && !counter->entry;
     if (counter->entry) {
         memcpy(counter->entry, entry, entry_bytes);
         counter->entry_bytes = entry_bytes;
@@ -133,6 +134,12 @@ void varve_findings_merge(struct varve_findings *findings, const struct varve_fi
                            counter->entry_bytes);
     }
     findings->lost |= more->lost;
+}
+
+void varve_findings_lose(struct varve_findings *findings) {
+    if (findings) {
+        findings->lost = true;
+    }
 }
 
 bool varve_findings_lost(const struct varve_findings *findings) {

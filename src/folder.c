@@ -112,7 +112,14 @@ void varve_folder_free(struct varve_folder *folder) {
     *folder = (struct varve_folder){NULL, 0};
 }
 
-bool varve_folder_has(int root, const char *path) {
+int varve_folder_look(int root, const char *path) {
     struct stat status;
-    return fstatat(root, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (fstatat(root, path, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        return 1;
+    }
+    return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP ? 0 : -1;
+}
+
+bool varve_folder_has(int root, const char *path) {
+    return varve_folder_look(root, path) != 0;
 }

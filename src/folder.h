@@ -16,7 +16,11 @@ bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, i
                        const char *path);
 void varve_folder_free(struct varve_folder *folder);
 
-/* Whether something of that name is there beneath `root`; a link counts as what it is. */
+/* Whether something of that name is there beneath `root`; a link counts as what it is. 1, 0, or -1
+ * with errno where that cannot be told. */
+int varve_folder_look(int root, const char *path);
+
+/* The same, true where it cannot be told: whoever reads it will see why. */
 bool varve_folder_has(int root, const char *path);
 
 #endif

@@ -514,7 +514,10 @@ static void judge_name(struct varve_job *job) {
         return;
     }
     if (job->wants_sha512) {
-        EVP_DigestFinal_ex(job->sha512, sha512, NULL);
+        if (EVP_DigestFinal_ex(job->sha512, sha512, NULL) != 1) {
+            varve_findings_lose(job->findings);
+            return;
+        }
         found = sha512;
     }
     bool holds = memcmp(found, job->claimed.bytes, job->claimed.count) == 0;

@@ -11,6 +11,7 @@
 #include "crc64.h"
 #include "file.h"
 #include "intake.h"
+#include "json_load.h"
 #include "limits.h"
 #include "oci_json.h"
 #include "path.h"
@@ -229,11 +230,16 @@ static bool replay_bytes(struct joiner *j, json_t *object) {
 }
 
 static bool replay_line(struct joiner *j) {
-    json_t *object = json_loadb((const char *)j->line, j->line_bytes, JSON_REJECT_DUPLICATES, NULL);
+    bool no_memory = false;
+    json_t *object =
+        varve_json_parse(j->line, j->line_bytes, JSON_REJECT_DUPLICATES, NULL, &no_memory);
     json_t *position = json_object_get(object, "position");
     int64_t type = json_integer_value(json_object_get(object, "type"));
     bool good = false;
-    if (position && (!json_is_integer(position) || json_integer_value(position) != j->position)) {
+    if (no_memory) {
+        fail_code(j, VARVE_CODE_NO_MEMORY, 0);
+    } else if (position &&
+               (!json_is_integer(position) || json_integer_value(position) != j->position)) {
         fail_code(j, VARVE_CODE_SPLIT_POSITION, 0);
     } else if (type == 1) {
         good = replay_file(j, object);

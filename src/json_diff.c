@@ -5,12 +5,12 @@
  * Nesting is bounded by the parser (jansson: 2048), so that recursion is. */
 #include "json_diff.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "canonical_json.h"
+#include "json_load.h"
 
 /* Arrays of unequal length are aligned by what begins and ends both alike. That looks at their
  * elements once more at every level, so deep ones are compared place by place. */
@@ -237,11 +237,14 @@ bool varve_json_diff_documents(struct json_differences *differences, struct varv
         differences->relation = VARVE_DOCUMENT_IDENTICAL;
         return true;
     }
-    for (unsigned i = 0; i < 2; i++) {
-        roots[i] = json_loadb((const char *)both[i].bytes, both[i].count,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
-    }
     bool good = true;
+    for (unsigned i = 0; i < 2; i++) {
+        bool no_memory = false;
+        roots[i] = varve_json_parse(both[i].bytes, both[i].count,
+                                    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL,
+                                    &no_memory);
+        good = good && !no_memory;
+    }
     if (roots[0] && roots[1]) {
         good = compare(&comparison, roots[0], roots[1]);
         differences->relation =

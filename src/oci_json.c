@@ -2,7 +2,6 @@
 /* src/oci_json.c - OCI and Docker documents, read strictly. */
 #include "oci_json.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "codes.h"
 #include "image_ladder.h"
+#include "json_load.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -53,12 +53,14 @@ static bool refuse(struct varve_fault *fault, enum varve_code code) {
 
 json_t *varve_json_load(struct varve_fault *fault, const uint8_t *data, size_t data_bytes) {
     json_error_t error;
-    json_t *root =
-        json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!root) {
-        bool memory = json_error_code(&error) == json_error_out_of_memory;
+    bool no_memory = false;
+    json_t *root = varve_json_parse(data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                                    &error, &no_memory);
+    if (no_memory) {
+        refuse(fault, VARVE_CODE_NO_MEMORY);
+    } else if (!root) {
         uint64_t offset = error.position < 0 ? VARVE_NO_OFFSET : (uint64_t)error.position;
-        *fault = varve_fault_of(memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_JSON, offset);
+        *fault = varve_fault_of(VARVE_CODE_OCI_JSON, offset);
     }
     return root;
 }

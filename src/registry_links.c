@@ -66,8 +66,11 @@ static bool list(struct varve_registry_folder *folder, const struct varve_place 
     return true;
 }
 
-static enum varve_registry_link_state state_of(const struct varve_fault *fault) {
-    return is_code(fault, VARVE_CODE_IO_MISSING) ? VARVE_REGISTRY_ABSENT : VARVE_REGISTRY_BAD;
+static void blame(struct varve_registry_link *link, const struct varve_fault *fault) {
+    link->fault = *fault;
+    link->state = is_code(fault, VARVE_CODE_IO_MISSING) ? VARVE_REGISTRY_ABSENT
+                  : varve_file_is_unread(fault)         ? VARVE_REGISTRY_UNREAD
+                                                        : VARVE_REGISTRY_BAD;
 }
 
 static void read_link(struct varve_registry_link *link, int folder, const char *name,
@@ -82,12 +85,18 @@ static void read_link(struct varve_registry_link *link, int folder, const char *
     }
     int fd = varve_file_open(&fault, &bytes, folder, path);
     if (fd < 0) {
-        link->state = state_of(&fault);
+        blame(link, &fault);
         return;
     }
-    int64_t got = bytes > sizeof text ? -1 : varve_file_fill(fd, true, (uint8_t *)text, bytes, 0);
+    bool fits = bytes <= sizeof text;
+    int64_t got = fits ? varve_file_fill(fd, true, (uint8_t *)text, bytes, 0) : 0;
+    if (got < 0) {
+        fault = varve_fault_of(VARVE_CODE_IO_READ, VARVE_NO_OFFSET);
+        fault.os_errno = errno;
+        blame(link, &fault);
+    }
     close(fd);
-    if (got >= 0 && varve_digest_name_parse(&link->digest, text, (size_t)got)) {
+    if (fits && got >= 0 && varve_digest_name_parse(&link->digest, text, (size_t)got)) {
         link->state = VARVE_REGISTRY_GOOD;
     }
 }
@@ -108,7 +117,7 @@ static void read_piece(const struct piece *piece, const struct varve_place *plac
                  : -1;
     for (size_t i = piece->from; i < piece->to; i++) {
         if (fd < 0) {
-            folder->links[i].state = state_of(&fault);
+            blame(&folder->links[i], &fault);
         } else {
             read_link(&folder->links[i], fd, folder->names.names[i], piece->tail);
         }

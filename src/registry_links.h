@@ -26,8 +26,10 @@ struct varve_registry_link {
     enum varve_registry_link_state {
         VARVE_REGISTRY_GOOD,
         VARVE_REGISTRY_ABSENT,
-        VARVE_REGISTRY_BAD /* it cannot be read, or is no digest */
+        VARVE_REGISTRY_UNREAD, /* for a reason of the system's: nothing is known of it */
+        VARVE_REGISTRY_BAD     /* it is no file, or holds no digest */
     } state;
+    struct varve_fault fault;        /* UNREAD: the reason */
     struct varve_digest_name digest; /* GOOD: what it says */
 };
 

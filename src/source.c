@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "file.h"
 #include "folder.h"
+#include "json_load.h"
 #include "limits.h"
 
 static enum varve_status add_blob_file(struct varve_catalog *catalog, const char *operand) {
@@ -167,6 +167,8 @@ static bool begin_place(struct varve_place *place, uint32_t *root, struct varve_
     if (asprintf(&place->name, "%s:%s", kind, path) < 0) {
         place->name = NULL;
         place->no_memory = true;
+        varve_catalog_add_error(catalog, path, NULL,
+                                varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET));
         if (fd >= 0) {
             close(fd);
         }
@@ -214,7 +216,7 @@ bool varve_source_open_archive(struct varve_place *place, struct varve_archive *
     return true;
 }
 
-struct json_t *varve_source_read_list(struct varve_place *place, const char *path) {
+struct json_t *varve_source_read_list(struct varve_place *place, bool *unread, const char *path) {
     char full[VARVE_PATTERN_PATH_BYTES];
     struct varve_fault fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
     uint8_t *data = NULL;
@@ -224,20 +226,24 @@ struct json_t *varve_source_read_list(struct varve_place *place, const char *pat
     int n = snprintf(full, sizeof full, "%s%s", place->prefix, path);
     if (n < (int)sizeof full && varve_file_read(&data, &data_bytes, &fault, place->fd, full,
                                                 VARVE_LIMIT_STORE_LIST_BYTES)) {
-        list = json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-                          NULL);
-        fault = varve_fault_of(VARVE_CODE_OCI_JSON, VARVE_NO_OFFSET);
+        bool no_memory = false;
+        list = varve_json_parse(data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL,
+                                &no_memory);
+        fault =
+            varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_JSON, VARVE_NO_OFFSET);
         free(data);
     }
     if (!list) {
         varve_place_complain(place, path, fault);
     }
+    *unread = !list && varve_file_is_unread(&fault);
     return list;
 }
 
 uint32_t varve_source_add_unpacked(struct varve_place *place,
                                    const struct varve_digest_name *diffid, bool unreferenced,
-                                   const char *split, const char *folder, uint64_t bytes) {
+                                   const char *split, const char *folder, uint64_t bytes,
+                                   bool unread) {
     char name[VARVE_DIGEST_TEXT_BYTES];
     bool whole = split && folder && varve_folder_has(place->fd, split) &&
                  varve_folder_has(place->fd, folder);
@@ -245,7 +251,8 @@ uint32_t varve_source_add_unpacked(struct varve_place *place,
     const struct varve_new_blob blob = {.name = name,
                                         .unreferenced = unreferenced,
                                         .unreadable = !whole,
-                                        .code = VARVE_CODE_SOURCE_UNPACKED,
+                                        .code = unread ? VARVE_CODE_IO_READ
+                                                       : VARVE_CODE_SOURCE_UNPACKED,
                                         .bytes = bytes == VARVE_NO_SIZE ? 0 : bytes,
                                         .split = whole ? split : NULL,
                                         .folder = folder};

@@ -47,15 +47,18 @@ bool varve_source_open_archive(struct varve_place *place, struct varve_archive *
                                uint32_t *root, struct varve_catalog *catalog, const char *kind,
                                const char *path);
 
-/* A store's own list as JSON, up to VARVE_LIMIT_STORE_LIST_BYTES; NULL: it is among the errors. */
-struct json_t *varve_source_read_list(struct varve_place *place, const char *path);
+/* A store's own list as JSON, up to VARVE_LIMIT_STORE_LIST_BYTES; NULL: it is among the errors,
+ * with *unread where nothing can be said of what is in it. */
+struct json_t *varve_source_read_list(struct varve_place *place, bool *unread, const char *path);
 
 /* A layer that the store has unpacked: a blob under its diffid. Where its tar-split data and the
  * folder of its files are given (not NULL) and there, its archive is put together again, some
- * `bytes` long; else it cannot be opened. Its number, or VARVE_NAME_NONE. */
+ * `bytes` long; else it cannot be opened: with `unread`, since that could not be found out. Its
+ * number, or VARVE_NAME_NONE. */
 uint32_t varve_source_add_unpacked(struct varve_place *place,
                                    const struct varve_digest_name *diffid, bool unreferenced,
-                                   const char *split, const char *folder, uint64_t bytes);
+                                   const char *split, const char *folder, uint64_t bytes,
+                                   bool unread);
 
 /* The bytes of an OCI layout's oci-layout file, the caller's to free. NULL: it is missing or wrong,
  * and among the errors. */

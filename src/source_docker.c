@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "folder.h"
 #include "oci_json.h"
 #include "source.h"
@@ -24,6 +25,7 @@ struct docker {
     char *prefix;                 /* "image/<driver>/" */
     struct varve_name_map chains; /* chain ids in layerdb, as text */
     struct varve_name_map named;  /* ids of images that have a tag */
+    bool unread;                  /* not all of layerdb could be read: nothing is amiss for that */
 };
 
 static void complain(struct docker *docker, const char *path, enum varve_code code) {
@@ -47,17 +49,23 @@ static bool chain_id(char text[VARVE_DIGEST_TEXT_BYTES], const char *parent,
     return true;
 }
 
-/* A file that holds a digest. False: it does not, or (*missing) is not there. */
-static bool read_digest(struct docker *docker, struct varve_digest_name *digest, bool *missing,
-                        const char *path) {
-    struct varve_fault fault;
+/* A file that holds a digest. False: it does not, or is not there (*fault is io.missing), or could
+ * not be read. */
+static bool read_digest(struct docker *docker, struct varve_digest_name *digest,
+                        struct varve_fault *fault, const char *path) {
     uint8_t *data = NULL;
     size_t data_bytes = 0;
-    bool there = varve_place_read(&docker->place, &data, &data_bytes, &fault, path);
-    *missing = !there && strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
+    bool there = varve_place_read(&docker->place, &data, &data_bytes, fault, path);
     bool good = there && varve_digest_name_parse(digest, (const char *)data, data_bytes);
+    if (there && !good) {
+        *fault = varve_fault_of(VARVE_CODE_REGISTRY_LINK, VARVE_NO_OFFSET);
+    }
     free(data);
     return good;
+}
+
+static bool is_missing(const struct varve_fault *fault) {
+    return strcmp(fault->code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
 }
 
 /* One layer of layerdb: is it under the chain id that its diffid and its parent give? */
@@ -69,16 +77,21 @@ static void read_layer(struct docker *docker, const char *hex) {
     char name[VARVE_DIGEST_TEXT_BYTES];
     char parent_name[VARVE_DIGEST_TEXT_BYTES] = "";
     char found[VARVE_DIGEST_TEXT_BYTES];
-    bool missing = false;
-    bool no_parent = false;
+    struct varve_fault fault;
+    struct varve_fault no_parent;
     snprintf(folder, sizeof folder, "layerdb/sha256/%.64s", hex);
     snprintf(name, sizeof name, "sha256:%.64s", hex);
     snprintf(path, sizeof path, "%s/diff", folder);
-    bool good = read_digest(docker, &diffid, &missing, path);
+    bool good = read_digest(docker, &diffid, &fault, path);
     snprintf(path, sizeof path, "%s/parent", folder);
     bool has_parent = read_digest(docker, &parent, &no_parent, path);
-    if (!good || (!has_parent && !no_parent)) {
-        complain(docker, folder, VARVE_CODE_REGISTRY_LINK);
+    if (!good || (!has_parent && !is_missing(&no_parent))) {
+        fault = good ? no_parent : fault;
+        docker->unread |= varve_file_is_unread(&fault);
+        if (!varve_file_is_unread(&fault)) {
+            fault = varve_fault_of(VARVE_CODE_REGISTRY_LINK, VARVE_NO_OFFSET);
+        }
+        varve_place_complain(&docker->place, folder, fault);
         return;
     }
     if (has_parent) {
@@ -108,6 +121,7 @@ static void each_digest(struct docker *docker, const char *path,
     char full[VARVE_PATTERN_PATH_BYTES];
     snprintf(full, sizeof full, "%s%s", docker->prefix, path);
     if (!varve_folder_read(&folder, &fault, docker->place.fd, full)) {
+        docker->unread |= varve_file_is_unread(&fault);
         varve_place_complain(&docker->place, path, fault);
         return;
     }
@@ -141,15 +155,16 @@ static uint32_t add_layer(struct docker *docker, const struct varve_digest_name 
     bool vfs = strncmp(docker->prefix + sizeof "image", "vfs/", 4) == 0;
     snprintf(path, sizeof path, "layerdb/sha256/%.64s/cache-id", hex);
     snprintf(split, sizeof split, "%slayerdb/sha256/%.64s/tar-split.json.gz", docker->prefix, hex);
-    if (varve_place_read(&docker->place, &id, &id_bytes, &fault, path) && id_bytes > 0 &&
+    bool there = varve_place_read(&docker->place, &id, &id_bytes, &fault, path);
+    if (there && id_bytes > 0 &&
         strspn((char *)id, "0123456789abcdefghijklmnopqrstuvwxyz") == id_bytes) {
         snprintf(files, sizeof files, "%.*s/%s%.200s%s", (int)driver,
                  docker->prefix + sizeof "image", vfs ? "dir/" : "", (char *)id,
                  vfs ? "" : "/diff");
     }
     free(id);
-    return varve_source_add_unpacked(&docker->place, diffid, false, *files ? split : NULL, files,
-                                     0);
+    return varve_source_add_unpacked(&docker->place, diffid, false, *files ? split : NULL, files, 0,
+                                     !there && varve_file_is_unread(&fault));
 }
 
 /* The layers that a config lists, each held against layerdb. */
@@ -161,7 +176,8 @@ static void take_layers(struct docker *docker, struct varve_image *image,
         const struct varve_digest_name *diffid = &config->diffids[i];
         docker->place.no_memory |= !chain_id(chain, i ? chain : NULL, diffid);
         if (varve_name_map_find(&docker->chains, chain) == VARVE_NAME_NONE) {
-            blame(image, image->digest, VARVE_CODE_SOURCE_LAYERS);
+            blame(image, image->digest,
+                  docker->unread ? VARVE_CODE_IO_READ : VARVE_CODE_SOURCE_LAYERS);
         }
         uint32_t blob = add_layer(docker, diffid, chain);
         uint32_t claim =
@@ -225,7 +241,8 @@ static void read_names(struct docker *docker) {
     const char *ref = NULL;
     json_t *refs = NULL;
     json_t *id = NULL;
-    json_t *list = varve_source_read_list(&docker->place, "repositories.json");
+    bool unread = false;
+    json_t *list = varve_source_read_list(&docker->place, &unread, "repositories.json");
     json_object_foreach(json_object_get(list, "Repositories"), name, refs) {
         json_object_foreach(refs, ref, id) {
             const char *text = varve_json_string(id);

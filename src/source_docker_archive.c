@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_load.h"
 #include "oci_json.h"
 #include "source.h"
 
@@ -193,12 +194,16 @@ static bool read_manifest(struct reader *reader) {
         varve_place_complain(&reader->place, "manifest.json", fault);
         return false;
     }
-    json_t *root =
-        json_loadb((const char *)data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    bool no_memory = false;
+    json_t *root = varve_json_parse(data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL,
+                                    &no_memory);
     free(data);
     bool good = json_is_array(root);
     if (!good) {
-        complain(reader, "manifest.json", root ? VARVE_CODE_DOCKER_MANIFEST : VARVE_CODE_OCI_JSON);
+        complain(reader, "manifest.json",
+                 root        ? VARVE_CODE_DOCKER_MANIFEST
+                 : no_memory ? VARVE_CODE_NO_MEMORY
+                             : VARVE_CODE_OCI_JSON);
     }
     for (size_t i = 0; i < json_array_size(root) && !reader->place.no_memory; i++) {
         read_image(reader, json_array_get(root, i));

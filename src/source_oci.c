@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/source_oci.c - OCI image layouts (image-spec image-layout.md), in folders and in archives. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "documents.h"
 #include "folder.h"
+#include "json_load.h"
 #include "source.h"
 
 #define PATTERN "blobs/%a/%h"
@@ -14,15 +14,21 @@
 uint8_t *varve_source_layout_file(struct varve_place *place, size_t *bytes) {
     uint8_t *data = NULL;
     struct varve_fault fault;
+    bool no_memory = false;
     bool good = varve_place_read(place, &data, bytes, &fault, "oci-layout");
+    bool missing = !good && strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
     if (good) {
-        json_t *root = json_loadb((const char *)data, *bytes, JSON_REJECT_DUPLICATES, NULL);
+        json_t *root = varve_json_parse(data, *bytes, JSON_REJECT_DUPLICATES, NULL, &no_memory);
         good = json_is_string(json_object_get(root, "imageLayoutVersion"));
         json_decref(root);
+        missing = !good;
+    }
+    if (missing) {
+        fault = varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_LAYOUT,
+                               VARVE_NO_OFFSET);
     }
     if (!good) {
-        varve_place_complain(place, "oci-layout",
-                             varve_fault_of(VARVE_CODE_OCI_LAYOUT, VARVE_NO_OFFSET));
+        varve_place_complain(place, "oci-layout", fault);
         free(data);
         return NULL;
     }
@@ -84,7 +90,7 @@ enum varve_status varve_source_oci_archive(struct varve_catalog *catalog, const 
 }
 
 bool varve_source_is_oci(int fd) {
-    return varve_folder_has(fd, "index.json") || varve_folder_has(fd, "oci-layout");
+    return varve_folder_look(fd, "index.json") == 1 || varve_folder_look(fd, "oci-layout") == 1;
 }
 
 bool varve_source_is_oci_archive(int fd) {

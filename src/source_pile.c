@@ -103,6 +103,6 @@ enum varve_status varve_source_containerd(struct varve_catalog *catalog, const c
 }
 
 bool varve_source_is_containerd(int fd) {
-    return varve_folder_has(fd, "io.containerd.content.v1.content") ||
-           (varve_folder_has(fd, "blobs") && varve_folder_has(fd, "ingest"));
+    return varve_folder_look(fd, "io.containerd.content.v1.content") == 1 ||
+           (varve_folder_look(fd, "blobs") == 1 && varve_folder_look(fd, "ingest") == 1);
 }

@@ -63,7 +63,10 @@ static char *link_path(struct registry *registry, const struct varve_registry_fo
 static void complain_link(struct registry *registry, const struct varve_registry_folder *folder,
                           size_t at, enum varve_registry_kind kind) {
     char *path = link_path(registry, folder, at, kind);
-    if (path) {
+    const struct varve_registry_link *link = &folder->links[at];
+    if (path && link->state == VARVE_REGISTRY_UNREAD) {
+        varve_place_complain(&registry->place, path, link->fault);
+    } else if (path) {
         complain(registry, path, VARVE_CODE_REGISTRY_LINK);
     }
     free(path);
@@ -296,23 +299,29 @@ static void misplaced(void *cookie, const char *path) {
                          varve_fault_of(VARVE_CODE_REGISTRY_MISPLACED, VARVE_NO_OFFSET));
 }
 
-/* Where in a folder the tree begins; NULL: nowhere. */
-static const char *find_tree(int fd) {
+/* Where in a folder the tree begins. NULL: nowhere, or, with *error, that could not be told. */
+static const char *find_tree(int *error, int fd) {
     static const char *const prefixes[] = {"docker/registry/v2/", "registry/v2/", "v2/", ""};
+    *error = 0;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        char path[64];
-        snprintf(path, sizeof path, "%srepositories", prefixes[i]);
-        bool repositories = varve_folder_has(fd, path);
-        snprintf(path, sizeof path, "%sblobs", prefixes[i]);
-        if (repositories && varve_folder_has(fd, path)) {
-            return prefixes[i];
+        static const char *const folders[] = {"repositories", "blobs"};
+        int found = 1;
+        for (size_t j = 0; j < 2 && found == 1; j++) {
+            char path[64];
+            snprintf(path, sizeof path, "%s%s", prefixes[i], folders[j]);
+            found = varve_folder_look(fd, path);
+        }
+        if (found) {
+            *error = found < 0 ? errno : 0;
+            return found < 0 ? NULL : prefixes[i];
         }
     }
     return NULL;
 }
 
 bool varve_source_is_registry(int fd) {
-    return find_tree(fd) != NULL;
+    int error = 0;
+    return find_tree(&error, fd) != NULL;
 }
 
 static void read_tree(struct registry *registry) {
@@ -338,10 +347,13 @@ enum varve_status varve_source_registry(struct varve_catalog *catalog, const cha
     if (!varve_source_open_folder(place, &root, catalog, "registry-fs", operand)) {
         return varve_place_end(place, status);
     }
-    place->prefix = find_tree(place->fd);
+    int error = 0;
+    place->prefix = find_tree(&error, place->fd);
     if (!place->prefix) {
-        varve_place_complain(place, NULL,
-                             varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+        struct varve_fault fault =
+            varve_fault_of(error ? VARVE_CODE_IO_OPEN : VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
+        fault.os_errno = error;
+        varve_place_complain(place, NULL, fault);
     } else if (varve_place_begin(place, root) &&
                (registry.documents = varve_documents_open(place, NULL))) {
         read_tree(&registry);

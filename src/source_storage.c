@@ -34,6 +34,7 @@ struct storage {
     char *folder; /* "vfs-layers/" */
     const char *driver;
     json_t *layer_list;
+    bool unread; /* the list could not be read: nothing can be said of layers */
     struct varve_name_map ids;
     struct layer *layers; /* by number of the id */
 };
@@ -89,6 +90,7 @@ static void read_layers(struct storage *storage) {
         const char *id = read_id(entry, "id");
         json_t *size = json_object_get(entry, "diff-size");
         uint32_t number = id ? varve_name_map_add(&storage->ids, NULL, id) : VARVE_NAME_NONE;
+        storage->place.no_memory |= id && number == VARVE_NAME_NONE;
         if (storage->place.no_memory || number == VARVE_NAME_NONE) {
             continue;
         }
@@ -111,7 +113,7 @@ static uint32_t add_layer(struct storage *storage, const struct varve_digest_nam
     snprintf(files, sizeof files, "%.255s/%s%.128s%s", storage->driver, vfs ? "dir/" : "",
              id ? id : "", vfs ? "" : "/diff");
     return varve_source_add_unpacked(&storage->place, diffid, unreferenced, id ? split : NULL,
-                                     files, bytes);
+                                     files, bytes, storage->unread && !id);
 }
 
 /* A document of an image, held against its digest. False with *fault; bytes are given where they
@@ -184,7 +186,9 @@ static void take_layers(struct storage *storage, struct varve_image *image,
         storage->place.no_memory |= claim == VARVE_NAME_NONE;
     }
     if (!same) {
-        blame(image, image->digest, varve_fault_of(VARVE_CODE_SOURCE_LAYERS, VARVE_NO_OFFSET));
+        blame(image, image->digest,
+              varve_fault_of(storage->unread ? VARVE_CODE_IO_READ : VARVE_CODE_SOURCE_LAYERS,
+                             VARVE_NO_OFFSET));
     }
     storage->place.no_memory |= !chain;
     free(chain);
@@ -302,8 +306,9 @@ static bool read_driver(struct storage *storage, const char *driver) {
     }
     storage->place.no_memory |= !storage->folder || !storage->images || !layers || !images;
     if (!storage->place.no_memory) {
-        storage->layer_list = varve_source_read_list(&storage->place, layers);
-        image_list = varve_source_read_list(&storage->place, images);
+        storage->layer_list = varve_source_read_list(&storage->place, &storage->unread, layers);
+        bool unread = false;
+        image_list = varve_source_read_list(&storage->place, &unread, images);
         read_layers(storage);
     }
     bool good = storage->layer_list && image_list;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "limits.h"
 #include "toc_internal.h"
@@ -37,6 +38,7 @@ bool varve_toc_append(struct varve_toc *toc, struct varve_toc_bytes *bytes, cons
         if (!moved) {
             varve_budget_give(toc->budget, room - bytes->room);
             toc->refused = true;
+            toc->no_memory = true;
             return false;
         }
         bytes->data = moved;
@@ -92,7 +94,7 @@ void varve_toc_reset(struct varve_toc *toc, struct varve_findings *findings) {
     each_buffer(toc, KEEP_BYTES);
     toc->findings = findings;
     toc->kind = VARVE_TOC_NONE;
-    toc->refused = toc->capturing = toc->captured = false;
+    toc->refused = toc->no_memory = toc->capturing = toc->captured = false;
     toc->footer = (struct varve_toc_footer){.kind = VARVE_TOC_NONE};
     toc->table.count = 0;
     for (size_t i = 0; i < VARVE_TOC_MEMBERS; i++) {
@@ -234,6 +236,7 @@ static bool expand(struct varve_toc *toc, const struct varve_toc_bytes *content,
     for (bool full = true; ctx && (in.pos < in.size || full);) {
         ZSTD_outBuffer out = {.dst = piece, .size = sizeof piece};
         left = ZSTD_decompressStream(ctx, &out, &in);
+        toc->no_memory |= ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation;
         full = out.pos == out.size;
         if (ZSTD_isError(left) || toc->json.count + out.pos > raw_bytes ||
             !varve_toc_append(toc, &toc->json, piece, out.pos)) {
@@ -242,6 +245,7 @@ static bool expand(struct varve_toc *toc, const struct varve_toc_bytes *content,
         }
     }
     ZSTD_freeDCtx(ctx);
+    toc->no_memory |= !ctx;
     return left == 0 && toc->json.count == raw_bytes;
 }
 
@@ -282,9 +286,13 @@ bool varve_toc_begin_check(struct varve_toc *toc, const struct varve_decode_info
     if (info->trailing_offset != VARVE_NO_OFFSET) {
         return false; /* a footer is the end of a blob */
     }
-    return info->compression == VARVE_COMPRESSION_GZIP   ? begin_estargz(toc, info)
-           : info->compression == VARVE_COMPRESSION_ZSTD ? begin_chunked(toc, info)
-                                                         : false;
+    bool begun = info->compression == VARVE_COMPRESSION_GZIP   ? begin_estargz(toc, info)
+                 : info->compression == VARVE_COMPRESSION_ZSTD ? begin_chunked(toc, info)
+                                                               : false;
+    if (toc->no_memory) {
+        varve_findings_lose(toc->findings);
+    }
+    return begun && !toc->no_memory;
 }
 
 static int compare_names(const struct varve_toc *toc, const struct varve_toc_entry *entry,
@@ -371,6 +379,10 @@ void varve_toc_check_entry(void *cookie, const struct varve_ladder_entry *entry)
 }
 
 void varve_toc_end_check(struct varve_toc *toc) {
+    if (toc->no_memory) {
+        varve_findings_lose(toc->findings);
+        return;
+    }
     if (toc->refused) {
         varve_findings_add(toc->findings, VARVE_CODE_TOC_UNREAD, 1, VARVE_NO_OFFSET, NULL, 0);
         return;

@@ -99,7 +99,8 @@ struct varve_toc {
     struct varve_budget *budget;
     struct varve_findings *findings;
     enum varve_toc_kind kind;
-    bool refused; /* memory, once: the table cannot be judged */
+    bool refused;   /* memory, once: the table cannot be judged */
+    bool no_memory; /* by the operating system: nor can the layer */
 
     struct varve_toc_footer footer; /* of gzip layers: the last one seen */
     struct {

@@ -5,11 +5,11 @@
  * recursion, and each element is read by jansson alone: memory is that of one element, and depth is
  * jansson's limit (2048) inside one.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "digest_name.h"
+#include "json_load.h"
 #include "limits.h"
 #include "toc_internal.h"
 
@@ -98,9 +98,12 @@ static bool take_value(struct text *text, struct text *value) {
     return true;
 }
 
-static json_t *load(const struct text *value) {
-    return json_loadb((const char *)value->at, (size_t)(value->end - value->at),
-                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+static json_t *load(struct varve_toc *toc, const struct text *value) {
+    bool no_memory = false;
+    json_t *root = varve_json_parse(value->at, (size_t)(value->end - value->at),
+                                    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL, &no_memory);
+    toc->no_memory |= no_memory;
+    return root;
 }
 
 void varve_toc_clean(uint8_t *path, size_t *bytes) {
@@ -245,7 +248,7 @@ static enum varve_status read_entries(struct varve_toc *toc, struct varve_toc_ta
             (size_t)(element.end - element.at) > VARVE_LIMIT_TOC_ENTRY_BYTES) {
             return VARVE_MALFORMED;
         }
-        json_t *object = load(&element);
+        json_t *object = load(toc, &element);
         bool read = read_entry(toc, table, object, stored_bytes, findings);
         json_decref(object);
         if (!read) {
@@ -295,7 +298,7 @@ enum varve_status varve_toc_table_read(struct varve_toc *toc, struct varve_toc_t
             if (version >= 0 || value.end - value.at > 20) {
                 return VARVE_MALFORMED;
             }
-            json_t *read = load(&value);
+            json_t *read = load(toc, &value);
             version = json_is_integer(read) ? json_integer_value(read) : -1;
             json_decref(read);
             if (version < 0) {
