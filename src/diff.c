@@ -208,6 +208,10 @@ enum varve_status varve_diff_layers(struct varve_diff *diff, const struct varve_
             return VARVE_ERROR;
         }
         varve_diff_side_finish(&sides[i]);
+        if (sides[i].ladder &&
+            varve_ladder_fault(sides[i].ladder).code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
+            return VARVE_ERROR;
+        }
     }
     judge_rungs(diff);
     bool known = sides[0].entries_known && sides[1].entries_known;
@@ -218,6 +222,7 @@ enum varve_status varve_diff_layers(struct varve_diff *diff, const struct varve_
         varve_diff_find_order(diff);
         judge_entries(diff);
     }
+    diff->no_memory |= sides[0].store.no_memory || sides[1].store.no_memory;
     return diff->no_memory ? VARVE_ERROR : VARVE_OK;
 }
 

@@ -32,7 +32,8 @@ struct diff_store {
     struct diff_chunk *chunks;
     size_t chunk_count, chunk_room;
     uint64_t taken;
-    bool refused; /* memory, once: everything was dropped, nothing more is kept */
+    bool refused;   /* memory, once: everything was dropped, nothing more is kept */
+    bool no_memory; /* the operating system was it, not the budget: nothing is to be said */
 };
 void varve_diff_store_clear(struct diff_store *store);
 

@@ -16,6 +16,7 @@ void *varve_diff_store_take(struct diff_store *store, void *old, size_t old_byte
     }
     void *items = realloc(old, bytes);
     if (!items) {
+        store->no_memory = true;
         varve_budget_give(store->budget, bytes - old_bytes);
         return NULL;
     }
@@ -50,6 +51,7 @@ static uint8_t *reserve(struct diff_store *store, size_t bytes) {
         size_t room = store->chunk_room ? 2 * store->chunk_room : 16;
         struct diff_chunk *chunks = realloc(store->chunks, room * sizeof *chunks);
         if (!chunks) {
+            store->no_memory = true;
             return NULL;
         }
         store->chunks = chunks;

@@ -276,7 +276,7 @@ static void release_index(struct diff_side *side) {
 void varve_diff_side_reset(struct diff_side *side) {
     release_index(side);
     drop_headers(side);
-    side->store.refused = false;
+    side->store.refused = side->store.no_memory = false;
     side->head_bytes = 0;
     side->chunk_offset = side->fed_bytes = side->cursor = side->padding_left = 0;
     side->padding.count = 0;

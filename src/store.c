@@ -142,9 +142,9 @@ static bool set_journal(struct varve_store *store, struct varve_store_fault *fau
         bool good = sqlite3_prepare_v2(store->main.db, "PRAGMA journal_mode = WAL", -1, &statement,
                                        NULL) == SQLITE_OK &&
                     sqlite3_step(statement) == SQLITE_ROW;
-        store->network =
-            !good || strcmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0;
-        good = good || varve_store_blame(fault, store->main.db, doing);
+        const char *kind = good ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+        store->network = !kind || strcmp(kind, "wal") != 0;
+        good = kind || varve_store_blame(fault, store->main.db, doing);
         sqlite3_finalize(statement);
         if (!good) {
             return false;
@@ -385,7 +385,12 @@ static bool add_codes(struct varve_store *store, struct varve_store_fault *fault
     }
     sqlite3_stmt *codes = varve_sql(main, VARVE_SQL_CODES);
     while (varve_sql_step(main, fault, codes, &row) && row) {
-        int code = varve_store_code((const char *)sqlite3_column_text(codes, 1));
+        const char *text = (const char *)sqlite3_column_text(codes, 1);
+        if (!text) {
+            sqlite3_reset(codes);
+            return varve_store_no_memory(fault);
+        }
+        int code = varve_store_code(text);
         int64_t id = sqlite3_column_int64(codes, 0);
         most = id > most ? id : most;
         if (code >= 0) {

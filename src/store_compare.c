@@ -99,6 +99,11 @@ static void close_side(struct side *side) {
 static bool next(struct comparison *comparison, struct side *side, int which) {
     int code = sqlite3_step(side->statements[which]);
     side->row = code == SQLITE_ROW;
+    for (int i = 1; which == IMAGES && side->row && i <= 4; i++) {
+        if (!sqlite3_column_text(side->statements[which], i)) {
+            return varve_store_no_memory(comparison->fault);
+        }
+    }
     return side->row || code == SQLITE_DONE ||
            varve_store_blame(comparison->fault, side->db, "the database cannot be read");
 }

@@ -209,7 +209,7 @@ void varve_bind_text(sqlite3_stmt *statement, int at, const char *text);
 /* Text where it is UTF-8, else bytes. */
 void varve_bind_bytes(sqlite3_stmt *statement, int at, const void *bytes, size_t count);
 /* A digest as its bytes, a path as text. */
-void varve_bind_name(sqlite3_stmt *statement, int at, const char *name);
+bool varve_bind_name(sqlite3_stmt *statement, int at, const char *name);
 uint64_t varve_column_offset(sqlite3_stmt *statement, int at);
 
 /* A name as it was bound: the digest's text, or the column's, valid until the next step. NULL:
@@ -245,6 +245,9 @@ void varve_store_end_reading(struct varve_store *store);
 
 /* store_write.c */
 void *varve_store_write(void *store); /* the writer's thread */
+
+/* The store cannot go on, for the reason of whoever is first to say so. Any thread. */
+void varve_store_fail(struct varve_store *store, const struct varve_store_fault *fault);
 
 /* Whether journals of the write-ahead kind do not work on a file system of that type (statfs(2)):
  * they need memory shared between all that open the file. */

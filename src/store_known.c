@@ -38,15 +38,12 @@ bool varve_bind_location(const struct varve_store *store, sqlite3_stmt *statemen
     size_t source = varve_catalog_source_of(store->catalog, number);
     sqlite3_bind_int64(statement, 1, store->sources[source].row);
     if (varve_catalog_operand(store->catalog, number)) {
-        varve_bind_name(statement, 2, blob.name);
-        return true;
+        return varve_bind_name(statement, 2, blob.name);
     }
     char *path = varve_store_path(blob.name);
-    if (path) {
-        varve_bind_name(statement, 2, path);
-    }
+    bool good = path && varve_bind_name(statement, 2, path);
     free(path);
-    return path != NULL;
+    return good;
 }
 
 /* Sources without a fault; loose files are never all that there are. */
@@ -140,10 +137,12 @@ static bool is_enough(const struct varve_store *store, sqlite3_stmt *row) {
     }
     int64_t scan = sqlite3_column_int64(row, SCAN);
     unsigned bits = scan >= 0 && (size_t)scan < store->scan_count ? store->scans[scan] : 0;
-    bool deep = strcmp((const char *)sqlite3_column_text(row, DEPTH), "content") == 0;
+    const char *depth = (const char *)sqlite3_column_text(row, DEPTH);
+    bool deep = depth && strcmp(depth, "content") == 0;
     int status = varve_column_word(row, STATUS, status_word, 6, VARVE_ERROR);
-    return (bits & VARVE_SCAN_SAME_PRODUCER) && deep == (store->depth == VARVE_DEPTH_CONTENT) &&
-           status != VARVE_ERROR && (status != VARVE_LIMIT || (bits & VARVE_SCAN_SAME_LIMITS)) &&
+    return (bits & VARVE_SCAN_SAME_PRODUCER) && depth &&
+           deep == (store->depth == VARVE_DEPTH_CONTENT) && status != VARVE_ERROR &&
+           (status != VARVE_LIMIT || (bits & VARVE_SCAN_SAME_LIMITS)) &&
            (!store->entries || sqlite3_column_int(row, ENTRIES_KEPT));
 }
 

@@ -220,7 +220,11 @@ static bool copy_findings(struct varve_item *item, const struct varve_findings *
         struct varve_item_finding *copy = &item->findings[item->finding_count++];
         *copy = (struct varve_item_finding){code, finding.count, finding.offset, NULL,
                                             finding.entry_bytes};
-        if (finding.entry && (copy->entry = malloc(finding.entry_bytes + 1))) {
+        if (finding.entry) {
+            copy->entry = malloc(finding.entry_bytes + 1);
+            if (!copy->entry) {
+                return false;
+            }
             memcpy(copy->entry, finding.entry, finding.entry_bytes);
         }
         item->bytes += sizeof *copy + finding.entry_bytes;

@@ -61,9 +61,14 @@ static const char *constant(const char *text) {
     }
     pthread_mutex_lock(&mutex);
     uint32_t number = varve_name_map_add(&words, NULL, text);
-    const char *word = number == VARVE_NAME_NONE ? "unknown" : words.names[number];
+    const char *word = number == VARVE_NAME_NONE ? NULL : words.names[number];
     pthread_mutex_unlock(&mutex);
     return word;
+}
+
+/* Whether a word that is there could not be kept. */
+static bool refused_word(sqlite3_stmt *row, int at, const char *word) {
+    return !word && sqlite3_column_type(row, at) != SQLITE_NULL;
 }
 
 static bool recall_layer(const struct varve_store *store, struct varve_connection *connection,
@@ -103,8 +108,12 @@ static bool recall_layer(const struct varve_store *store, struct varve_connectio
     const char *evidence = (const char *)sqlite3_column_text(get, 12);
     snprintf(layer->encoder_evidence, sizeof layer->encoder_evidence, "%s",
              evidence ? evidence : "");
-    sqlite3_reset(get);
-    return code >= 0 || status == VARVE_OK;
+    bool words = refused_word(get, 8, layer->toc) || refused_word(get, 9, layer->encoder) ||
+                 refused_word(get, 10, layer->writer) ||
+                 refused_word(get, 11, layer->writer_evidence);
+    /* A column that there was no memory for is told of here. */
+    bool read = sqlite3_reset(get) == SQLITE_OK;
+    return read && !words && (code >= 0 || status == VARVE_OK);
 }
 
 static void recall_findings(const struct varve_store *store, struct varve_connection *connection,
@@ -229,6 +238,7 @@ static bool recall_all(const struct varve_store *store, struct varve_connection 
         read_digests(facets, connection, fault, &layer->facets.present, layer->facets.digest,
                      VARVE_FACET_COUNT);
         recall_findings(store, connection, fault, findings, blob);
+        good = good && !varve_findings_lost(findings);
     }
     return good;
 }
@@ -274,6 +284,7 @@ void varve_store_each_entry(struct varve_store *store, size_t number,
     struct varve_reader *reader = take_reader(store, &fault);
     if (fault.status != VARVE_STORE_OK) {
         give_reader(store, reader);
+        varve_store_fail(store, &fault);
         return;
     }
     sqlite3_stmt *rows = varve_sql(&reader->connection, VARVE_SQL_ENTRIES);
@@ -298,5 +309,12 @@ void varve_store_each_entry(struct varve_store *store, size_t number,
         }
         each(cookie, &entry);
     }
+    if (sqlite3_reset(rows) != SQLITE_OK && fault.status == VARVE_STORE_OK) {
+        varve_store_blame(&fault, reader->connection.db, "a layer's entries");
+    }
     give_reader(store, reader);
+    if (fault.status != VARVE_STORE_OK) {
+        /* What was given is not all: the scan ends with the store's fault. */
+        varve_store_fail(store, &fault);
+    }
 }

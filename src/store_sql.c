@@ -162,14 +162,14 @@ void varve_bind_bytes(sqlite3_stmt *statement, int at, const void *bytes, size_t
     }
 }
 
-void varve_bind_name(sqlite3_stmt *statement, int at, const char *name) {
+bool varve_bind_name(sqlite3_stmt *statement, int at, const char *name) {
     struct varve_digest_name digest;
     if (varve_digest_name_parse(&digest, name, strlen(name))) {
-        sqlite3_bind_blob64(statement, at, digest.bytes, digest.count, SQLITE_TRANSIENT);
-    } else {
-        /* Whatever it is: bytes would be taken for a digest. */
-        sqlite3_bind_text(statement, at, name, -1, SQLITE_TRANSIENT);
+        return sqlite3_bind_blob64(statement, at, digest.bytes, digest.count, SQLITE_TRANSIENT) ==
+               SQLITE_OK;
     }
+    /* Whatever it is: bytes would be taken for a digest. */
+    return sqlite3_bind_text(statement, at, name, -1, SQLITE_TRANSIENT) == SQLITE_OK;
 }
 
 const char *varve_column_name(char digest[VARVE_DIGEST_TEXT_BYTES], sqlite3_stmt *row, int at) {

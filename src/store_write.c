@@ -24,8 +24,9 @@
 
 /* --- what the scan's threads call --- */
 
-static void fail(struct varve_store *store) {
+void varve_store_fail(struct varve_store *store, const struct varve_store_fault *fault) {
     if (!atomic_exchange(&store->failed, true)) {
+        store->fault = *fault;
         varve_queue_fail(&store->queue);
         if (store->options.failed) {
             store->options.failed(store->options.cookie);
@@ -38,8 +39,9 @@ static void put(struct varve_store *store, struct varve_item *item) {
         varve_queue_put(&store->queue, item);
         return;
     }
-    /* The writer says why where it fails; here nobody else writes the fault but at the end. */
-    fail(store);
+    struct varve_store_fault fault;
+    varve_store_no_memory(&fault);
+    varve_store_fail(store, &fault);
 }
 
 static bool same_verdict(const struct varve_verdict *a, const struct varve_verdict *b) {
@@ -158,8 +160,14 @@ static bool is_known(struct writer *writer, const struct varve_item *item, int64
         int64_t scan = sqlite3_column_int64(state, 0);
         bool same = scan >= 0 && (size_t)scan < store->scan_count &&
                     (store->scans[scan] & VARVE_SCAN_SAME_PRODUCER);
-        bool deep = strcmp((const char *)sqlite3_column_text(state, 1), "content") == 0;
-        bool limit = strcmp((const char *)sqlite3_column_text(state, 2), "limit") == 0;
+        const char *depth = (const char *)sqlite3_column_text(state, 1);
+        const char *status = (const char *)sqlite3_column_text(state, 2);
+        if (!depth || !status) {
+            sqlite3_reset(state);
+            return varve_store_no_memory(&writer->fault);
+        }
+        bool deep = strcmp(depth, "content") == 0;
+        bool limit = strcmp(status, "limit") == 0;
         *entries_kept = sqlite3_column_int(state, 3) != 0;
         *known = same && !limit && (deep || store->depth != VARVE_DEPTH_CONTENT) &&
                  (!item->entries || *entries_kept);
@@ -422,7 +430,7 @@ static bool put_reference(struct writer *writer, int64_t image, size_t position,
     }
     varve_bind_text(row, 5, claim.media_type);
     if (claim.has_diffid) {
-        sqlite3_bind_blob(row, 6, claim.diffid, VARVE_SHA256_BYTES, SQLITE_TRANSIENT);
+        sqlite3_bind_blob(row, 6, claim.diffid, VARVE_SHA256_BYTES, SQLITE_STATIC);
     }
     varve_bind_text(row, 7, varve_status_name(layer->status));
     varve_bind_text(row, 8, varve_check_name(layer->checks.size));
@@ -473,11 +481,11 @@ static int64_t source_row(struct writer *writer, const char *name) {
 }
 
 /* What an image is found by. */
-static void bind_image(sqlite3_stmt *statement, const struct varve_image *image, int64_t source) {
+static bool bind_image(sqlite3_stmt *statement, const struct varve_image *image, int64_t source) {
     sqlite3_bind_int64(statement, 1, source);
     varve_bind_text(statement, 2, image->ref ? image->ref : "");
-    varve_bind_name(statement, 3, image->digest);
     varve_bind_text(statement, 4, image->platform ? image->platform : "");
+    return varve_bind_name(statement, 3, image->digest);
 }
 
 static bool write_image(struct writer *writer, const struct varve_item *item) {
@@ -487,7 +495,9 @@ static bool write_image(struct writer *writer, const struct varve_item *item) {
     int64_t id = 0;
     bool row = false;
     sqlite3_stmt *known = sql(writer, VARVE_SQL_IMAGE_FIND);
-    bind_image(known, image, source);
+    if (!bind_image(known, image, source)) {
+        return varve_store_no_memory(&writer->fault);
+    }
     if (!varve_sql_step(writer->connection, &writer->fault, known, &row)) {
         return false;
     }
@@ -500,7 +510,7 @@ static bool write_image(struct writer *writer, const struct varve_item *item) {
         return see_image(writer, id);
     }
     sqlite3_stmt *put = sql(writer, VARVE_SQL_IMAGE_PUT);
-    bind_image(put, image, source);
+    bool bound = bind_image(put, image, source);
     varve_bind_text(put, 5,
                     image->attestation ? "attestation"
                     : image->artifact  ? "artifact"
@@ -509,6 +519,9 @@ static bool write_image(struct writer *writer, const struct varve_item *item) {
     varve_bind_code(writer->store, put, 7, varve_store_code(image->fault.code));
     varve_bind_text(put, 8, image->fault_digest);
     sqlite3_bind_int64(put, 9, print);
+    if (!bound) {
+        return varve_store_no_memory(&writer->fault);
+    }
     if (!run(writer, put)) {
         return false;
     }
@@ -535,6 +548,7 @@ void *varve_store_write(void *cookie) {
     struct varve_item *item;
     writer.connection = &store->main;
     bool good = true;
+    bool rolled_back = false;
     while ((item = varve_queue_take(&store->queue))) {
         unsigned count = 0;
         while (item) {
@@ -548,14 +562,11 @@ void *varve_store_write(void *cookie) {
                 count = 0;
             }
         }
-        if (!good && !store->failed) {
-            store->fault = writer.fault;
+        if (!good && !rolled_back) {
+            rolled_back = true;
             sqlite3_exec(store->main.db, "ROLLBACK", NULL, NULL, NULL);
-            fail(store);
+            varve_store_fail(store, &writer.fault);
         }
-    }
-    if (store->failed && store->fault.status == VARVE_STORE_OK) {
-        varve_store_no_memory(&store->fault);
     }
     return NULL;
 }

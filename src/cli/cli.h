@@ -144,8 +144,9 @@ void list_stations(struct station stations[STATION_COUNT],
 void print_timings(const struct varve_scan_summary *summary);
 
 /* Scans a source into a new database, reporting nothing. EXIT_WELL whatever was found, or after a
- * message why it could not be done. */
-int scan_into(const struct settings *settings, const char *source, const char *path);
+ * message why it could not be done; *unread where not all of it could be read, after a message too.
+ */
+int scan_into(const struct settings *settings, const char *source, const char *path, bool *unread);
 
 /* Bytes from strangers on a terminal: control characters as \xHH. */
 void put_safe(const void *bytes, size_t count);

@@ -3,6 +3,7 @@
  * is scanned into a database of its own, which is removed afterwards. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +20,24 @@ struct result {
     uint64_t bytes[4];
 };
 
-/* A database is known by its first bytes (sqlite.org/fileformat.html). */
-static bool is_database(const char *path) {
+/* A database is known by its first bytes (sqlite.org/fileformat.html). False, after a message: that
+ * cannot be told. */
+static bool look_at(bool *database, const char *path) {
     char begin[16] = "";
     FILE *file = fopen(path, "re");
-    bool is = file && fread(begin, 1, sizeof begin, file) == sizeof begin &&
-              memcmp(begin, "SQLite format 3", 16) == 0;
+    bool told = file || errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+    *database = file && fread(begin, 1, sizeof begin, file) == sizeof begin &&
+                memcmp(begin, "SQLite format 3", 16) == 0;
+    if (file) {
+        told = !ferror(file) || errno == EISDIR;
+    }
+    if (!told) {
+        complain("%s: %s", path, strerror(errno));
+    }
     if (file) {
         fclose(file);
     }
-    return is;
+    return told;
 }
 
 /* A folder for the databases of sources. NULL, after a message: there is none. */
@@ -36,6 +45,7 @@ static char *make_folder(void) {
     const char *place = getenv("TMPDIR");
     char *folder = NULL;
     if (asprintf(&folder, "%s/varve-XXXXXX", place && *place ? place : "/var/tmp") < 0) {
+        complain("out of memory");
         return NULL;
     }
     if (!mkdtemp(folder)) {
@@ -47,39 +57,39 @@ static char *make_folder(void) {
     return folder;
 }
 
+/* Without memory too: nothing is to be left behind. */
 static void remove_folder(char *folder) {
     static const char *const names[] = {"a.db", "b.db"};
     static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < 2 && folder; i++) {
+    if (!folder) {
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
         for (size_t j = 0; j < 4; j++) {
-            char *path = NULL;
-            if (asprintf(&path, "%s/%s%s", folder, names[i], suffixes[j]) >= 0) {
-                unlink(path);
-                free(path);
-            }
+            char path[PATH_MAX];
+            snprintf(path, sizeof path, "%s/%s%s", folder, names[i], suffixes[j]);
+            unlink(path);
         }
     }
-    if (folder) {
-        rmdir(folder);
-        free(folder);
-    }
+    rmdir(folder);
+    free(folder);
 }
 
 /* Opens a side; *code says what became of it. */
 static struct varve_store *open_side(const struct settings *settings, const char *operand,
-                                     const char *folder, const char *name, int *code) {
+                                     bool database, const char *folder, const char *name, int *code,
+                                     bool *unread) {
     const struct varve_store_options read_only = {.read_only = true};
     struct varve_store_fault fault;
     struct varve_store *store = NULL;
     char *path = NULL;
-    bool database = is_database(operand);
     if (!database) {
         if (asprintf(&path, "%s/%s", folder, name) < 0) {
             complain("out of memory");
             *code = EXIT_FATAL;
             return NULL;
         }
-        *code = scan_into(settings, operand, path);
+        *code = scan_into(settings, operand, path, unread);
     }
     if (*code == EXIT_WELL &&
         varve_store_open(&store, &fault, database ? operand : path, &read_only) != VARVE_STORE_OK) {
@@ -255,13 +265,20 @@ int run_compare(const struct settings *settings) {
     struct varve_store *sides[2] = {NULL, NULL};
     struct varve_store_fault fault;
     int code = EXIT_WELL;
-    bool scans = !is_database(settings->operands[0]) || !is_database(settings->operands[1]);
+    bool databases[2] = {false, false};
+    bool unread = false;
+    if (!look_at(&databases[0], settings->operands[0]) ||
+        !look_at(&databases[1], settings->operands[1])) {
+        return EXIT_FATAL;
+    }
+    bool scans = !databases[0] || !databases[1];
     char *folder = scans ? make_folder() : NULL;
     if (scans && !folder) {
         return EXIT_FATAL;
     }
     for (int i = 0; i < 2 && code == EXIT_WELL; i++) {
-        sides[i] = open_side(settings, settings->operands[i], folder, names[i], &code);
+        sides[i] = open_side(settings, settings->operands[i], databases[i], folder, names[i], &code,
+                             &unread);
     }
     if (code == EXIT_WELL) {
         if (varve_store_compare(sides[0], sides[1], &fault, on_pair, on_blob, &result) !=
@@ -269,6 +286,7 @@ int run_compare(const struct settings *settings) {
             code = store_exit_code(&fault);
         } else {
             code = exit_code_of(&result);
+            code = code == EXIT_WELL && unread ? EXIT_UNJUDGED : code;
             if (settings->json) {
                 json_result(&result, code);
             } else {

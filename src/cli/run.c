@@ -283,7 +283,27 @@ static bool open_catalog(struct varve_catalog **catalog, const struct settings *
     return true;
 }
 
-int scan_into(const struct settings *settings, const char *source, const char *path) {
+/* Of a source, what could not be read, on stderr. Layers tell of themselves: by their status. */
+static bool tell_unread(const struct varve_catalog *catalog, const char *source) {
+    size_t count = 0;
+    for (size_t i = 0; i < varve_catalog_error_count(catalog); i++) {
+        struct varve_catalog_error error = varve_catalog_error(catalog, i);
+        if (error.fault.status == VARVE_ERROR) {
+            complain("%s: %s", error.name, error.fault.message);
+            count++;
+        }
+    }
+    for (size_t i = 0; i < varve_catalog_image_count(catalog); i++) {
+        const struct varve_image image = varve_catalog_image(catalog, i);
+        count += image.fault.code && image.fault.status == VARVE_ERROR;
+    }
+    if (count) {
+        complain("%s: not all of it could be read", source);
+    }
+    return count > 0;
+}
+
+int scan_into(const struct settings *settings, const char *source, const char *path, bool *unread) {
     struct varve_catalog *catalog = NULL;
     struct varve_store *store = NULL;
     const struct varve_store_options options = {.failed = on_database_failed};
@@ -302,6 +322,7 @@ int scan_into(const struct settings *settings, const char *source, const char *p
         code = store_exit_code(&fault);
     } else {
         code = run_silently(settings, catalog, store);
+        *unread |= tell_unread(catalog, source);
     }
     varve_store_close(store);
     varve_catalog_close(catalog);
@@ -320,6 +341,20 @@ static bool all_unpacked(const struct varve_catalog *catalog) {
         }
     }
     return true;
+}
+
+/* What is wrong with a source stands in the catalog. False: there was no memory to say so. */
+static bool add_operands(struct varve_catalog *catalog, const struct settings *settings,
+                         bool digest) {
+    bool good = true;
+    for (int i = 0; i < settings->operand_count && good; i++) {
+        const char *operand = settings->operands[i];
+        size_t errors = varve_catalog_error_count(catalog);
+        good = digest ? varve_catalog_add_file(catalog, operand) == VARVE_OK
+                      : varve_catalog_add(catalog, operand) == VARVE_OK ||
+                            varve_catalog_error_count(catalog) > errors;
+    }
+    return good;
 }
 
 static int run(const struct settings *settings, enum mode mode) {
@@ -347,20 +382,11 @@ static int run(const struct settings *settings, enum mode mode) {
         varve_store_close(store);
         return EXIT_FATAL;
     }
-    for (int i = 0; i < settings->operand_count; i++) {
-        if (mode == MODE_DIGEST &&
-            varve_catalog_add_file(catalog, settings->operands[i]) != VARVE_OK) {
-            complain("out of memory");
-            varve_catalog_close(catalog);
-            return EXIT_FATAL;
-        }
-        if (mode != MODE_DIGEST) {
-            varve_catalog_add(catalog, settings->operands[i]);
-        }
-    }
     int code = EXIT_FATAL;
-    if ((!settings->files_from || add_files_from(catalog, settings->files_from)) &&
-        (mode != MODE_VERIFY_STORE || all_unpacked(catalog))) {
+    if (!add_operands(catalog, settings, mode == MODE_DIGEST)) {
+        complain("out of memory");
+    } else if ((!settings->files_from || add_files_from(catalog, settings->files_from)) &&
+               (mode != MODE_VERIFY_STORE || all_unpacked(catalog))) {
         code = scan_catalog(settings, catalog, store, mode);
     }
     varve_store_close(store);
