@@ -44,6 +44,18 @@ def run(*argv, expect=0, **options):
     return done.stdout
 
 
+def wait_awake(process, seconds):
+    """Waits for a process for as long as this one is awake: where the machine stops for a while, or has
+    better to do, neither is to blame. False: it still runs."""
+    for _ in range(int(seconds * 10)):
+        try:
+            process.wait(timeout=0.1)
+            return True
+        except subprocess.TimeoutExpired:
+            pass
+    return False
+
+
 class Case(unittest.TestCase):
     """A test case with a folder of its own, self.work; the path has a space in it on purpose."""
 

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the program is run on while its calls fail: small sources of every kind, with layers of every
+encoding, well formed and not, so that as many paths as can be are gone."""
+
+import base64
+import gzip
+import io
+import json
+import pathlib
+import struct
+import sys
+import tarfile
+import types
+import zlib
+
+HERE = pathlib.Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "store")]
+import db
+import harness
+import oci
+import stores
+sys.path.insert(0, str(HERE.parent / "sources")) # there is a test_written of oci's, too
+import test_hostile
+import test_written
+
+GOLDEN = harness.SOURCE / "corpora" / "golden"
+NAMES = ["tree", "tree-pax", "tree-reversed", "tree-trailer", "tree-global", "tree-twice", "bytes",
+         "long-pax", "longlink-gnu", "link-chain", "sparse-pax-1.0", "sparse-gnu-continued",
+         "xattr-both", "whiteout-own"]
+
+
+def zstd(data, *options):
+    return harness.run("zstd", "--quiet", "--stdout", *options, input=data)
+
+
+def noise(count):
+    """Bytes that do not compress, the same ones each time."""
+    state, out = 1, bytearray()
+    while len(out) < count:
+        state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+        out += struct.pack("<I", state >> 32)
+    return bytes(out[:count])
+
+
+def table(files):
+    return json.dumps({"version": 1, "entries": [
+        {"name": name, "type": "reg", "size": len(content), "digest": stores.sha256(content),
+         "mode": 0o644} for name, content in files.items()]}).encode()
+
+
+def estargz(files):
+    """eStargz: a member for each file, the table as the last one, a footer with where it begins."""
+    whole = stores.tar_of({**files, "stargz.index.json": table(files)})
+    at = whole.rindex(b"stargz.index.json\0")
+    head, tail = gzip.compress(whole[:at], mtime=0), gzip.compress(whole[at:], mtime=0)
+    extra = b"SG" + struct.pack("<H", 22) + b"%016xSTARGZ" % len(head)
+    footer = (b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra)) + extra
+              + b"\x01\0\0\xff\xff" + bytes(8))
+    return head + tail + footer, whole
+
+
+def chunked(files):
+    """zstd:chunked: the tar, then the table and the footer in skippable frames."""
+    whole = stores.tar_of(files)
+    head, packed = zstd(whole), zstd(table(files))
+    skippable = lambda data: struct.pack("<II", 0x184D2A50, len(data)) + data
+    footer = struct.pack("<8Q", len(head) + 8, len(packed), len(table(files)), 1, 0, 0, 0, 0)
+    return head + skippable(packed) + skippable(footer[:-8] + b"GNUlInUx"), whole
+
+
+def layers(layout):
+    """Descriptor and diff_id of one layer after the other."""
+    for number, name in enumerate(NAMES):
+        tar = (GOLDEN / f"{name}.tar").read_bytes()
+        packed, kind = ((stores.packed(tar), "+gzip"), (zstd(tar), "+zstd"), (tar, ""))[number % 3]
+        yield layout.put(packed, oci.LAYER + kind), stores.sha256(tar)
+    large = stores.tar_of({"srv/noise": noise(1 << 18), "srv/text": b"text " * 60000})
+    yield layout.put(gzip.compress(large, 1, mtime=0), stores.GZIP), stores.sha256(large)
+    yield layout.put(zstd(large, "-19"), oci.LAYER + "+zstd"), stores.sha256(large)
+    files = {"etc/a": b"a\n" * 300, "etc/b": b"b\n" * 900}
+    for packed, tar in (estargz(files), chunked(files)):
+        kind = "+gzip" if packed[:2] == b"\x1f\x8b" else "+zstd"
+        yield layout.put(packed, oci.LAYER + kind), stores.sha256(tar)
+    yield (layout.put(stores.packed(stores.TOP), stores.GZIP, algorithm="sha512"),
+           stores.sha256(stores.TOP))
+
+
+def bad_layers(layout):
+    """Cut, flipped, no tar, nothing at all, another's diff_id, away."""
+    packed = stores.packed(stores.OTHER)
+    flipped = bytearray(zstd(stores.OTHER, "--check"))
+    flipped[-1] ^= 1
+    for data, kind in ((packed[:-9], "+gzip"), (bytes(flipped), "+zstd"), (b"no tar" * 200, ""),
+                       (b"", ""), (stores.OTHER[:-2000], "")):
+        yield layout.put(data, oci.LAYER + kind), stores.sha256(stores.OTHER)
+    away = layout.put(stores.packed(stores.OTHER + bytes(1024)), stores.GZIP)
+    layout.path(away["digest"]).unlink()
+    yield away, stores.sha256(stores.OTHER)
+
+
+def layout(folder):
+    made = oci.Layout(folder)
+    good = list(layers(made))
+    for number in range(0, len(good), 4):
+        made.tag(f"good-{number}", made.image(good[number:number + 4]))
+    for number, layer in enumerate(bad_layers(made)):
+        made.tag(f"bad-{number}", made.image([good[0], layer]))
+    made.tag("many:1", made.index([made.image(good[:2]), made.image(good[1:3], docker=True)]))
+    broken = made.put(b'{"schemaVersion":2,"layers":[],"layers":[]}', oci.MANIFEST)
+    made.tag("twice:1", broken)
+    db.age(folder)
+    return f"oci:{folder}"
+
+
+def small(folder):
+    """All of it well formed, and few layers."""
+    made = oci.Layout(folder)
+    good = list(layers(made))[::5]
+    made.tag("one:1", made.image(good))
+    db.age(folder)
+    return f"oci:{folder}"
+
+
+def registry(folder):
+    made = test_hostile.Registry(folder)
+    made.image("app", "1", stores.BASE, stores.TOP)
+    made.image("team/app", None, stores.BASE)
+    made.put(stores.packed(stores.OTHER))
+    db.age(folder)
+    return f"registry-fs:{folder}"
+
+
+def docker_archive(path):
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
+        "type": "layers", "diff_ids": [stores.sha256(stores.BASE), stores.sha256(stores.TOP)]}})
+    manifest = [{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["a.tar", "b.tar"]}]
+    members = {"config.json": config.encode(), "a.tar": stores.BASE,
+               "b.tar": stores.packed(stores.TOP), "manifest.json": json.dumps(manifest).encode()}
+    path.write_bytes(stores.tar_of(members))
+    return f"docker-archive:{path}"
+
+
+def oci_archive(path, folder):
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.add(folder, ".")
+    return f"oci-archive:{path}"
+
+
+def docker(folder):
+    """Layers as folders, put together by what tar-split keeps of them."""
+    _, _, chains = test_written.Unpacked.docker(types.SimpleNamespace(), folder)
+    for number, (chain, tar) in enumerate(zip(chains, (stores.BASE, stores.TOP))):
+        (chain / "cache-id").write_text(f"{number:064x}")
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            archive.extractall(folder / "overlay2" / f"{number:064x}" / "diff")
+        (chain / "tar-split.json.gz").write_bytes(test_written.written_split(tar))
+    return f"docker:{folder}"
+
+
+def storage(folder):
+    """containers-storage with the vfs driver: one image of two layers."""
+    tars = [stores.BASE, stores.TOP]
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
+        "type": "layers", "diff_ids": [stores.sha256(tar) for tar in tars]}}).encode()
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": oci.MANIFEST,
+        "config": {"mediaType": oci.CONFIG, "digest": stores.sha256(config), "size": len(config)},
+        "layers": [{"mediaType": oci.LAYER, "digest": stores.sha256(tar), "size": len(tar)}
+                   for tar in tars]}).encode()
+    identity, digest = stores.sha256(config)[7:], stores.sha256(manifest)
+    (folder / "vfs-images" / identity).mkdir(parents=True)
+    (folder / "vfs-layers").mkdir()
+    (folder / "vfs-images" / identity / "manifest").write_bytes(manifest)
+    # Names that base64 stands for are what has more than letters and digits in it.
+    name = "=" + base64.b64encode(f"sha256:{identity}".encode()).decode()
+    (folder / "vfs-images" / identity / name).write_bytes(config)
+    rows = []
+    for number, tar in enumerate(tars):
+        row = {"id": f"{number:064x}", "diff-digest": stores.sha256(tar), "diff-size": len(tar),
+               "compressed-diff-digest": stores.sha256(tar), "compressed-size": len(tar)}
+        if number:
+            row["parent"] = f"{number - 1:064x}"
+        rows.append(row)
+        files = folder / "vfs" / "dir" / row["id"]
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            archive.extractall(files)
+        (folder / "vfs-layers" / f"{row['id']}.tar-split.gz").write_bytes(
+            test_written.written_split(tar))
+    (folder / "vfs-layers" / "layers.json").write_text(json.dumps(rows))
+    (folder / "vfs-images" / "images.json").write_text(json.dumps([{
+        "id": identity, "digest": digest, "names": ["localhost/app:1"], "layer": rows[-1]["id"],
+        "big-data-names": ["manifest", f"sha256:{identity}"],
+        "big-data-sizes": {"manifest": len(manifest), f"sha256:{identity}": len(config)},
+        "big-data-digests": {"manifest": digest, f"sha256:{identity}": f"sha256:{identity}"}}]))
+    return f"containers-storage:{folder}"
+
+
+def directory(folder):
+    """skopeo's dir: transport."""
+    folder.mkdir()
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [stores.sha256(stores.TOP)]}})
+    layer = stores.packed(stores.TOP)
+    manifest = {"schemaVersion": 2, "mediaType": oci.DOCKER_MANIFEST,
+                "config": {"mediaType": oci.DOCKER_CONFIG, "size": len(config),
+                           "digest": stores.sha256(config.encode())},
+                "layers": [{"mediaType": oci.DOCKER_LAYER, "size": len(layer),
+                            "digest": stores.sha256(layer)}]}
+    (folder / "version").write_text("Directory Transport Version: 1.1\n")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / stores.sha256(config.encode())[7:]).write_text(config)
+    (folder / stores.sha256(layer)[7:]).write_bytes(layer)
+    return f"dir:{folder}"
+
+
+def pile(folder):
+    made = folder / "sha256"
+    made.mkdir(parents=True)
+    for tar in (stores.BASE, stores.TOP):
+        (made / stores.sha256(tar)[7:]).write_bytes(tar)
+    (made / stores.sha256(b"x")[7:]).write_bytes(zlib.compress(b"x"))
+    return f"cas:{folder}"
+
+
+def all_sources(folder):
+    """A name and an operand for each kind of source."""
+    return {
+        "layout": layout(folder / "layout"),
+        "registry": registry(folder / "registry"),
+        "docker-archive": docker_archive(folder / "docker.tar"),
+        "oci-archive": oci_archive(folder / "oci.tar", stores.small_layout(folder / "x").folder),
+        "docker": docker(folder / "docker"),
+        "storage": storage(folder / "storage"),
+        "dir": directory(folder / "dir"),
+        "pile": pile(folder / "pile"),
+    }

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call fails in turn: no crash, no leak, no hang; nothing is reported that a faultless run does not
+report; what could not be done is said, by line and exit code; and no database suffers."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+import inject
+import mirrors
+
+import db
+import harness
+
+ONCE, TWICE, ON = 1, 2, 0
+MEMORY = [("memory", "ENOMEM", ONCE), ("memory", "ENOMEM", ON)]
+FILES = [("open", "EMFILE", ONCE), ("open", "EMFILE", ON), ("open", "EIO", ONCE),
+         ("read", "EIO", ONCE), ("read", "EIO", ON), ("stat", "EIO", ONCE),
+         ("settle", "EIO", ONCE)]
+# What nobody should notice.
+TRANSPARENT = [("open", "EINTR", ONCE), ("read", "EINTR", TWICE), ("read", "short", ONCE),
+               ("write", "EINTR", TWICE), ("write", "short", ONCE)]
+
+
+def living(path):
+    """A database's content without what is gone: a manifest that could not be read once was a blob like
+    any other then, and its image had no platform."""
+    content = db.content(path)
+    content["location"] = [row for row in content["location"] if row.endswith(", 1, 0)")]
+    content["image"] = [row for row in content["image"] if row.endswith(", 1)")]
+    digests = {re.search("'([0-9A-F]{64})'", row)[1] for row in content["location"]}
+    for table in ("blob", "layer", "rung", "facet", "finding", "entry"):
+        content[table] = [row for row in content[table] if row[2:66] in digests]
+    return content
+
+
+class InjectCase(db.DatabaseCase):
+    def base(self, argv):
+        run = inject.start(argv, inject.NONE, self.work / "page")
+        return inject.results(inject.lines_of(run)), run
+
+    def fail_in_turn(self, argv, kinds, most, check=inject.check_scan):
+        campaign = inject.Campaign(self)
+        base, first = self.base(argv)
+        self.assertGreater(len(base), 0)
+        campaign.in_turn(argv, first.calls, kinds, most,
+                         lambda run, folder: check(run, base, first.code))
+        campaign.end()
+
+
+class Scan(InjectCase):
+    """`varve scan` and `varve digest`, without a database."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.operands = mirrors.all_sources(cls.work)
+        cls.layout = ["scan", "--json", "--threads=1", cls.operands["layout"]]
+
+    def test_layout(self):
+        self.fail_in_turn(self.layout, MEMORY + FILES, 30)
+
+    def test_threads(self):
+        argv = ["scan", "--json", "--threads=3", "--entries", self.operands["layout"]]
+        self.fail_in_turn(argv, MEMORY + FILES + [("thread", "EIO", ONCE)], 8)
+
+    def test_other_sources(self):
+        for name, operand in self.operands.items():
+            if name != "layout":
+                with self.subTest(name):
+                    self.fail_in_turn(["scan", "--json", "--threads=1", operand], MEMORY + FILES,
+                                      10)
+
+    def test_detected_sources(self):
+        operands = [operand.partition(":")[2] for operand in self.operands.values()]
+        self.fail_in_turn(["scan", "--json", "--threads=1", "--rungs=blob", *operands],
+                          MEMORY + FILES, 8)
+
+    def test_digest(self):
+        blobs = sorted((self.work / "layout" / "blobs" / "sha256").iterdir())
+        self.fail_in_turn(["digest", "--json", "--threads=1", *blobs], MEMORY + FILES, 10)
+
+    def test_transparent(self):
+        """What is interrupted or short is done again, and the clock's leaps are not followed."""
+        self.fail_in_turn(self.layout, TRANSPARENT[:3], 20, inject.check_same)
+        campaign = inject.Campaign(self)
+        for operand in self.operands.values():
+            argv = ["scan", "--json", "--threads=2", operand]
+            base, first = self.base(argv)
+            faults = [inject.Fault("read", 1, "short", ON, seed) for seed in range(3)]
+            faults += [inject.Fault("clock", 1, "jump", ON, seed) for seed in range(3)]
+            campaign.each(argv, faults, lambda run, folder: inject.check_same(run, base, first.code))
+        campaign.end()
+
+
+class Changing(InjectCase):
+    """Files that shrink, grow, vanish or are replaced just before they are read."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.source = cls.work / "source"
+        cls.source.mkdir()
+        mirrors.layout(cls.source / "layout")
+
+    def test_change(self):
+        campaign = inject.Campaign(self)
+        argv = ["scan", "--json", "--threads=1", f"oci:{campaign.folder()}/layout"]
+        shutil.copytree(self.source / "layout", campaign.folder() / "layout")
+        base, first = self.base(argv)
+        base = {key: {**line, "source": ""} for key, line in base.items()}
+        kinds = [("read", effect, ONCE) for effect in ("shrink", "grow", "vanish", "replace")]
+
+        def prepare(folder):
+            shutil.rmtree(folder / "layout", ignore_errors=True)
+            shutil.copytree(self.source / "layout", folder / "layout")
+
+        campaign.in_turn(["scan", "--json", "--threads=1", "oci:{folder}/layout"], first.calls,
+                         kinds, 12, lambda run, folder: self.check(run, base), prepare=prepare,
+                         under="{folder}/layout/blobs")
+        campaign.end()
+
+    def check(self, run, base):
+        """What a blob's row says holds of the bytes of one moment: it is the whole old blob's; or its
+        name does not hold any more; or it could not be read. Nothing else has suffered."""
+        lines = inject.lines_of(run)
+        if not lines or lines[-1]["type"] != "summary":
+            raise inject.Broken(f"{run}no summary")
+        found = {line["name"]: line for line in lines if line["type"] == "layer"}
+        changed = 0
+        for key, expected in base.items():
+            if key[0] != "layer":
+                continue
+            line = found.get(key[1])
+            if not line:
+                raise inject.Broken(f"{run}lost: {key}")
+            same = {**inject.timeless(line), "source": ""} == expected
+            if same or inject.unclaimed({**line, "source": ""}) == inject.unclaimed(expected):
+                continue
+            changed += 1
+            if line["status"] == "error" and line["error"]["code"] in (
+                    "io.changed", "io.read", "io.missing"):
+                continue
+            if line["checks"]["name"] != "mismatch":
+                raise inject.Broken(f"{run}{inject.others(line, expected)}")
+        if changed > 1:
+            raise inject.Broken(f"{run}{changed} layers are others")
+
+
+class Database(InjectCase):
+    """`varve scan --db`: whatever fails, the database is whole, and a later scan makes of it what an
+    undisturbed one would have made."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.operand = mirrors.small(cls.work / "layout")
+        cls.whole = cls.work / "whole.db"
+        harness.run(harness.VARVE, "scan", "--db", cls.whole, "--entries", cls.operand)
+
+    def fail_with(self, kinds, most, known=False):
+        campaign = inject.Campaign(self)
+        argv = ["scan", "--json", "--threads=2", "--entries", "--db", "{folder}/a.db", self.operand]
+        first_argv = [str(word).replace("{folder}", str(self.work)) for word in argv]
+        for path in self.work.glob("a.db*"):
+            path.unlink()
+        base, first = self.base(first_argv)
+        if known:
+            first = inject.start(first_argv, inject.NONE, self.work / "page")
+
+        def prepare(folder):
+            for path in folder.glob("a.db*"):
+                path.unlink(missing_ok=True)
+            if known:
+                shutil.copy(self.whole, folder / "a.db")
+
+        def check(run, folder):
+            inject.check_scan(run, base, first.code)
+            path = folder / "a.db"
+            made = path.exists() and path.stat().st_size > 0
+            if made and not db.is_whole(path):
+                raise inject.Broken(f"{run}the database is damaged")
+            argv = ["scan", "--json", "--entries", "--db", path, self.operand]
+            again = inject.start(argv, inject.NONE, folder / "page")
+            inject.check_same(again, base, first.code)
+            one, other = living(path), living(self.whole)
+            for table in one:
+                # References and rungs of what is gone tell not that it is.
+                history = table in ("reference", "image_rung") and set(other[table]) < set(one[table])
+                if one[table] != other[table] and not history:
+                    raise inject.Broken(
+                        f"{run}another {table}: {sorted(set(one[table]) ^ set(other[table]))[:2]}")
+
+        campaign.in_turn(argv, first.calls, kinds, most, check, prepare=prepare)
+        campaign.end()
+
+    def test_memory(self):
+        self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("rows", "ENOMEM", ON)], 12)
+
+    def test_memory_of_a_known_mirror(self):
+        self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)], 10,
+                       known=True)
+
+    def test_files(self):
+        self.fail_with([("database", "EIO", ONCE), ("database", "EIO", ON),
+                        ("database", "ENOSPC", ONCE), ("database", "ENOSPC", ON),
+                        ("database", "short", ONCE), ("read", "EIO", ONCE), ("stat", "EIO", ONCE),
+                        ("open", "EMFILE", ON), ("thread", "EIO", ONCE)], 8)
+
+    def test_clock(self):
+        self.fail_with([("clock", "jump", ONCE), ("clock", "jump", ON)], 7)
+
+
+def said_less(run, out, first):
+    """Whether a run that ended well said what it should, or said that it says less."""
+    if (run.code, out) == (first.code, first.out):
+        return True
+    if run.argv[0] == "compare":
+        error = b'"status":"error"'
+        return (run.code == 1 and b"varve: " in run.err) or out.count(error) > first.out.count(error)
+    less = (b'"headers_compared":false', b'"entries_compared":false', b"not compared",
+            b"are left out")
+    same = out.split(b'"facets_unequal"')[0].splitlines()[:1] == first.out.split(
+        b'"facets_unequal"')[0].splitlines()[:1]
+    return run.argv[0] == "diff" and run.code == first.code and (
+        b"varve: " in run.err or (same and any(words in out for words in less)))
+
+
+class Commands(InjectCase):
+    """The other commands: each either says what it says without a fault, or that it failed."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.operand = mirrors.layout(cls.work / "layout")
+        cls.path = cls.work / "whole.db"
+        harness.run(harness.VARVE, "scan", "--db", cls.path, "--entries", cls.operand, expect=1)
+        blobs = cls.work / "layout" / "blobs" / "sha256"
+        cls.blobs = {size: path for size, path in
+                     sorted((path.stat().st_size, path) for path in blobs.iterdir())}
+
+    def fail_in_turn(self, argv, kinds, most, check=None, **more):
+        campaign = inject.Campaign(self)
+        plain = [str(word).replace("{folder}", str(campaign.folder())) for word in argv]
+        first = inject.start(plain, inject.NONE, self.work / "page")
+        self.assertIn(first.code, (0, 1), first)
+        self.assertGreater(len(first.out), 0)
+
+        def compare(run, folder):
+            out = run.out.replace(str(folder).encode(), str(campaign.folder()).encode())
+            if run.code in (0, 1) and not said_less(run, out, first):
+                raise inject.Broken(f"{run}ended as if all were well; said\n{out[:300]}\n"
+                                    f"instead of\n{first.out[:300]}")
+            if run.code not in (0, 1, 2, 3, 10, 11):
+                raise inject.Broken(f"{run}no exit code of the manual's")
+            if run.code > 1 and b"varve: " not in run.err and b"error" not in run.out:
+                raise inject.Broken(f"{run}no word of why")
+
+        home = campaign.folder()
+        campaign.in_turn(argv, first.calls, kinds, most, check or compare, **more)
+        self.assertTrue(home.exists())
+        campaign.end()
+
+    def test_diff_of_layers(self):
+        golden = mirrors.GOLDEN
+        for left, right in (("tree.tar", "tree-reversed.tar"), ("tree.tar.gz", "tree-pax.tar"),
+                            ("tree.tar", "xattr-both.tar")):
+            for option in ("--json", "--rung=content"):
+                with self.subTest(f"{left} {right} {option}"):
+                    self.fail_in_turn(["diff", option, golden / left, golden / right],
+                                      MEMORY + FILES, 8)
+
+    def test_diff_of_images(self):
+        self.fail_in_turn(["diff", "--json", f"{self.operand}:good-0", f"{self.operand}:bad-0"],
+                          MEMORY + FILES, 12)
+
+    def test_query(self):
+        for question in ("classes", "waste", "failures", "images"):
+            with self.subTest(question):
+                self.fail_in_turn(["query", "--json", "--db", self.path, question],
+                                  MEMORY + FILES + [("rows", "ENOMEM", ONCE),
+                                                    ("database", "EIO", ONCE)], 8)
+
+    def test_status(self):
+        self.fail_in_turn(["status", "--json", "--db", self.path],
+                          MEMORY + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)], 8)
+
+    def test_compare(self):
+        """Of databases, and of a source that is scanned for it, which leaves nothing behind."""
+        other = self.work / "other.db"
+        shutil.copy(self.path, other)
+        db.execute(other, "DELETE FROM reference WHERE image IN (SELECT max(id) FROM image)")
+        kinds = MEMORY + FILES + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)]
+        self.fail_in_turn(["compare", "--json", self.path, other], kinds, 8)
+        place = self.work / "tmp"
+        place.mkdir()
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = str(place)
+        try:
+            self.fail_in_turn(["compare", "--json", "--threads=1", self.operand, other], kinds, 8)
+        finally:
+            del os.environ["TMPDIR"]
+            if before:
+                os.environ["TMPDIR"] = before
+        self.assertEqual(list(place.iterdir()), [])
+
+    def normalize(self, blob, kinds, most, *options):
+        made = self.work / "expected.tar"
+        harness.run(harness.VARVE, "normalize", "-o", made, *options, blob)
+        expected = made.read_bytes()
+
+        def check(run, folder):
+            files = {path.name for path in folder.iterdir()} - {"page"}
+            if files - {"out.tar"}:
+                raise inject.Broken(f"{run}left behind: {files}")
+            if files and (folder / "out.tar").read_bytes() != expected:
+                raise inject.Broken(f"{run}wrote something else")
+            if (run.code == 0) > bool(files):
+                raise inject.Broken(f"{run}says that it wrote, and did not")
+            if run.code not in (0, 1, 2, 3) or (run.code and b"varve: " not in run.err):
+                raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
+            if run.code == 1:
+                raise inject.Broken(f"{run}the layer is not to blame")
+            (folder / "out.tar").unlink(missing_ok=True)
+
+        self.fail_in_turn(["normalize", "-o", "{folder}/out.tar", *options, blob], kinds, most,
+                          check)
+
+    def test_normalize(self):
+        kinds = MEMORY + FILES + [("write", "ENOSPC", ONCE), ("write", "EIO", ON),
+                                  ("settle", "ENOSPC", ONCE)]
+        large = max(self.blobs.values(), key=lambda path: path.stat().st_size)
+        for option in ("--compress=none", "--compress=gzip", "--compress=zstd:3"):
+            with self.subTest(option):
+                self.normalize(mirrors.GOLDEN / "tree.tar.gz", kinds, 10, option)
+        self.normalize(large, kinds, 8, "--compress=zstd:3")
+
+
+if __name__ == "__main__":
+    harness.need_tools("zstd")
+    harness.main()
