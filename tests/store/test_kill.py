@@ -12,7 +12,7 @@ import time
 import db
 import harness
 
-KILLS = 600 if os.environ.get("VARVE_TEST_LONG") else 60
+KILLS = 1000 if os.environ.get("VARVE_TEST_LONG") else 60
 LAYERS = 240
 # Layers in flight: sixteen on each of two threads; on their way to the database: what the queue
 # holds, and the transaction that is being written.
