@@ -153,7 +153,7 @@ def docker(folder):
         (chain / "cache-id").write_text(f"{number:064x}")
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
             archive.extractall(folder / "overlay2" / f"{number:064x}" / "diff")
-        (chain / "tar-split.json.gz").write_bytes(test_written.written_split(tar))
+        (chain / "tar-split.json.gz").write_bytes(test_written.tar_split(folder.parent, tar))
     return f"docker:{folder}"
 
 
@@ -185,7 +185,7 @@ def storage(folder):
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
             archive.extractall(files)
         (folder / "vfs-layers" / f"{row['id']}.tar-split.gz").write_bytes(
-            test_written.written_split(tar))
+            test_written.tar_split(folder.parent, tar))
     (folder / "vfs-layers" / "layers.json").write_text(json.dumps(rows))
     (folder / "vfs-images" / "images.json").write_text(json.dumps([{
         "id": identity, "digest": digest, "names": ["localhost/app:1"], "layer": rows[-1]["id"],

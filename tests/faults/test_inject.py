@@ -342,5 +342,5 @@ class Commands(InjectCase):
 
 
 if __name__ == "__main__":
-    harness.need_tools("zstd")
+    harness.need_tools("zstd", "tar-split")
     harness.main()
