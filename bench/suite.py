@@ -105,7 +105,7 @@ def run_pipeline(build, corpus, options, work):
             if ours and floor > 0:  # a short process may have no tick of the clock
                 figures[f"{part}: {name} / floor"] = figure("ratio of CPU s", "less", True, cpu / floor)
         for station, seconds in made["stations"].get("ladder, 1 thread", [{}])[0].items():
-            if floor > 0 and seconds / floor >= 0.02:  # smaller ones are a few ticks of the clock
+            if floor > 0:
                 figures[f"{part}: ladder, 1 thread, {station} / floor"] = figure(
                     "ratio of CPU s", "less", True, seconds / floor)
     versions = subprocess.run([build / "src" / "cli" / "varve", "--version", "-v"], check=True,
