@@ -114,7 +114,7 @@ VARVE_API void varve_decode(struct varve_decoder *const *decoders, struct varve_
 VARVE_API struct varve_fault varve_decoder_fault(const struct varve_decoder *decoder);
 
 /* The longest evidence for a guess, its NUL included. */
-#define VARVE_ENCODER_EVIDENCE_BYTES 240
+#define VARVE_ENCODER_EVIDENCE_BYTES 320
 
 /* What is known of the blob; whole after END, as far as it goes before. */
 struct varve_decode_info {

@@ -86,7 +86,7 @@ enum { BENCH_ONE, BENCH_ALL, BENCH_WIDTHS };
 
 struct bench_task {
     const char *group;    /* "compress", "decompress", "hash", "nightly" */
-    char variant[48];     /* "zlib -6" */
+    char variant[80];     /* "zlib -6" */
     const char *form;     /* name of the form */
     uint64_t bytes;       /* decoded bytes it gets through */
     uint64_t stored;      /* bytes it made or read compressed; 0: none */

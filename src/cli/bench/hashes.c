@@ -255,7 +255,7 @@ static bool add_varve(struct bench *bench, enum bench_form_kind form, enum varve
                       size_t at_once, enum varve_sha256_engine engine) {
     struct digests *digests = add_task(bench, form, VARVE_SHA256_BYTES);
     struct bench_task *task = &bench->tasks[bench->task_count - 1];
-    char streams[40] = "";
+    char streams[32] = "";
     if (!digests) {
         return false;
     }
