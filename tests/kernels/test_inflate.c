@@ -445,7 +445,7 @@ static void mutant_takes_all(struct varve_inflate_stream *const *streams, size_t
 }
 static void mutant_miscounts(struct varve_inflate_stream *const *streams, size_t count) {
     varve_inflate_scalar(streams, count);
-    if (streams[0]->log) {
+    if (count && streams[0]->log) {
         streams[0]->log->cut.short_matches++;
     }
 }
