@@ -93,7 +93,7 @@ static bool set_time(const struct varve_rewrite *rewrite, json_t *object, const 
     json_t *value = json_object_get(object, key);
     const char *text = varve_json_string(value);
     int64_t seconds = 0;
-    if (!value || (!options->has_clamp && !options->same_times)) {
+    if (!value || json_is_null(value) || (!options->has_clamp && !options->same_times)) {
         return true;
     }
     if (!text || !read_time(&seconds, text)) {

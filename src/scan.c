@@ -104,7 +104,7 @@ struct varve_scan {
     const struct varve_report *report;
     void *cookie;
     struct varve_scan_summary *summary;
-    uint64_t bytes_total;
+    _Atomic uint64_t bytes_total; /* what is left to read, and was read */
     double progress_at;
     double read_again_at; /* for the read limit */
     uint64_t bytes_paid;  /* of bytes_done: those that were waited for */
@@ -280,7 +280,9 @@ static void report_layer(struct varve_scan *scan, const struct varve_layer *laye
     struct varve_scan_summary *summary = scan->summary;
     summary->bytes_stored += layer->bytes_stored;
     summary->bytes_read += layer->cached ? 0 : layer->bytes_stored;
-    scan->bytes_total -= layer->cached ? varve_catalog_blob(scan->catalog, blob).size : 0;
+    if (layer->cached) {
+        atomic_fetch_sub(&scan->bytes_total, varve_catalog_blob(scan->catalog, blob).size);
+    }
     summary->bytes_decoded += layer->bytes_decoded;
     summary->entries += layer->entry_count;
     report_name(scan, layer, blob, job);
@@ -332,8 +334,8 @@ static void show_progress(struct varve_scan *scan) {
     double t = varve_wall_seconds();
     pthread_mutex_lock(&scan->mutex);
     if (t >= scan->progress_at) {
-        struct varve_progress progress = {atomic_load(&scan->bytes_done), scan->bytes_total,
-                                          scan->turn, scan->count};
+        struct varve_progress progress = {atomic_load(&scan->bytes_done),
+                                          atomic_load(&scan->bytes_total), scan->turn, scan->count};
         scan->progress_at = t + PROGRESS_SECONDS;
         scan->report->progress(scan->cookie, &progress);
     }
@@ -687,8 +689,8 @@ static size_t keep_company(const struct worker *worker, struct varve_job **runni
         longest = left[i] > longest ? left[i] : longest;
     }
     uint64_t done = atomic_load_explicit(&scan->bytes_done, memory_order_relaxed);
-    uint64_t share =
-        scan->bytes_total > done ? (scan->bytes_total - done) / (uint64_t)scan->options.threads : 0;
+    uint64_t total = atomic_load_explicit(&scan->bytes_total, memory_order_relaxed);
+    uint64_t share = total > done ? (total - done) / (uint64_t)scan->options.threads : 0;
     uint64_t wanted = (share > here ? share : here) / longest;
     size_t most = wanted > COMPANY ? (wanted < count ? (size_t)wanted : count) : COMPANY;
     size_t kept = 0;

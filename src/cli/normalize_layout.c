@@ -130,6 +130,9 @@ static void do_jobs(struct work *work) {
     struct job *jobs = work->jobs;
     size_t count = work->job_count;
     qsort(jobs, count, sizeof *jobs, compare_jobs);
+    if ((size_t)threads > count) {
+        threads = count > 0 ? (int)count : 1;
+    }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (size_t i = 0; i < count; i++) {
         do_job(work, &jobs[i]);
