@@ -19,6 +19,8 @@
 
 enum { ROOM_BYTES = 65536 };
 
+enum { HEADER_BYTES = 512, TYPEFLAG_OFFSET = 156 }; /* POSIX ustar */
+
 struct joiner {
     struct varve_join_result *result;
     uint64_t max_bytes;
@@ -32,9 +34,11 @@ struct joiner {
     struct varve_crc64 crc64;
     uint8_t *line; /* that is being gathered */
     size_t line_bytes, line_room;
-    int64_t position;     /* of the line */
-    uint8_t *room;        /* a file's bytes */
-    uint64_t file_offset; /* where in the archive the file begins */
+    int64_t position;             /* of the line */
+    uint8_t *room;                /* a file's bytes */
+    uint64_t file_offset;         /* where in the archive the file begins */
+    uint8_t header[HEADER_BYTES]; /* the last of what lines gave since the last file */
+    size_t header_bytes;
 };
 
 /* Keeps the first fault. */
@@ -79,22 +83,29 @@ static bool emit(struct joiner *j, const uint8_t *data, size_t bytes) {
 
 /* ---- Files ---- */
 
-/* A member in base64 as malloc'ed bytes with a NUL behind them. NULL: there is none. */
-static uint8_t *read_base64(size_t *bytes, json_t *object, const char *key) {
+/* A member in base64 as malloc'ed bytes with a NUL behind them. NULL: there is none, or, where
+ * *wrong is set from VARVE_CODE_COUNT to another code, it cannot be had. *bytes: 0 where NULL. */
+static uint8_t *read_base64(enum varve_code *wrong, size_t *bytes, json_t *object,
+                            const char *key) {
     json_t *member = json_object_get(object, key);
+    size_t count = json_string_length(member);
+    *bytes = 0;
     if (!json_is_string(member)) {
         return NULL;
     }
-    *bytes = json_string_length(member);
-    uint8_t *data = malloc(*bytes + 1);
-    if (data) {
-        memcpy(data, json_string_value(member), *bytes);
-        if (!varve_base64_decode(data, bytes)) {
-            free(data);
-            return NULL;
-        }
-        data[*bytes] = 0;
+    uint8_t *data = malloc(count + 1);
+    if (!data) {
+        *wrong = VARVE_CODE_NO_MEMORY;
+        return NULL;
     }
+    memcpy(data, json_string_value(member), count);
+    if (!varve_base64_decode(data, &count)) {
+        *wrong = VARVE_CODE_SPLIT_LINE;
+        free(data);
+        return NULL;
+    }
+    data[count] = 0;
+    *bytes = count;
     return data;
 }
 
@@ -177,8 +188,25 @@ static bool send_file(struct joiner *j, const char *name, const char *path, uint
     return sent;
 }
 
-/* A line whose CRC is that of no bytes gives none, whatever its size: tar-split writes such lines
- * for links, pipes and devices whose headers claim a size. */
+/* The end of what a line gave may be the header of the file that comes next. */
+static void keep_header(struct joiner *j, const uint8_t *data, size_t bytes) {
+    size_t n = bytes < HEADER_BYTES ? bytes : HEADER_BYTES;
+    size_t keep = HEADER_BYTES - n < j->header_bytes ? HEADER_BYTES - n : j->header_bytes;
+    memmove(j->header, j->header + j->header_bytes - keep, keep);
+    memcpy(j->header + keep, data + bytes - n, n);
+    j->header_bytes = keep + n;
+}
+
+/* True where the header before is one that no content follows, whatever size it claims: a link, a
+ * device, a folder (POSIX ustar), or one of old that ends in a slash, a pipe. */
+static bool has_no_content(const struct joiner *j, const char *name) {
+    char type = j->header_bytes == HEADER_BYTES ? (char)j->header[TYPEFLAG_OFFSET] : '0';
+    size_t bytes = name ? strlen(name) : 0;
+    return (type >= '1' && type <= '6') || (type == 0 && bytes > 0 && name[bytes - 1] == '/');
+}
+
+/* tar-split writes lines of a size and of no bytes' CRC for links, pipes and devices whose headers
+ * claim a size: they give no bytes. A file's CRC can be zero, too. */
 static bool replay_file(struct joiner *j, json_t *object) {
     json_t *size = json_object_get(object, "size");
     const char *text = varve_json_string(json_object_get(object, "name"));
@@ -193,16 +221,22 @@ static bool replay_file(struct joiner *j, json_t *object) {
     if (bytes == 0) {
         return true;
     }
-    char *name = (char *)read_base64(&raw_bytes, object, "name_raw");
-    if (!name && text && !(name = strdup(text))) {
-        return fail_code(j, VARVE_CODE_NO_MEMORY, 0);
+    enum varve_code wrong = VARVE_CODE_COUNT;
+    char *name = (char *)read_base64(&wrong, &raw_bytes, object, "name_raw");
+    if (!name && wrong == VARVE_CODE_COUNT && text && !(name = strdup(text))) {
+        wrong = VARVE_CODE_NO_MEMORY;
     }
-    uint8_t *crc = read_base64(&crc_bytes, object, "payload");
+    uint8_t *crc = read_base64(&wrong, &crc_bytes, object, "payload");
+    if (wrong != VARVE_CODE_COUNT) {
+        free(crc);
+        free(name);
+        return fail_code(j, wrong, 0);
+    }
     char *path = name ? path_of(name) : NULL;
     bool good = false;
     if (!name || (raw_bytes && strlen(name) != raw_bytes) || (j->checked && crc_bytes != 8)) {
         fail_code(j, VARVE_CODE_SPLIT_LINE, 0);
-    } else if (crc && crc_bytes == 8 && memcmp(crc, nothing, 8) == 0) {
+    } else if (crc && crc_bytes == 8 && memcmp(crc, nothing, 8) == 0 && has_no_content(j, name)) {
         good = true;
     } else if (!path) {
         fail_file(j, name, VARVE_CODE_SPLIT_PATH, 0);
@@ -223,8 +257,12 @@ static bool replay_bytes(struct joiner *j, json_t *object) {
     if (json_is_null(payload)) {
         return true; /* as Go writes no bytes */
     }
-    uint8_t *data = read_base64(&bytes, object, "payload");
-    bool good = data ? emit(j, data, bytes) : fail_code(j, VARVE_CODE_SPLIT_LINE, 0);
+    enum varve_code wrong = VARVE_CODE_SPLIT_LINE;
+    uint8_t *data = read_base64(&wrong, &bytes, object, "payload");
+    bool good = data ? emit(j, data, bytes) : fail_code(j, wrong, 0);
+    if (data) {
+        keep_header(j, data, bytes);
+    }
     free(data);
     return good;
 }
@@ -243,6 +281,7 @@ static bool replay_line(struct joiner *j) {
         fail_code(j, VARVE_CODE_SPLIT_POSITION, 0);
     } else if (type == 1) {
         good = replay_file(j, object);
+        j->header_bytes = 0;
     } else if (type == 2) {
         good = replay_bytes(j, object);
     } else {

@@ -73,7 +73,9 @@ struct splitter {
 
 /* Keeps the first fault. */
 static bool fail(struct splitter *s, struct varve_fault fault) {
-    if (!s->result->fault.code) {
+    /* Trouble with writing weighs more than what is odd about the layer. */
+    if (!s->result->fault.code ||
+        (fault.status == VARVE_ERROR && s->result->fault.status != VARVE_ERROR)) {
         s->result->fault = fault;
     }
     return false;

@@ -376,6 +376,10 @@ class Split(harness.Case):
                 (say(size=10.0), "split.line"), (say(size="10"), "split.line"),
                 (say(payload="AAAAAAAAAAE="), "split.content"), (say(payload=None), "split.line"),
                 (say(payload="AAAA"), "split.line"), (say(payload="*"), "split.line"),
+                (say(payload="!!!!!!!!"), "split.line"), (say(name_raw="!!!!"), "split.line"),
+                # A file's CRC can be that of no bytes, and must then be right as well.
+                (say(payload="AAAAAAAAAAA="), "split.content"),
+                (say(payload="AAAAAAAAAAA=", name="no"), "split.missing"),
                 (say(name=None), "split.line"), (say(name=["f"]), "split.line"),
                 (say(name="f", name_raw="AGY="), "split.line"),
                 (say(type=3), "split.line"), (say(type="1"), "split.line"), (b"{}\n", "split.line"),
@@ -391,18 +395,29 @@ class Split(harness.Case):
             data.write_bytes(lines)
             expect = 3 if code == "split.line-limit" else 1
             self.join(data, files, expect=expect, code=code)
-        # What is unusual and well.
+        # What is unusual and well: a link whose header claims a size has no content all the same.
+        link = bytes(156) + b"2" + bytes(355)
         for lines, tar in ((b"", b""), (good, ten), (good[:-1], ten), (b"\n\n" + good, ten),
                            (say(size=0, payload=None, name="../x"), b""),
                            (good + file_line("/./f//", ten, 1), 2 * ten),
                            (say(name="no", name_raw="Zg=="), ten),
-                           (say(payload="AAAAAAAAAAA=", name="no"), b""),
+                           (raw_line(link, 0) + file_line("no", ten, 1, payload="AAAAAAAAAAA="), link),
                            (b'{"type":2,"payload":null,"position":0}\n', b""),
                            (b'{"type":2,"payload":"AAE=","new":{"a":[1]}}\n', b"\0\1")):
             data.write_bytes(lines)
             self.assertEqual(self.join(data, files), tar, lines)
         data.write_bytes(b"".join(file_line("f", ten, i) for i in range(200)))
         self.join(data, files, expect=3, code="decode.limit", options=["--max-decoded=1000"])
+
+    def test_crc_of_nothing(self):
+        """A file made so that its CRC is that of no bytes is put back like any other."""
+        content = b"hello world" + bytes.fromhex("caeef6de15103bab")
+        self.assertEqual(crc64(content), bytes(8))
+        layer = self.place / "nothing.tar"
+        tar = archive(("z", content), format=tarfile.USTAR_FORMAT)
+        layer.write_bytes(tar)
+        data, files, _ = self.split(layer)
+        self.assertEqual(self.join(data, files), tar)
 
     def test_signals(self):
         """Interrupted, nothing is left of either part."""
