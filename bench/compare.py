@@ -18,6 +18,7 @@ moves them, so what they moved is the machine, and it is told as such. Where the
 Ends with 1 where something is slower, 2 where nothing could be compared."""
 
 import json
+import math
 import statistics
 import sys
 
@@ -56,7 +57,10 @@ def least_chance(a, b):
 
 def times_as_fast(old, new):
     before, after = statistics.median(old["samples"]), statistics.median(new["samples"])
-    return after / before if new["better"] == "more" else before / after
+    over, under = (after, before) if new["better"] == "more" else (before, after)
+    if under == 0: # a share of CPU time that a short run rounds to nothing
+        return 1.0 if over == 0 else math.inf
+    return over / under
 
 
 def judge(old, new):

@@ -90,6 +90,11 @@ class Verdicts(harness.Case):
         self.assertEqual(self.verdict(figure(50, 100, 150, 200, 250), figure(60, 130, 190, 260, 320)),
                          "no change beyond the noise")
         self.assertEqual(self.verdict(figure(1, 1, 1, 1), figure(2, 2, 2, 2)), "too few samples")
+        # What a short run rounds to nothing.
+        none = figure(0, 0, 0, 0, 0, 0, 0)
+        self.assertEqual(compare.judge(none, none)[0], 1)
+        self.assertEqual(self.verdict(none, slow), "faster")
+        self.assertEqual(self.verdict(slow, none), "slower")
 
     def said(self, old, new, expect):
         paths = [self.work / name for name in ("old.json", "new.json")]
