@@ -148,6 +148,10 @@ void print_timings(const struct varve_scan_summary *summary);
  */
 int scan_into(const struct settings *settings, const char *source, const char *path, bool *unread);
 
+/* Opens the file that a command reads; "-" is standard input. Never blocks on what is no file. Less
+ * than 0: it cannot be read, as was complained. */
+int open_input(const char *path);
+
 /* Bytes from strangers on a terminal: control characters as \xHH. */
 void put_safe(const void *bytes, size_t count);
 void put_safe_text(const char *text);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "output.h"
 #include "output_name.h"
 
 static bool refuse(const struct file_tree *tree) {
@@ -160,19 +161,7 @@ bool file_tree_file(struct file_tree *tree, const char *path) {
 }
 
 bool file_tree_write(struct file_tree *tree, const void *data, size_t bytes) {
-    const char *at = data;
-    while (bytes > 0) {
-        ssize_t put = write(tree->file, at, bytes);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put <= 0) {
-            return false;
-        }
-        at += put;
-        bytes -= (size_t)put;
-    }
-    return true;
+    return write_whole(tree->file, data, bytes);
 }
 
 bool file_tree_file_end(struct file_tree *tree) {

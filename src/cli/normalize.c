@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -233,31 +232,12 @@ static void report(const struct settings *settings, const struct rewritten *rewr
     }
 }
 
-/* "-" is standard input. Never blocks on what is no file. */
-static int open_layer(const char *path) {
-    struct stat status;
-    if (strcmp(path, "-") == 0) {
-        return STDIN_FILENO;
-    }
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
-        close(fd);
-        errno = EINVAL;
-        fd = -1;
-    }
-    if (fd < 0) {
-        complain("cannot read %s: %s", path,
-                 errno == EINVAL ? "not a regular file" : strerror(errno));
-    }
-    return fd;
-}
-
 static int normalize_layer(const struct settings *settings,
                            const struct varve_normalize_options *options) {
     struct output output;
     struct rewritten rewritten;
     const char *name = settings->operands[0];
-    int fd = open_layer(name);
+    int fd = open_input(name);
     if (fd < 0) {
         return EXIT_FATAL;
     }

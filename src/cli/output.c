@@ -140,10 +140,10 @@ int output_spool(const struct output *output) {
     return fd;
 }
 
-bool output_write(struct output *output, const void *data, size_t bytes) {
+bool write_whole(int fd, const void *data, size_t bytes) {
     const char *at = data;
     while (bytes > 0) {
-        ssize_t put = write(output->fd, at, bytes);
+        ssize_t put = write(fd, at, bytes);
         if (put < 0 && errno == EINTR) {
             continue;
         }
@@ -154,6 +154,10 @@ bool output_write(struct output *output, const void *data, size_t bytes) {
         bytes -= (size_t)put;
     }
     return true;
+}
+
+bool output_write(struct output *output, const void *data, size_t bytes) {
+    return write_whole(output->fd, data, bytes);
 }
 
 /* Gives a nameless file a temporary name, for rename() to replace what bears the right one. */

@@ -29,6 +29,7 @@ bool output_open(struct output *output, const char *path);
 int output_spool(const struct output *output);
 
 /* All bytes, or false with errno. */
+bool write_whole(int fd, const void *data, size_t bytes);
 bool output_write(struct output *output, const void *data, size_t bytes);
 
 /* Syncs it and gives it its name, over a file that bears it already. False, after a message; then

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -38,25 +37,6 @@ static int exit_of(enum varve_status status) {
            : status == VARVE_MALFORMED || status == VARVE_MISMATCH ? EXIT_FOUND
            : status == VARVE_LIMIT || status == VARVE_UNSUPPORTED  ? EXIT_UNJUDGED
                                                                    : EXIT_FATAL;
-}
-
-/* "-" is standard input. Never blocks on what is no file. */
-static int open_input(const char *path) {
-    struct stat status;
-    if (strcmp(path, "-") == 0) {
-        return STDIN_FILENO;
-    }
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
-        close(fd);
-        errno = EINVAL;
-        fd = -1;
-    }
-    if (fd < 0) {
-        complain("cannot read %s: %s", path,
-                 errno == EINVAL ? "not a regular file" : strerror(errno));
-    }
-    return fd;
 }
 
 static void close_input(int fd) {
