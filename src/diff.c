@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff_begin.h"
 #include "diff_internal.h"
 #include "path.h"
-
-/* Records of two layers with a million entries, their headers and the lists that match them take
- * about a gigabyte. */
-#define DEFAULT_MEMORY_BYTES (UINT64_C(2) << 30)
 
 const char *varve_diff_kind_name(enum varve_diff_kind kind) {
     static const char *const names[] = {"security", "finding", "removed", "added",
@@ -21,31 +18,18 @@ const char *varve_diff_kind_name(enum varve_diff_kind kind) {
 
 enum varve_status varve_diff_open(struct varve_diff **out,
                                   const struct varve_diff_options *options) {
-    struct varve_diff_options all = {.tier = VARVE_TIER_AUTO};
+    struct varve_job_options jobs[2];
     struct varve_diff *diff = calloc(1, sizeof *diff);
     *out = NULL;
     if (!diff) {
         return VARVE_ERROR;
     }
-    if (options) {
-        all = *options;
-    }
-    const struct varve_sha256_options hashing = {.tier = all.tier, .engine = all.engine};
-    enum varve_status status = varve_sha256_open(&diff->sha256, &hashing);
+    enum varve_status status = varve_diff_begin(&diff->sha256, diff->budgets, jobs, 2, options);
     if (status == VARVE_OK && !varve_diff_parts_open(diff)) {
         status = VARVE_ERROR;
     }
-    uint64_t memory = all.memory_bytes ? all.memory_bytes : DEFAULT_MEMORY_BYTES;
     for (unsigned i = 0; i < 2 && status == VARVE_OK; i++) {
-        status = varve_budget_open(&diff->budgets[i], memory / 2 ? memory / 2 : 1);
-        const struct varve_job_options job = {.budget = diff->budgets[i],
-                                              .tier = all.tier,
-                                              .deepest_rung = VARVE_RUNG_CONTENT,
-                                              .max_decoded_bytes = all.max_decoded_bytes,
-                                              .chunk_bytes = all.chunk_bytes};
-        if (status == VARVE_OK) {
-            status = varve_diff_side_open(&diff->sides[i], diff->sha256, &job);
-        }
+        status = varve_diff_side_open(&diff->sides[i], diff->sha256, &jobs[i]);
     }
     if (status != VARVE_OK) {
         varve_diff_close(diff);

@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include "codes.h"
+#include "diff_begin.h"
 #include "image_ladder.h"
 #include "json_diff.h"
 #include "layer.h"
 #include "name_map.h"
-
-#define DEFAULT_MEMORY_BYTES (UINT64_C(2) << 30)
 
 /* Cells of the table that aligns layers. Images have some hundred layers; two with thousands are
  * paired one after the other. */
@@ -65,26 +64,13 @@ void varve_image_diff_close(struct varve_image_diff *diff) {
 
 enum varve_status varve_image_diff_open(struct varve_image_diff **out,
                                         const struct varve_diff_options *options) {
-    struct varve_diff_options all = {.tier = VARVE_TIER_AUTO};
+    struct varve_job_options job;
     struct varve_image_diff *diff = calloc(1, sizeof *diff);
     *out = NULL;
     if (!diff) {
         return VARVE_ERROR;
     }
-    if (options) {
-        all = *options;
-    }
-    const struct varve_sha256_options hashing = {.tier = all.tier, .engine = all.engine};
-    enum varve_status status = varve_sha256_open(&diff->sha256, &hashing);
-    if (status == VARVE_OK) {
-        status = varve_budget_open(&diff->budget,
-                                   all.memory_bytes ? all.memory_bytes : DEFAULT_MEMORY_BYTES);
-    }
-    const struct varve_job_options job = {.budget = diff->budget,
-                                          .tier = all.tier,
-                                          .deepest_rung = VARVE_RUNG_CONTENT,
-                                          .max_decoded_bytes = all.max_decoded_bytes,
-                                          .chunk_bytes = all.chunk_bytes};
+    enum varve_status status = varve_diff_begin(&diff->sha256, &diff->budget, &job, 1, options);
     if (status == VARVE_OK) {
         status = varve_job_open(&diff->job, diff->sha256, &job);
     }
