@@ -152,14 +152,11 @@ int scan_into(const struct settings *settings, const char *source, const char *p
  * than 0: it cannot be read, as was complained. */
 int open_input(const char *path);
 
-/* Bytes from strangers on a terminal: control characters as \xHH. */
-void put_safe(const void *bytes, size_t count);
-void put_safe_text(const char *text);
-
 /* Says what is wrong with a database; the exit code for it. */
 int store_exit_code(const struct varve_store_fault *fault);
 
-/* stderr: "varve: ...", with the priority that the journal reads where stderr leads there. */
+/* stderr: "varve: ...", with the priority that the journal reads where stderr leads there. Messages
+ * are of one line, and name what strangers named: they are written as safe.h says. */
 enum { LOG_PRIORITY_ERROR = 3, LOG_PRIORITY_NOTICE = 5, LOG_PRIORITY_INFO = 6 };
 bool stderr_is_journal(void);
 const char *log_prefix(int priority); /* "<3>" or "" */

@@ -11,6 +11,7 @@
 
 #include "cli.h"
 #include "json.h"
+#include "safe.h"
 
 struct result {
     const struct settings *settings;

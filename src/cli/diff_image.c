@@ -7,6 +7,7 @@
 
 #include "diff.h"
 #include "json.h"
+#include "safe.h"
 
 static const char *const relation_words[] = {"unknown", "equal", "unequal"};
 static const char *const document_words[] = {"unknown", "identical", "respelled", "different"};
@@ -92,7 +93,9 @@ static void put_image(const struct diff_operand *operand, const char *side) {
         diff_put_bytes(image.ref, strlen(image.ref));
     }
     if (image.platform) {
-        printf(" (%s)", image.platform);
+        fputs(" (", stdout);
+        put_safe_text(image.platform);
+        putchar(')');
     }
     printf(", %zu layers\n", image.layer_count);
     if (image.fault.code) {

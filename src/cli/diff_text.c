@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "diff.h"
+#include "safe.h"
 
 /* What the rung on which two layers meet had to ignore more than the one before. */
 static const char *const ignored[VARVE_RUNG_COUNT] = {
@@ -80,7 +81,8 @@ void diff_paint(const struct diff_view *view, int color) {
     }
 }
 
-/* Bytes of strangers on a line: what is not printable is escaped, what is long is cut. */
+/* Bytes of strangers on a line: what safe.h escapes is, and what stands for itself only here; what
+ * is long is cut. */
 enum { VALUE_SHOWN = 96 };
 
 void diff_put_bytes(const void *from, size_t count) {
@@ -96,15 +98,17 @@ void diff_put_bytes(const void *from, size_t count) {
             i += run;
             continue;
         }
-        uint8_t byte = bytes[i++];
-        bool edge = byte == ' ' && (i == 1 || i == count);
+        uint8_t byte = bytes[i];
+        size_t length = safe_length(bytes + i, count - i);
+        bool edge = byte == ' ' && (i == 0 || i + 1 == count);
         if (byte == 0) {
             fputs("\\0", stdout);
-        } else if (edge || byte < 0x20 || byte == 0x7f || byte == '\\') {
+        } else if (edge || byte == '\\' || !length) {
             printf("\\x%02x", byte);
         } else {
-            putchar(byte);
+            fwrite(bytes + i, 1, length, stdout);
         }
+        i += length ? length : 1;
     }
     if (shown < count) {
         printf("... (%zu bytes)", count);

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "options.h"
+#include "safe.h"
 
 /* The options of a command. */
 #define TAKES(...) ((const enum option_name[]){__VA_ARGS__, OPTION_COUNT})
@@ -86,12 +88,24 @@ const char *log_prefix(int priority) {
 }
 
 void complain(const char *format, ...) {
+    char room[1024]; /* enough for most, and where memory is short */
+    char *whole = NULL;
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%svarve: ", log_prefix(LOG_PRIORITY_ERROR));
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    int bytes = vsnprintf(room, sizeof room, format, arguments);
     va_end(arguments);
+    if (bytes >= (int)sizeof room) {
+        va_start(arguments, format);
+        if (vasprintf(&whole, format, arguments) < 0) {
+            whole = NULL;
+        }
+        va_end(arguments);
+    }
+    const char *text = whole ? whole : room;
+    fprintf(stderr, "%svarve: ", log_prefix(LOG_PRIORITY_ERROR));
+    safe_write(stderr, text, bytes < 0 ? 0 : strlen(text));
+    fputc('\n', stderr);
+    free(whole);
 }
 
 static void help(void) {

@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "normalize.h"
+#include "safe.h"
 #include "varve/rewrite.h"
 
 /* Images named in a message about a blob; the others are counted. */

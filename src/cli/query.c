@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "json.h"
+#include "safe.h"
 #include "varve/store.h"
 
 int store_exit_code(const struct varve_store_fault *fault) {
@@ -93,24 +94,6 @@ struct table {
     struct cell *cells;
     size_t count, room, columns;
 };
-
-/* Bytes from strangers: control characters as \xHH. */
-static char *safe_copy(const char *bytes, size_t count) {
-    char *copy = malloc(4 * count + 1);
-    char *at = copy;
-    for (size_t i = 0; i < count && copy; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-        if (byte < 0x20 || byte == 0x7f) {
-            at += sprintf(at, "\\x%02x", byte);
-        } else {
-            *at++ = (char)byte;
-        }
-    }
-    if (copy) {
-        *at = 0;
-    }
-    return copy;
-}
 
 static bool add_cell(struct table *table, const char *bytes, size_t count, bool number) {
     if (table->count == table->room) {

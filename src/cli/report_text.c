@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "safe.h"
 #include "varve/findings.h"
 
 /* References shown of a failed layer; the rest is counted. */
@@ -27,23 +28,6 @@ struct text_state {
     uint32_t *failure_of; /* by blob: number + 1, 0 = none */
     bool out_of_memory;
 };
-
-/* Bytes from strangers: control characters as \xHH, so that no escape sequence reaches a terminal.
- */
-void put_safe(const void *bytes, size_t count) {
-    const uint8_t *p = bytes;
-    for (size_t i = 0; i < count; i++) {
-        if (p[i] < 0x20 || p[i] == 0x7f) {
-            printf("\\x%02x", p[i]);
-        } else {
-            putchar(p[i]);
-        }
-    }
-}
-
-void put_safe_text(const char *text) {
-    put_safe(text, strlen(text));
-}
 
 static void put_fault(const struct varve_fault *fault) {
     printf("%s: %s", fault->code, fault->message);

@@ -45,21 +45,6 @@ static void close_input(int fd) {
     }
 }
 
-/* Bytes from strangers for a terminal: control characters as \\xHH. The caller's to free; NULL: no
- * memory. */
-static char *safe_text(const char *text) {
-    char *safe = malloc(4 * strlen(text) + 1);
-    char *end = safe;
-    for (; safe && *text; text++) {
-        bool control = (uint8_t)*text < 0x20 || *text == 0x7f;
-        end += sprintf(end, control ? "\\x%02x" : "%c", (uint8_t)*text);
-    }
-    if (safe) {
-        *end = 0;
-    }
-    return safe;
-}
-
 /* `entry` may be NULL. */
 static void say_fault(const char *name, const struct varve_fault *fault, const char *entry) {
     char place[96] = "";
@@ -68,11 +53,9 @@ static void say_fault(const char *name, const struct varve_fault *fault, const c
     } else if (fault->offset_stored != VARVE_NO_OFFSET) {
         snprintf(place, sizeof place, ", at stored byte %" PRIu64, fault->offset_stored);
     }
-    char *shown = entry ? safe_text(entry) : NULL;
-    complain("%s: %s: %s%s%s%s%s%s", name, fault->code, fault->message, shown ? ": " : "",
-             shown ? shown : "", fault->os_errno ? ": " : "",
+    complain("%s: %s: %s%s%s%s%s%s", name, fault->code, fault->message, entry ? ": " : "",
+             entry ? entry : "", fault->os_errno ? ": " : "",
              fault->os_errno ? strerror(fault->os_errno) : "", place);
-    free(shown);
 }
 
 /* Compressed bytes on their way to the file. */
