@@ -19,6 +19,9 @@
 #include "tar_split.h"
 #include "varve/scan.h"
 
+/* A thread that reads ahead has a folder open and a file in it. */
+#define THREAD_DESCRIPTORS 3
+
 struct extent {
     uint64_t offset, bytes;
 };
@@ -540,7 +543,7 @@ void varve_catalog_set_threads(struct varve_catalog *catalog, unsigned threads) 
 }
 
 unsigned varve_catalog_threads(const struct varve_catalog *catalog) {
-    return catalog->threads;
+    return varve_thread_team(catalog->threads, THREAD_DESCRIPTORS);
 }
 
 bool varve_catalog_keep_document(struct varve_catalog *catalog, struct varve_bytes *kept,
@@ -751,6 +754,14 @@ const char *varve_catalog_source_name(const struct varve_catalog *catalog, size_
 
 size_t varve_catalog_source_of(const struct varve_catalog *catalog, size_t blob) {
     return catalog->blobs[blob].source;
+}
+
+bool varve_catalog_replays(const struct varve_catalog *catalog) {
+    bool any = false;
+    for (size_t i = 0; i < catalog->source_count; i++) {
+        any |= catalog->sources[i].replay_room > 0;
+    }
+    return any;
 }
 
 int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog) {

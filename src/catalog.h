@@ -81,6 +81,9 @@ bool varve_catalog_open_seen(const struct varve_catalog *catalog, struct varve_o
 void varve_catalog_fetch(const struct varve_catalog *catalog, size_t blob);
 void varve_catalog_fetch_on(const struct varve_catalog *catalog, size_t blob);
 
+/* Whether any of its blobs is put together again. */
+bool varve_catalog_replays(const struct varve_catalog *catalog);
+
 /* When it was opened: no stamp was taken before. Nanoseconds of Unix time. */
 int64_t varve_catalog_opened_ns(const struct varve_catalog *catalog);
 

@@ -31,6 +31,7 @@
 #include "image_ladder.h"
 #include "layer.h"
 #include "pipe.h"
+#include "team.h"
 #include "vanished.h"
 
 /* Layers in flight per thread: sixteen lanes want twelve to sixteen streams of each kind (DESIGN).
@@ -39,6 +40,10 @@
 /* Layers that a thread advances in a round, at least, where it has so many: the inflate kernels
  * have four lanes, and six layers' streams and files fill most of SHA-256's. */
 #define COMPANY 6
+/* Descriptors that a layer has open: its file; where it is put together again, the two ends of the
+ * way it comes, its tar-split data, the folder of its files and one of these. */
+#define DESCRIPTORS 1
+#define REPLAY_DESCRIPTORS 5
 /* Results that may wait for their turn; some 700 bytes each, findings included. */
 #define WINDOW 16384u
 /* What is known of a blob is asked for so many layers before its turn: a round's. */
@@ -81,6 +86,8 @@ struct varve_scan {
     struct varve_budget *budget;
     uint32_t *order; /* blobs that are read, in job order: of twins the first */
     size_t count;
+    size_t descriptors;                   /* that a layer in flight may have open */
+    size_t slot_room;                     /* layers that a thread may have in flight for them */
     struct outcome *outcomes;             /* by blob; twins have their first one's */
     uint8_t (*rungs)[VARVE_SHA256_BYTES]; /* by blob, as many each as are computed */
     size_t rung_count;
@@ -181,6 +188,7 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
         status = varve_budget_open(&scan->budget, scan->options.memory_bytes);
     }
     size_t blob_count = varve_catalog_blob_count(catalog);
+    scan->descriptors = varve_catalog_replays(catalog) ? REPLAY_DESCRIPTORS : DESCRIPTORS;
     scan->rung_count = (size_t)scan->options.deepest_rung + 1;
     scan->order = calloc(blob_count + 1, sizeof *scan->order);
     scan->outcomes = calloc(blob_count + 1, sizeof *scan->outcomes);
@@ -412,6 +420,7 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
     size_t room = (size_t)(options->memory_bytes / 4 / SLOT_BYTES / options->threads);
     size_t wanted = share < SLOTS ? share : SLOTS;
     wanted = room < wanted ? room : wanted;
+    wanted = scan->slot_room < wanted ? scan->slot_room : wanted;
     *worker = (struct worker){.scan = scan, .more = true};
     if (varve_sha256_open(&worker->sha256, &sha256) != VARVE_OK) {
         return false;
@@ -942,6 +951,14 @@ static bool report_images(struct varve_scan *scan) {
     return good;
 }
 
+/* As many threads, and layers in flight on each, as the process may have. */
+static void size_run(struct varve_scan *scan) {
+    size_t each = scan->descriptors;
+    unsigned threads = varve_thread_team(scan->options.threads, (unsigned)each);
+    scan->options.threads = threads;
+    scan->slot_room = varve_free_descriptors(threads * SLOTS * each) / threads / each;
+}
+
 enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summary *summary,
                                  const struct varve_report *report, void *cookie) {
     double start = varve_wall_seconds();
@@ -952,6 +969,7 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     for (size_t i = 0; i < varve_catalog_error_count(scan->catalog); i++) {
         summary->errors += varve_catalog_error(scan->catalog, i).fault.status != VARVE_OK;
     }
+    size_run(scan);
     summary->threads = scan->options.threads;
 
     scan->least_starving = SIZE_MAX;

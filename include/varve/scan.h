@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 struct varve_scan_options {
-    unsigned threads;     /* 0 = varve_thread_default() */
+    unsigned threads;     /* 0 = varve_thread_default(); fewer where varve_thread_team() says so */
     enum varve_tier tier; /* 0 = AUTO */
     enum varve_sha256_engine engine;
     enum varve_rung deepest_rung;   /* BLOB scrubs without decoding; CONTENT is the whole ladder */
@@ -35,6 +35,14 @@ struct varve_scan_options {
 /* Threads a scan uses by itself: CPU affinity or cgroup quota (v1 and v2, the process's own group
  * and all above it, rounded up), whichever is smaller; >= 1. */
 VARVE_API unsigned varve_thread_default(void);
+
+/* How many threads a team may have: an OpenMP library that is refused one (RLIMIT_NPROC, pids.max,
+ * address space) ends the whole program. Gives as many as can be begun, the calling one among them,
+ * and no more than `wanted`, nor than have `descriptors_each` file descriptors to open (0: they
+ * need none); >= 1. All teams of this library are asked for so. Between this call and the team
+ * others may take what was there; threads had once the OpenMP library keeps for the calling thread.
+ */
+VARVE_API unsigned varve_thread_team(unsigned wanted, unsigned descriptors_each);
 
 /* How far a scan is. Called from one of its threads, some times a second. */
 struct varve_progress {

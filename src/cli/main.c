@@ -167,8 +167,31 @@ static int dispatch(int argc, char **argv) {
     return EXIT_FATAL;
 }
 
+/* Every layer in flight has a file open, and the soft limit is often what select(2) can take. */
+static void raise_file_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool returned;
+
+/* An OpenMP library that is refused a thread, in spite of varve_thread_team(), ends the program
+ * with 1: that would be a verdict. */
+static void on_exit_elsewhere(void) {
+    if (!returned) {
+        fflush(stdout);
+        _exit(EXIT_FATAL);
+    }
+}
+
 int main(int argc, char **argv) {
+    atexit(on_exit_elsewhere);
+    raise_file_limit();
     int code = dispatch(argc, argv);
+    returned = true;
     if (fflush(stdout) != 0 || ferror(stdout)) {
         complain("cannot write to standard output: %s", strerror(errno));
         return EXIT_FATAL;

@@ -14,6 +14,9 @@
 /* Images named in a message about a blob; the others are counted. */
 #define NAMED_IMAGES 8
 
+/* A blob at work: itself, its new file, the folder of that, its spool. */
+#define BLOB_DESCRIPTORS 4
+
 /* A blob's turn, and what came of it. */
 struct job {
     size_t blob;
@@ -127,13 +130,12 @@ static int compare_blobs(const void *a, const void *b) {
  * afterwards: so it does not depend on the others whether it fits. */
 static void do_jobs(struct work *work) {
     unsigned asked = work->settings->scan.threads;
-    int threads = (int)(asked ? asked : varve_thread_default());
+    unsigned wanted = asked ? asked : varve_thread_default();
     struct job *jobs = work->jobs;
     size_t count = work->job_count;
     qsort(jobs, count, sizeof *jobs, compare_jobs);
-    if ((size_t)threads > count) {
-        threads = count > 0 ? (int)count : 1;
-    }
+    unsigned threads =
+        varve_thread_team(wanted < count ? wanted : (unsigned)count, BLOB_DESCRIPTORS);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (size_t i = 0; i < count; i++) {
         do_job(work, &jobs[i]);

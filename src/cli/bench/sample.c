@@ -477,7 +477,6 @@ bool bench_sample_open(struct bench_sample *sample, const struct settings *setti
     static const char *const names[BENCH_FORM_COUNT] = {"archives", "lanes", "files", "blobs"};
     struct varve_catalog *catalog = NULL;
     *sample = (struct bench_sample){.owned = calloc(1, sizeof(struct owned))};
-    sample->threads = settings->scan.threads ? settings->scan.threads : varve_thread_default();
     for (size_t i = 0; i < BENCH_FORM_COUNT; i++) {
         sample->forms[i].name = names[i];
     }
@@ -487,6 +486,8 @@ bool bench_sample_open(struct bench_sample *sample, const struct settings *setti
             complain("%s cannot be read; 'varve scan' says why", settings->operands[i]);
         }
     }
+    unsigned wanted = settings->scan.threads;
+    sample->threads = varve_thread_team(wanted ? wanted : varve_thread_default(), 0);
     good = good && fill(sample, catalog, settings);
     varve_catalog_close(catalog);
     if (!good) {
