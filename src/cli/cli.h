@@ -127,9 +127,10 @@ void progress_show(const struct varve_progress *progress);
 void progress_end(void);
 void progress_ask(void); /* a line is wanted now; from a signal handler */
 
-/* Figures of a scan as Prometheus reads them from a file, which is replaced at once. False, after a
- * message: it could not be written. */
-bool write_prom(const char *path, const struct varve_scan_summary *summary, int exit_code);
+/* Figures of a scan as Prometheus reads them from the file settings->prom, which is replaced at
+ * once. False, after a message: it could not be written. */
+bool write_prom(const struct settings *settings, const struct varve_scan_summary *summary,
+                int exit_code);
 
 /* Where the CPU time of a scan went: its stations in the order of the data, idle last. */
 struct station {

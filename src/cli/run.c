@@ -194,7 +194,7 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
         text_end(&reporter, &summary);
     }
     log_end(&summary, code);
-    if (settings->prom && !write_prom(settings->prom, &summary, code) && code != EXIT_FATAL) {
+    if (settings->prom && !write_prom(settings, &summary, code) && code != EXIT_FATAL) {
         code = EXIT_FATAL;
     }
     if (settings->timings) {

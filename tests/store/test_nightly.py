@@ -130,13 +130,14 @@ class Nightly(db.DatabaseCase):
             if head:
                 typed.add(head[2])
                 continue
-            sample = re.fullmatch(r'(\w+)(\{status="\w+"\})? (\d+(\.\d+)?)', line)
+            sample = re.fullmatch(r'(\w+)\{sources="(.*?)"(?:,status="(\w+)")?\} (\d+(\.\d+)?)', line)
             self.assertIsNotNone(sample, line)
             self.assertIn(sample[1], typed)
-            figures[sample[1] + (sample[2] or "")] = float(sample[3])
-        self.assertEqual(figures['varve_scan_layers{status="ok"}'], LAYERS)
-        self.assertEqual(figures['varve_scan_layers{status="malformed"}'], 1)
-        self.assertEqual(figures['varve_scan_images{status="ok"}'], LAYERS // 3)
+            self.assertEqual(sample[2], f"{self.source} oci:{self.bad}")
+            figures[" ".join(filter(None, (sample[1], sample[3])))] = float(sample[4])
+        self.assertEqual(figures["varve_scan_layers ok"], LAYERS)
+        self.assertEqual(figures["varve_scan_layers malformed"], 1)
+        self.assertEqual(figures["varve_scan_images ok"], LAYERS // 3)
         self.assertEqual(figures["varve_scan_exit_code"], 1)
         self.assertEqual(figures["varve_scan_complete"], 1)
         self.assertEqual(figures["varve_scan_cached_layers"], 0)
@@ -148,6 +149,17 @@ class Nightly(db.DatabaseCase):
             with open(path, "rb") as file:
                 harness.run("promtool", "check", "metrics", stdin=file)
         self.assertEqual(self.code(f"--prom={self.work}/no/where", self.source), 2)
+
+    def test_prom_label(self):
+        """Sources are told apart by a label, in which nothing breaks out of its quotes."""
+        name = self.work / 'a "b" \\ c\nd\udcff'
+        shutil.copytree(self.bad, name)
+        path = self.work / "label.prom"
+        self.assertEqual(self.code(f"--prom={path}", f"oci:{name}"), 1)
+        lines = [line for line in path.read_bytes().decode().splitlines() if line[0] != "#"]
+        self.assertGreater(len(lines), 20)
+        for line in lines:
+            self.assertIn('/a \\"b\\" \\\\ c\\nd?"', line)
 
     def slow(self, *options, **more):
         """A scan that takes some seconds."""
