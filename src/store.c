@@ -153,9 +153,11 @@ static bool set_journal(struct varve_store *store, struct varve_store_fault *fau
     const char *sql = store->network ? "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL"
                                      : "PRAGMA synchronous = NORMAL";
     return varve_store_execute(store->main.db, fault, sql, doing) &&
-           varve_store_execute(store->main.db, fault, "PRAGMA cache_size = -65536", "cache") &&
-           /* Sixteen MB of log between waits for the disk. */
-           varve_store_execute(store->main.db, fault, "PRAGMA wal_autocheckpoint = 4096", "log");
+           /* Pages that are changed again and again: what a million layers' indexes have of them
+            * would be some 100 MB, and the kernel keeps them too. */
+           varve_store_execute(store->main.db, fault, "PRAGMA cache_size = -16384", "cache") &&
+           /* Of 4 KiB each: sixty-four MB of log between waits for the disk. */
+           varve_store_execute(store->main.db, fault, "PRAGMA wal_autocheckpoint = 16384", "log");
 }
 
 static bool open_file(struct varve_store *store, struct varve_store_fault *fault) {
@@ -177,7 +179,9 @@ static bool open_file(struct varve_store *store, struct varve_store_fault *fault
         return false;
     }
     if (check_file(store, fault)) {
-        return varve_store_execute(store->main.db, fault, "PRAGMA query_only = ON", "reading");
+        /* Room to sort digests in. */
+        return varve_store_execute(store->main.db, fault,
+                                   "PRAGMA query_only = ON; PRAGMA cache_size = -65536", "reading");
     }
     /* On a read-only file system there cannot be the shared memory of a write-ahead log. Where
      * there is no log, the file alone is all there is. */
@@ -234,9 +238,9 @@ static void end_session(struct varve_store *store) {
     free(store->known);
     free(store->turns);
     free(store->sources);
-    free(store->seen_images);
+    varve_rows_free(&store->seen_images);
     store->code_of_row = NULL;
-    store->scans = store->seen_images = NULL;
+    store->scans = NULL;
     store->known = NULL;
     store->turns = NULL;
     store->sources = NULL;
@@ -350,6 +354,15 @@ static bool make_views(struct varve_store *store, struct varve_store_fault *faul
     return good;
 }
 
+/* Digests in an index are in no order: of every layer that is written, seven go to pages all over
+ * it. The questions that want them in order sort them. Older databases have had such indexes. */
+static bool drop_indexes(struct varve_store *store, struct varve_store_fault *fault) {
+    return varve_store_execute(store->main.db, fault,
+                               "DROP INDEX IF EXISTS rung_digest;"
+                               "DROP INDEX IF EXISTS image_rung_digest",
+                               "an index cannot be dropped");
+}
+
 /* Views that are missing or another version's are made anew: seldom, for it makes every reader read
  * the schema again. */
 static bool renew_views(struct varve_store *store, struct varve_store_fault *fault) {
@@ -371,6 +384,9 @@ static bool renew_views(struct varve_store *store, struct varve_store_fault *fau
     return same || make_views(store, fault);
 }
 
+/* Of all versions that ever wrote; this one has VARVE_CODE_COUNT. */
+#define MOST_CODES 65535
+
 static bool add_codes(struct varve_store *store, struct varve_store_fault *fault) {
     struct varve_connection *main = &store->main;
     bool row = true;
@@ -386,12 +402,13 @@ static bool add_codes(struct varve_store *store, struct varve_store_fault *fault
     sqlite3_stmt *codes = varve_sql(main, VARVE_SQL_CODES);
     while (varve_sql_step(main, fault, codes, &row) && row) {
         const char *text = (const char *)sqlite3_column_text(codes, 1);
-        if (!text) {
+        int64_t id = sqlite3_column_int64(codes, 0);
+        if (!text || id < 1 || id > MOST_CODES) {
+            varve_store_lacks(fault, main->db, "a code");
             sqlite3_reset(codes);
-            return varve_store_no_memory(fault);
+            return false;
         }
         int code = varve_store_code(text);
-        int64_t id = sqlite3_column_int64(codes, 0);
         most = id > most ? id : most;
         if (code >= 0) {
             store->code_rows[code] = id;
@@ -404,6 +421,9 @@ static bool add_codes(struct varve_store *store, struct varve_store_fault *fault
     }
     memset(store->code_of_row, 0xff, store->code_of_row_count * sizeof *store->code_of_row);
     for (size_t i = 0; i < VARVE_CODE_COUNT; i++) {
+        if (!store->code_rows[i]) {
+            return varve_store_damaged(fault, "a code that was written cannot be read");
+        }
         store->code_of_row[store->code_rows[i]] = (int16_t)i;
     }
     return true;
@@ -448,8 +468,8 @@ enum varve_store_status varve_store_begin(struct varve_store *store,
     varve_queue_init(&store->queue);
     if (varve_connection_prepare(main, fault) &&
         varve_sql_run(main, fault, varve_sql(main, VARVE_SQL_BEGIN))) {
-        bool good = renew_views(store, fault) && add_codes(store, fault) &&
-                    add_scan(store, fault) && add_errors(store, fault) &&
+        bool good = drop_indexes(store, fault) && renew_views(store, fault) &&
+                    add_codes(store, fault) && add_scan(store, fault) && add_errors(store, fault) &&
                     varve_store_load(store, fault) &&
                     varve_sql_run(main, fault, varve_sql(main, VARVE_SQL_COMMIT));
         if (!good) {
@@ -489,6 +509,7 @@ static uint64_t failed_of(const uint64_t counts[6], uint64_t *all) {
 /* Images that this scan would have come upon if they were still there. */
 static bool mark_images(struct varve_store *store, struct varve_store_fault *fault) {
     struct varve_connection *main = &store->main;
+    varve_rows_sort(&store->seen_images);
     for (size_t i = 0; i < varve_catalog_source_count(store->catalog); i++) {
         bool row = true;
         if (!store->sources[i].whole) {
@@ -498,8 +519,7 @@ static bool mark_images(struct varve_store *store, struct varve_store_fault *fau
         sqlite3_bind_int64(images, 1, store->sources[i].row);
         while (varve_sql_step(main, fault, images, &row) && row) {
             int64_t id = sqlite3_column_int64(images, 0);
-            size_t at = (size_t)id / 8;
-            if (at < store->seen_images_bytes && store->seen_images[at] >> (id % 8) & 1) {
+            if (varve_rows_have(&store->seen_images, id)) {
                 continue;
             }
             sqlite3_stmt *gone = varve_sql(main, VARVE_SQL_IMAGE_GONE);

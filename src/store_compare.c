@@ -101,7 +101,7 @@ static bool next(struct comparison *comparison, struct side *side, int which) {
     side->row = code == SQLITE_ROW;
     for (int i = 1; which == IMAGES && side->row && i <= 4; i++) {
         if (!sqlite3_column_text(side->statements[which], i)) {
-            return varve_store_no_memory(comparison->fault);
+            return varve_store_lacks(comparison->fault, side->db, "an image's row");
         }
     }
     return side->row || code == SQLITE_DONE ||

@@ -4,6 +4,7 @@
  *   store.c          opening, locking, the scan's beginning and end
  *   store_schema.c   tables, views, prepared questions
  *   store_known.c    what is known at a scan's beginning
+ *   store_rows.c     sets of row numbers
  *   store_recall.c   recalling it, by a connection for each of the scan's threads
  *   store_queue.c    results on their way from the scan's threads to the writer
  *   store_write.c    the writer: one thread, one connection, batched transactions
@@ -15,6 +16,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "catalog.h"
 #include "codes.h"
@@ -86,6 +88,10 @@ struct varve_item {
     struct varve_image_layer *layers;
 };
 
+/* What waits here is lost when the process is killed. Where the writer is the slower one, a longer
+ * queue would only be a longer wait. */
+#define VARVE_QUEUE_ITEMS 32u
+
 struct varve_queue {
     pthread_mutex_t mutex;
     pthread_cond_t filled, drained;
@@ -99,8 +105,10 @@ void varve_queue_init(struct varve_queue *queue);
 void varve_queue_destroy(struct varve_queue *queue);
 /* Waits where too much is on its way. Takes the item over. */
 void varve_queue_put(struct varve_queue *queue, struct varve_item *item);
-/* All that is there; waits until there is something. NULL: closed, and nothing is left. */
-struct varve_item *varve_queue_take(struct varve_queue *queue);
+/* All that is there. Waits until there is something: until `deadline` (CLOCK_MONOTONIC), or for as
+ * long as it takes where that is NULL. NULL: nothing came in time, or *over: nothing will. */
+struct varve_item *varve_queue_take(struct varve_queue *queue, bool *over,
+                                    const struct timespec *deadline);
 void varve_queue_close(struct varve_queue *queue);
 void varve_queue_fail(struct varve_queue *queue);
 
@@ -111,6 +119,7 @@ struct varve_item *varve_item_of_image(const struct varve_image *image, enum var
                                        const struct varve_image_layer *layers);
 struct varve_item *varve_item_of_gone(size_t blob);
 void varve_item_free(struct varve_item *item);
+void varve_items_free(struct varve_item *items); /* and all that come after it */
 
 /* Goes through an item's entries: *at begins as 0; false at the end. Pointers are into the item. */
 bool varve_item_next_entry(const struct varve_item *item, size_t *at,
@@ -129,6 +138,16 @@ struct varve_connection {
     sqlite3 *db;
     sqlite3_stmt *statements[VARVE_SQL_COUNT];
 };
+
+/* A set of row numbers: added in any order, sorted once, then asked. All zero: empty. */
+struct varve_rows {
+    int64_t *rows;
+    size_t count, room;
+};
+bool varve_rows_add(struct varve_rows *rows, int64_t row); /* false: no memory */
+void varve_rows_sort(struct varve_rows *rows);
+bool varve_rows_have(const struct varve_rows *rows, int64_t row);
+void varve_rows_free(struct varve_rows *rows);
 
 /* A connection that recalls, for one thread at a time. */
 struct varve_reader {
@@ -165,10 +184,9 @@ struct varve_store {
     uint64_t *turns;           /* by blob */
     struct varve_known_source {
         int64_t row;
-        bool whole;       /* all of it was read: what is not in the catalog is not there any more */
-    } * sources;          /* by source of the catalog */
-    uint8_t *seen_images; /* bits by row */
-    size_t seen_images_bytes;
+        bool whole; /* all of it was read: what is not in the catalog is not there any more */
+    } * sources;    /* by source of the catalog */
+    struct varve_rows seen_images;
     struct varve_queue queue;
     pthread_t writer;
     bool writing;                   /* the thread was started */
@@ -190,6 +208,10 @@ void varve_connection_close(struct varve_connection *connection);
 /* Says what SQLite says. Always false. */
 bool varve_store_blame(struct varve_store_fault *fault, sqlite3 *db, const char *doing);
 bool varve_store_no_memory(struct varve_store_fault *fault);
+bool varve_store_damaged(struct varve_store_fault *fault, const char *what);
+/* A value that must be there is not, or is none that can be: for want of memory, or the file is
+ * damaged. */
+bool varve_store_lacks(struct varve_store_fault *fault, sqlite3 *db, const char *what);
 bool varve_store_execute(sqlite3 *db, struct varve_store_fault *fault, const char *sql,
                          const char *doing);
 

@@ -11,6 +11,9 @@
 #include "digest_name.h"
 #include "store_internal.h"
 
+/* One a second for half a year. */
+#define MOST_SCANS (INT64_C(1) << 24)
+
 static const char *status_word(int i) {
     return varve_status_name((enum varve_status)i);
 }
@@ -91,6 +94,10 @@ static bool load_scans(struct varve_store *store, struct varve_store_fault *faul
     struct {
         int64_t producer, memory, max_decoded;
     } own = {0};
+    /* A new row's number is one more than the greatest. */
+    if (store->scan < 1 || store->scan > MOST_SCANS) {
+        return varve_store_damaged(fault, "a scan's row has no number that scans have");
+    }
     store->scan_count = (size_t)store->scan + 1;
     store->scans = calloc(store->scan_count, 1);
     if (!store->scans) {
@@ -189,29 +196,10 @@ static void take_known(struct varve_store *store, size_t number, sqlite3_stmt *r
     }
 }
 
-/* Rows of sources that were read whole, and are not marked as gone, without a blob. */
-struct missing {
-    int64_t *rows;
-    size_t count, room;
-};
-
-static bool keep_missing(struct missing *missing, int64_t row) {
-    if (missing->count == missing->room) {
-        size_t room = missing->room ? 2 * missing->room : 256;
-        int64_t *rows = realloc(missing->rows, room * sizeof *rows);
-        if (!rows) {
-            return false;
-        }
-        missing->rows = rows;
-        missing->room = room;
-    }
-    missing->rows[missing->count++] = row;
-    return true;
-}
-
-/* Goes through all that is known of a source: cheaper than seeking its blobs one by one. */
+/* Goes through all that is known of a source: cheaper than seeking its blobs one by one. `missing`:
+ * rows of a source that was read whole, without a blob, and not marked as gone. */
 static bool load_source(struct varve_store *store, struct varve_store_fault *fault,
-                        struct missing *missing, size_t source) {
+                        struct varve_rows *missing, size_t source) {
     bool more = false;
     sqlite3_stmt *rows = varve_sql(&store->main, VARVE_SQL_KNOWN_OF);
     sqlite3_bind_int64(rows, 1, store->sources[source].row);
@@ -222,7 +210,7 @@ static bool load_source(struct varve_store *store, struct varve_store_fault *fau
         if (number != SIZE_MAX) {
             take_known(store, number, rows);
         } else if (store->sources[source].whole && sqlite3_column_type(rows, 17) == SQLITE_NULL &&
-                   !keep_missing(missing, sqlite3_column_int64(rows, 0))) {
+                   !varve_rows_add(missing, sqlite3_column_int64(rows, 0))) {
             sqlite3_reset(rows);
             return varve_store_no_memory(fault);
         }
@@ -247,41 +235,41 @@ static bool load_loose(struct varve_store *store, struct varve_store_fault *faul
     return true;
 }
 
+/* Those of `missing` that another source of the same name has. False: no memory. */
+static bool find_elsewhere(const struct varve_store *store, const struct varve_rows *missing,
+                           struct varve_rows *elsewhere) {
+    size_t count = varve_catalog_blob_count(store->catalog);
+    bool good = true;
+    for (size_t i = 0; i < count && missing->count && good; i++) {
+        int64_t row = store->known[i].location;
+        good = !varve_rows_have(missing, row) || varve_rows_add(elsewhere, row);
+    }
+    varve_rows_sort(elsewhere);
+    return good;
+}
+
 /* Marks what is missing and not known by another source of the same name. */
 static bool mark_gone(struct varve_store *store, struct varve_store_fault *fault,
-                      const struct missing *missing) {
-    struct varve_connection *main = &store->main;
-    size_t count = varve_catalog_blob_count(store->catalog);
-    int64_t most = 0;
-    for (size_t i = 0; i < count; i++) {
-        most = store->known[i].location > most ? store->known[i].location : most;
-    }
-    uint8_t *here = calloc((size_t)most / 8 + 1, 1); /* bits by row */
-    if (!here) {
-        return varve_store_no_memory(fault);
-    }
-    for (size_t i = 0; i < count; i++) {
-        int64_t row = store->known[i].location;
-        here[row / 8] |= (uint8_t)(1u << row % 8);
-    }
-    bool good = true;
+                      struct varve_rows *missing) {
+    struct varve_rows elsewhere = {0};
+    varve_rows_sort(missing);
+    bool good = find_elsewhere(store, missing, &elsewhere) || varve_store_no_memory(fault);
     for (size_t i = 0; i < missing->count && good; i++) {
-        int64_t row = missing->rows[i];
-        if (row <= most && here[row / 8] >> (row % 8) & 1) {
+        if (varve_rows_have(&elsewhere, missing->rows[i])) {
             continue;
         }
-        sqlite3_stmt *gone = varve_sql(main, VARVE_SQL_LOCATION_GONE);
-        sqlite3_bind_int64(gone, 1, row);
+        sqlite3_stmt *gone = varve_sql(&store->main, VARVE_SQL_LOCATION_GONE);
+        sqlite3_bind_int64(gone, 1, missing->rows[i]);
         sqlite3_bind_int64(gone, 2, store->scan);
-        good = varve_sql_run(main, fault, gone);
+        good = varve_sql_run(&store->main, fault, gone);
     }
-    free(here);
+    varve_rows_free(&elsewhere);
     return good;
 }
 
 bool varve_store_load(struct varve_store *store, struct varve_store_fault *fault) {
     size_t count = varve_catalog_blob_count(store->catalog);
-    struct missing missing = {NULL, 0, 0};
+    struct varve_rows missing = {0};
     store->known = calloc(count + 1, sizeof *store->known);
     store->turns = calloc(count + 1, sizeof *store->turns);
     if (!store->known || !store->turns) {
@@ -296,6 +284,6 @@ bool varve_store_load(struct varve_store *store, struct varve_store_fault *fault
         good = varve_catalog_operand(store->catalog, i) || load_loose(store, fault, i);
     }
     good = good && mark_gone(store, fault, &missing);
-    free(missing.rows);
+    varve_rows_free(&missing);
     return good;
 }

@@ -4,36 +4,30 @@
  * A result is copied where it was made, so that the scan's thread goes on at once and the writer
  * never touches what is the scan's. Entries can be many: they are packed, one behind the other, and
  * what is on its way is bounded. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store_internal.h"
 
-/* Of items on their way. A layer of half a million entries takes some 60 MiB: beyond the bound one
- * item still goes in alone. */
-#define QUEUE_BYTES ((size_t)64 << 20)
-/* And of their number, for what waits here is lost when the process is killed. Where the writer is
- * the slower one, a longer queue would only be a longer wait. */
-#define QUEUE_ITEMS 32u
+/* Of items on their way, beside VARVE_QUEUE_ITEMS. A layer of half a million entries takes some 60
+ * MiB: beyond the bound one item still goes in alone. */
+#define QUEUE_BYTES ((size_t)16 << 20)
 
 void varve_queue_init(struct varve_queue *queue) {
     *queue = (struct varve_queue){0};
     queue->last = &queue->first;
     pthread_mutex_init(&queue->mutex, NULL);
-    pthread_cond_init(&queue->filled, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue->filled, &clock);
+    pthread_condattr_destroy(&clock);
     pthread_cond_init(&queue->drained, NULL);
 }
 
-static void free_items(struct varve_item *item) {
-    while (item) {
-        struct varve_item *next = item->next;
-        varve_item_free(item);
-        item = next;
-    }
-}
-
 void varve_queue_destroy(struct varve_queue *queue) {
-    free_items(queue->first);
+    varve_items_free(queue->first);
     pthread_cond_destroy(&queue->drained);
     pthread_cond_destroy(&queue->filled);
     pthread_mutex_destroy(&queue->mutex);
@@ -41,7 +35,7 @@ void varve_queue_destroy(struct varve_queue *queue) {
 
 void varve_queue_put(struct varve_queue *queue, struct varve_item *item) {
     pthread_mutex_lock(&queue->mutex);
-    while (!queue->failed && (queue->count >= QUEUE_ITEMS ||
+    while (!queue->failed && (queue->count >= VARVE_QUEUE_ITEMS ||
                               (queue->bytes > 0 && queue->bytes + item->bytes > QUEUE_BYTES))) {
         pthread_cond_wait(&queue->drained, &queue->mutex);
     }
@@ -60,12 +54,19 @@ void varve_queue_put(struct varve_queue *queue, struct varve_item *item) {
     }
 }
 
-struct varve_item *varve_queue_take(struct varve_queue *queue) {
+struct varve_item *varve_queue_take(struct varve_queue *queue, bool *over,
+                                    const struct timespec *deadline) {
+    bool late = false;
     pthread_mutex_lock(&queue->mutex);
-    while (!queue->first && !queue->closed) {
-        pthread_cond_wait(&queue->filled, &queue->mutex);
+    while (!queue->first && !queue->closed && !late) {
+        if (deadline) {
+            late = pthread_cond_timedwait(&queue->filled, &queue->mutex, deadline) == ETIMEDOUT;
+        } else {
+            pthread_cond_wait(&queue->filled, &queue->mutex);
+        }
     }
     struct varve_item *items = queue->first;
+    *over = !items && queue->closed;
     queue->first = NULL;
     queue->last = &queue->first;
     queue->bytes = 0;
@@ -92,7 +93,7 @@ void varve_queue_fail(struct varve_queue *queue) {
     queue->failed = true;
     pthread_cond_broadcast(&queue->drained);
     pthread_mutex_unlock(&queue->mutex);
-    free_items(items);
+    varve_items_free(items);
 }
 
 /* --- entries, packed --- */
@@ -201,6 +202,14 @@ void varve_item_free(struct varve_item *item) {
     free(item->entries);
     free(item->layers);
     free(item);
+}
+
+void varve_items_free(struct varve_item *items) {
+    while (items) {
+        struct varve_item *next = items->next;
+        varve_item_free(items);
+        items = next;
+    }
 }
 
 /* What the claims of whoever refers to the blob have brought is no fact about its bytes. */

@@ -108,7 +108,8 @@ static bool recall_layer(const struct varve_store *store, struct varve_connectio
     const char *evidence = (const char *)sqlite3_column_text(get, 12);
     snprintf(layer->encoder_evidence, sizeof layer->encoder_evidence, "%s",
              evidence ? evidence : "");
-    bool words = refused_word(get, 8, layer->toc) || refused_word(get, 9, layer->encoder) ||
+    bool half = !layer->writer != !layer->writer_evidence; /* a guess has both; damage has not */
+    bool words = half || refused_word(get, 8, layer->toc) || refused_word(get, 9, layer->encoder) ||
                  refused_word(get, 10, layer->writer) ||
                  refused_word(get, 11, layer->writer_evidence);
     /* A column that there was no memory for is told of here. */
@@ -190,8 +191,8 @@ static struct varve_reader *take_reader(struct varve_store *store,
     }
     reader->busy = true;
     pthread_mutex_unlock(&store->reader_mutex);
-    if (!reader->connection.db) {
-        open_reader(store, reader, fault);
+    if (!reader->connection.db && !open_reader(store, reader, fault)) {
+        varve_connection_close(&reader->connection);
     }
     return reader;
 }

@@ -69,7 +69,6 @@ const char varve_store_tables[] =
     "  rung INTEGER NOT NULL,\n"
     "  digest BLOB NOT NULL CHECK(length(digest) = 32),\n"
     "  PRIMARY KEY(blob, rung)) STRICT, WITHOUT ROWID;\n"
-    "CREATE INDEX rung_digest ON rung(rung, digest);\n"
 
     "CREATE TABLE facet(\n"
     "  blob INTEGER NOT NULL REFERENCES blob,\n"
@@ -146,7 +145,6 @@ const char varve_store_tables[] =
     "  rung INTEGER NOT NULL,\n"
     "  digest BLOB NOT NULL CHECK(length(digest) = 32),\n"
     "  PRIMARY KEY(image, rung)) STRICT, WITHOUT ROWID;\n"
-    "CREATE INDEX image_rung_digest ON image_rung(rung, digest);\n"
 
     "CREATE TABLE reference(\n"
     "  image INTEGER NOT NULL REFERENCES image,\n"
@@ -193,6 +191,8 @@ const char varve_store_tables[] =
     ") || ':sha256:' END\n"                                                                        \
     "  || lower(hex(" digest "))"
 
+/* CROSS JOIN keeps SQLite from choosing another order: first what is there several times, which is
+ * little, then what that is. */
 const struct varve_store_view varve_store_views[] = {
     {"held",
      "SELECT blob.id AS blob, blob.sha256 AS sha256, blob.bytes AS bytes FROM blob WHERE EXISTS\n"
@@ -220,9 +220,10 @@ const struct varve_store_view varve_store_views[] = {
     {"class_members",
      "SELECT several.rung AS rung, several.digest AS digest, held.blob AS blob,\n"
      "  held.sha256 AS sha256, held.bytes AS bytes, coalesce(above.digest, held.sha256) AS above\n"
-     "FROM (SELECT rung, digest FROM rung GROUP BY rung, digest HAVING count(*) > 1) AS several\n"
-     "JOIN rung ON rung.rung = several.rung AND rung.digest = several.digest\n"
-     "JOIN held ON held.blob = rung.blob\n"
+     "FROM rung CROSS JOIN\n"
+     "  (SELECT rung, digest FROM rung GROUP BY rung, digest HAVING count(*) > 1) AS several\n"
+     "  ON several.rung = rung.rung AND several.digest = rung.digest\n"
+     "CROSS JOIN held ON held.blob = rung.blob\n"
      "LEFT JOIN rung AS above ON above.blob = rung.blob AND above.rung = rung.rung - 1"},
     {"classes",
      "SELECT rung_name.name AS rung, " RUNG_TEXT(
@@ -326,11 +327,13 @@ const struct varve_store_view varve_store_views[] = {
      "        image.digest AS manifest, coalesce(above.digest, image.digest) AS above,\n"
      "        coalesce(nullif(image.ref, ''), " NAME_TEXT(
          "image.digest") ") AS label\n"
-                         "      FROM (SELECT rung, digest FROM image_rung GROUP BY rung, digest\n"
-                         "            HAVING count(*) > 1) AS several\n"
-                         "      JOIN image_rung ON image_rung.rung = several.rung\n"
-                         "        AND image_rung.digest = several.digest\n"
-                         "      JOIN image ON image.id = image_rung.image AND image.gone IS NULL\n"
+                         "      FROM image_rung CROSS JOIN\n"
+                         "        (SELECT rung, digest FROM image_rung GROUP BY rung, digest\n"
+                         "         HAVING count(*) > 1) AS several\n"
+                         "        ON several.rung = image_rung.rung\n"
+                         "        AND several.digest = image_rung.digest\n"
+                         "      CROSS JOIN image ON image.id = image_rung.image\n"
+                         "        AND image.gone IS NULL\n"
                          "      LEFT JOIN image_rung AS above ON above.image = image.id\n"
                          "        AND above.rung = image_rung.rung - 1) AS members\n"
                          "JOIN rung_name ON rung_name.rung = members.rung\n"

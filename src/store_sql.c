@@ -37,6 +37,21 @@ bool varve_store_blame(struct varve_store_fault *fault, sqlite3 *db, const char 
     return false;
 }
 
+bool varve_store_damaged(struct varve_store_fault *fault, const char *what) {
+    fault->status = VARVE_STORE_UNUSABLE;
+    snprintf(fault->message, sizeof fault->message, "the database is damaged: %s", what);
+    return false;
+}
+
+bool varve_store_lacks(struct varve_store_fault *fault, sqlite3 *db, const char *what) {
+    char text[64];
+    if (sqlite3_errcode(db) == SQLITE_NOMEM) {
+        return varve_store_no_memory(fault);
+    }
+    snprintf(text, sizeof text, "%s is not as it should be", what);
+    return varve_store_damaged(fault, text);
+}
+
 bool varve_store_execute(sqlite3 *db, struct varve_store_fault *fault, const char *sql,
                          const char *doing) {
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ||
@@ -56,7 +71,12 @@ bool varve_connection_open(struct varve_connection *connection, struct varve_sto
     }
     sqlite3_extended_result_codes(connection->db, 1);
     sqlite3_busy_timeout(connection->db, (int)wait_ms);
-    return true;
+    /* The file may be anyone's: nothing in its schema runs but what tables and views need, and
+     * cells are looked at before they are believed (sqlite.org/security.html). */
+    sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(connection->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    return varve_store_execute(connection->db, fault, "PRAGMA cell_size_check = ON", "checking");
 }
 
 bool varve_connection_prepare(struct varve_connection *connection,

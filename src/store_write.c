@@ -2,9 +2,8 @@
 /* src/store_write.c - the writer: what is on its way goes into the database, in one transaction for
  * as much as was waiting.
  *
- * While a transaction is written the next results gather: on a slow disk transactions grow, on a
- * fast one every layer is there a moment after it was done. So a scan that is killed has lost the
- * layers in flight, and hardly more. */
+ * A transaction holds what comes within a moment, and so many layers at most: a scan that is killed
+ * has lost the layers in flight, and hardly more. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,10 +16,13 @@
 #define TICK_NS INT64_C(20000000)
 #define COARSE_TICK_NS INT64_C(2000000000)
 #define SECOND_NS INT64_C(1000000000)
-/* At most. Digests are in no order, so that every layer changes pages all over an index: a short
- * transaction writes most of them for itself alone. But what is in it is lost when the process is
- * killed, and when the disk gets full. */
-#define ITEMS_A_TRANSACTION 128u
+/* What is in a transaction is lost when the process is killed, and when the disk gets full; but
+ * each one writes a few pages a table, and two of an index for every layer. Images cost no reading.
+ */
+#define LAYERS_A_TRANSACTION 64u
+#define ITEMS_A_TRANSACTION 1024u
+/* For so long one waits for more. */
+#define TRANSACTION_NS INT64_C(50000000)
 
 /* --- what the scan's threads call --- */
 
@@ -107,7 +109,9 @@ struct writer {
     struct varve_store *store;
     struct varve_connection *connection;
     struct varve_store_fault fault;
-    size_t source; /* of the last image: images of one source come together */
+    size_t source;        /* of the last image: images of one source come together */
+    size_t layers, items; /* in the open transaction; no items: there is none */
+    struct timespec due;  /* when it is to be committed, on the monotonic clock */
 };
 
 static sqlite3_stmt *sql(struct writer *writer, enum varve_statement which) {
@@ -130,19 +134,24 @@ static bool find(struct writer *writer, sqlite3_stmt *statement, int64_t *id) {
     return true;
 }
 
-static bool put_blob(struct writer *writer, const struct varve_layer *layer, int64_t *id) {
-    sqlite3_stmt *known = sql(writer, VARVE_SQL_BLOB_FIND);
+/* The row of some bytes. *added: it was not there, nor is anything that belongs to it. */
+static bool put_blob(struct writer *writer, const struct varve_layer *layer, int64_t *id,
+                     bool *added) {
     const uint8_t *digest = layer->rungs.digest[VARVE_RUNG_BLOB];
-    sqlite3_bind_blob(known, 1, digest, VARVE_SHA256_BYTES, SQLITE_STATIC);
-    if (!find(writer, known, id) || *id) {
-        return writer->fault.status == VARVE_STORE_OK;
-    }
     sqlite3_stmt *add = sql(writer, VARVE_SQL_BLOB_ADD);
     sqlite3_bind_blob(add, 1, digest, VARVE_SHA256_BYTES, SQLITE_STATIC);
     sqlite3_bind_int64(add, 2, (int64_t)layer->bytes_stored);
-    bool good = run(writer, add);
-    *id = sqlite3_last_insert_rowid(writer->connection->db);
-    return good;
+    if (!run(writer, add)) {
+        return false;
+    }
+    *added = sqlite3_changes(writer->connection->db) > 0;
+    if (*added) {
+        *id = sqlite3_last_insert_rowid(writer->connection->db);
+        return true;
+    }
+    sqlite3_stmt *known = sql(writer, VARVE_SQL_BLOB_FIND);
+    sqlite3_bind_blob(known, 1, digest, VARVE_SHA256_BYTES, SQLITE_STATIC);
+    return find(writer, known, id);
 }
 
 /* Whether a row says at least as much as an item would. *entries_kept as it is. */
@@ -163,8 +172,9 @@ static bool is_known(struct writer *writer, const struct varve_item *item, int64
         const char *depth = (const char *)sqlite3_column_text(state, 1);
         const char *status = (const char *)sqlite3_column_text(state, 2);
         if (!depth || !status) {
+            varve_store_lacks(&writer->fault, writer->connection->db, "a layer's row");
             sqlite3_reset(state);
-            return varve_store_no_memory(&writer->fault);
+            return false;
         }
         bool deep = strcmp(depth, "content") == 0;
         bool limit = strcmp(status, "limit") == 0;
@@ -176,12 +186,17 @@ static bool is_known(struct writer *writer, const struct varve_item *item, int64
     return true;
 }
 
-static bool put_digests(struct writer *writer, enum varve_statement forget,
-                        enum varve_statement add, int64_t of, uint32_t present,
-                        const uint8_t (*digests)[VARVE_SHA256_BYTES], int from, int count) {
-    sqlite3_stmt *old = sql(writer, forget);
+/* Removes what belongs to a row. */
+static bool forget(struct writer *writer, enum varve_statement which, int64_t of) {
+    sqlite3_stmt *old = sql(writer, which);
     sqlite3_bind_int64(old, 1, of);
-    bool good = run(writer, old);
+    return run(writer, old);
+}
+
+static bool put_digests(struct writer *writer, enum varve_statement add, int64_t of,
+                        uint32_t present, const uint8_t (*digests)[VARVE_SHA256_BYTES], int from,
+                        int count) {
+    bool good = true;
     for (int i = from; i < count && good; i++) {
         if (present & 1u << i) {
             sqlite3_stmt *row = sql(writer, add);
@@ -195,9 +210,7 @@ static bool put_digests(struct writer *writer, enum varve_statement forget,
 }
 
 static bool put_findings(struct writer *writer, const struct varve_item *item, int64_t blob) {
-    sqlite3_stmt *old = sql(writer, VARVE_SQL_FINDINGS_FORGET);
-    sqlite3_bind_int64(old, 1, blob);
-    bool good = run(writer, old);
+    bool good = true;
     for (size_t i = 0; i < item->finding_count && good; i++) {
         const struct varve_item_finding *finding = &item->findings[i];
         sqlite3_stmt *row = sql(writer, VARVE_SQL_FINDING_ADD);
@@ -221,9 +234,7 @@ static void bind_some(sqlite3_stmt *statement, int at, struct varve_bytes bytes)
 
 static bool put_entries(struct writer *writer, const struct varve_item *item, int64_t blob) {
     struct varve_ladder_entry entry;
-    sqlite3_stmt *old = sql(writer, VARVE_SQL_ENTRIES_FORGET);
-    sqlite3_bind_int64(old, 1, blob);
-    bool good = run(writer, old);
+    bool good = true;
     int64_t position = 0;
     for (size_t at = 0; good && varve_item_next_entry(item, &at, &entry); position++) {
         sqlite3_stmt *row = sql(writer, VARVE_SQL_ENTRY_ADD);
@@ -248,19 +259,18 @@ static bool put_entries(struct writer *writer, const struct varve_item *item, in
     return good;
 }
 
-/* What is known of a blob's bytes, whatever they are called. */
-static bool put_facts(struct writer *writer, const struct varve_item *item, int64_t blob) {
+static bool forget_facts(struct writer *writer, const struct varve_item *item, int64_t blob) {
+    return forget(writer, VARVE_SQL_RUNGS_FORGET, blob) &&
+           forget(writer, VARVE_SQL_FACETS_FORGET, blob) &&
+           forget(writer, VARVE_SQL_FINDINGS_FORGET, blob) &&
+           (!item->entries || forget(writer, VARVE_SQL_ENTRIES_FORGET, blob));
+}
+
+static bool put_layer(struct writer *writer, const struct varve_item *item, int64_t blob,
+                      bool entries_kept) {
     const struct varve_store *store = writer->store;
     const struct varve_layer *layer = &item->layer;
     const struct varve_fault *fault = &layer->content_fault;
-    bool known = false;
-    bool entries_kept = false;
-    if (!layer->decoded) {
-        return true;
-    }
-    if (!is_known(writer, item, blob, &known, &entries_kept) || known) {
-        return known;
-    }
     bool parsed = store->depth == VARVE_DEPTH_CONTENT;
     sqlite3_stmt *row = sql(writer, VARVE_SQL_LAYER_PUT);
     sqlite3_bind_int64(row, 1, blob);
@@ -284,12 +294,27 @@ static bool put_facts(struct writer *writer, const struct varve_item *item, int6
     varve_bind_text(row, 15, layer->writer);
     varve_bind_text(row, 16, layer->writer_evidence);
     varve_bind_text(row, 17, layer->encoder_evidence[0] ? layer->encoder_evidence : NULL);
-    return run(writer, row) &&
-           put_digests(writer, VARVE_SQL_RUNGS_FORGET, VARVE_SQL_RUNG_ADD, blob,
-                       layer->rungs.present, layer->rungs.digest, VARVE_RUNG_DIFFID,
-                       VARVE_RUNG_COUNT) &&
-           put_digests(writer, VARVE_SQL_FACETS_FORGET, VARVE_SQL_FACET_ADD, blob,
-                       layer->facets.present, layer->facets.digest, 0, VARVE_FACET_COUNT) &&
+    return run(writer, row);
+}
+
+/* What is known of a blob's bytes, whatever they are called. `added`: nothing was. */
+static bool put_facts(struct writer *writer, const struct varve_item *item, int64_t blob,
+                      bool added) {
+    const struct varve_layer *layer = &item->layer;
+    bool known = false;
+    bool entries_kept = false;
+    if (!layer->decoded) {
+        return true;
+    }
+    if (!added && (!is_known(writer, item, blob, &known, &entries_kept) || known)) {
+        return known;
+    }
+    return (added || forget_facts(writer, item, blob)) &&
+           put_layer(writer, item, blob, entries_kept) &&
+           put_digests(writer, VARVE_SQL_RUNG_ADD, blob, layer->rungs.present, layer->rungs.digest,
+                       VARVE_RUNG_DIFFID, VARVE_RUNG_COUNT) &&
+           put_digests(writer, VARVE_SQL_FACET_ADD, blob, layer->facets.present,
+                       layer->facets.digest, 0, VARVE_FACET_COUNT) &&
            put_findings(writer, item, blob) && (!item->entries || put_entries(writer, item, blob));
 }
 
@@ -349,7 +374,9 @@ static bool write_layer(struct writer *writer, const struct varve_item *item) {
     if (item->layer.cached) {
         blob = store->known[item->blob].blob;
     } else if (item->layer.complete) {
-        if (!put_blob(writer, &item->layer, &blob) || !put_facts(writer, item, blob)) {
+        bool added = false;
+        if (!put_blob(writer, &item->layer, &blob, &added) ||
+            !put_facts(writer, item, blob, added)) {
             return false;
         }
     }
@@ -440,9 +467,7 @@ static bool put_reference(struct writer *writer, int64_t image, size_t position,
 }
 
 static bool put_references(struct writer *writer, const struct varve_item *item, int64_t image) {
-    sqlite3_stmt *old = sql(writer, VARVE_SQL_REFERENCES_FORGET);
-    sqlite3_bind_int64(old, 1, image);
-    bool good = run(writer, old);
+    bool good = true;
     for (size_t i = 0; i < item->image.layer_count && good; i++) {
         good = put_reference(writer, image, i, &item->layers[i]);
     }
@@ -450,20 +475,7 @@ static bool put_references(struct writer *writer, const struct varve_item *item,
 }
 
 static bool see_image(struct writer *writer, int64_t id) {
-    struct varve_store *store = writer->store;
-    size_t at = (size_t)id / 8;
-    if (at >= store->seen_images_bytes) {
-        size_t bytes = 2 * at + 64;
-        uint8_t *grown = realloc(store->seen_images, bytes);
-        if (!grown) {
-            return varve_store_no_memory(&writer->fault);
-        }
-        memset(grown + store->seen_images_bytes, 0, bytes - store->seen_images_bytes);
-        store->seen_images = grown;
-        store->seen_images_bytes = bytes;
-    }
-    store->seen_images[at] |= (uint8_t)(1u << id % 8);
-    return true;
+    return varve_rows_add(&writer->store->seen_images, id) || varve_store_no_memory(&writer->fault);
 }
 
 /* Which of the catalog's sources has that name. */
@@ -525,10 +537,13 @@ static bool write_image(struct writer *writer, const struct varve_item *item) {
     if (!run(writer, put)) {
         return false;
     }
-    id = id ? id : sqlite3_last_insert_rowid(writer->connection->db);
-    return see_image(writer, id) && put_references(writer, item, id) &&
-           put_digests(writer, VARVE_SQL_IMAGE_RUNGS_FORGET, VARVE_SQL_IMAGE_RUNG_ADD, id,
-                       item->rungs.present, item->rungs.digest, 0, VARVE_RUNG_COUNT);
+    id = row ? id : sqlite3_last_insert_rowid(writer->connection->db);
+    return see_image(writer, id) &&
+           (!row || (forget(writer, VARVE_SQL_REFERENCES_FORGET, id) &&
+                     forget(writer, VARVE_SQL_IMAGE_RUNGS_FORGET, id))) &&
+           put_references(writer, item, id) &&
+           put_digests(writer, VARVE_SQL_IMAGE_RUNG_ADD, id, item->rungs.present,
+                       item->rungs.digest, 0, VARVE_RUNG_COUNT);
 }
 
 static bool write_item(struct writer *writer, const struct varve_item *item) {
@@ -542,28 +557,66 @@ static bool write_item(struct writer *writer, const struct varve_item *item) {
     }
 }
 
+/* --- transactions --- */
+
+static bool commit(struct writer *writer) {
+    writer->layers = writer->items = 0;
+    return run(writer, sql(writer, VARVE_SQL_COMMIT));
+}
+
+/* Whether it is time, or there is no room for what may be waiting by now. */
+static bool is_due(const struct writer *writer) {
+    struct timespec now;
+    if (writer->layers + VARVE_QUEUE_ITEMS > LAYERS_A_TRANSACTION ||
+        writer->items + VARVE_QUEUE_ITEMS > ITEMS_A_TRANSACTION) {
+        return true;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const struct timespec *due = &writer->due;
+    return now.tv_sec > due->tv_sec || (now.tv_sec == due->tv_sec && now.tv_nsec >= due->tv_nsec);
+}
+
+static bool begin(struct writer *writer) {
+    clock_gettime(CLOCK_MONOTONIC, &writer->due);
+    writer->due.tv_nsec += TRANSACTION_NS;
+    if (writer->due.tv_nsec >= SECOND_NS) {
+        writer->due.tv_nsec -= SECOND_NS;
+        writer->due.tv_sec++;
+    }
+    return run(writer, sql(writer, VARVE_SQL_BEGIN));
+}
+
+/* Writes down what was waiting; the transaction may stay open. */
+static bool write_items(struct writer *writer, const struct varve_item *item) {
+    bool good = true;
+    for (; item && good; item = item->next) {
+        good = (writer->items > 0 || begin(writer)) && write_item(writer, item);
+        writer->items++;
+        writer->layers += item->kind == VARVE_ITEM_LAYER;
+    }
+    return good;
+}
+
 void *varve_store_write(void *cookie) {
     struct writer writer = {.store = cookie};
     struct varve_store *store = cookie;
-    struct varve_item *item;
-    writer.connection = &store->main;
     bool good = true;
-    bool rolled_back = false;
-    while ((item = varve_queue_take(&store->queue))) {
-        unsigned count = 0;
-        while (item) {
-            struct varve_item *next = item->next;
-            good = good && (count > 0 || run(&writer, sql(&writer, VARVE_SQL_BEGIN))) &&
-                   write_item(&writer, item);
-            varve_item_free(item);
-            item = next;
-            if (++count == ITEMS_A_TRANSACTION || !item) {
-                good = good && run(&writer, sql(&writer, VARVE_SQL_COMMIT));
-                count = 0;
-            }
+    bool over = false;
+    writer.connection = &store->main;
+    while (!over) {
+        bool open = good && writer.items > 0;
+        struct varve_item *items =
+            varve_queue_take(&store->queue, &over, open ? &writer.due : NULL);
+        if (!good) {
+            varve_items_free(items);
+            continue;
         }
-        if (!good && !rolled_back) {
-            rolled_back = true;
+        good = write_items(&writer, items);
+        varve_items_free(items);
+        if (good && writer.items > 0 && (over || is_due(&writer))) {
+            good = commit(&writer);
+        }
+        if (!good) {
             sqlite3_exec(store->main.db, "ROLLBACK", NULL, NULL, NULL);
             varve_store_fail(store, &writer.fault);
         }

@@ -73,7 +73,8 @@ enum {
     EFFECT_VANISH,       /* is removed */
     EFFECT_REPLACE,      /* another takes its name */
     EFFECT_JUMP,         /* the clock */
-    EFFECT_DELAY
+    EFFECT_DELAY,
+    EFFECT_SLOW /* a millisecond each */
 };
 
 static const struct {
@@ -81,7 +82,7 @@ static const struct {
     int effect;
 } effect_names[] = {{"short", EFFECT_SHORT},   {"shrink", EFFECT_SHRINK},   {"grow", EFFECT_GROW},
                     {"vanish", EFFECT_VANISH}, {"replace", EFFECT_REPLACE}, {"jump", EFFECT_JUMP},
-                    {"delay", EFFECT_DELAY}};
+                    {"delay", EFFECT_DELAY},   {"slow", EFFECT_SLOW}};
 
 /* What test_inject.py reads: calls by class, then the faults that fired. */
 struct page {
@@ -417,7 +418,11 @@ static ssize_t admit(enum class class, int fd, size_t bytes) {
     if (fault.effect == EFFECT_SHORT) {
         return bytes > 1 ? (ssize_t)(1 + draw() % (bytes - 1)) : (ssize_t)bytes;
     }
-    change_file(fd);
+    if (fault.effect == EFFECT_SLOW) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    } else {
+        change_file(fd);
+    }
     return (ssize_t)bytes;
 }
 
