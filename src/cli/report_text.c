@@ -352,14 +352,17 @@ void text_end(struct reporter *reporter, const struct varve_scan_summary *summar
         put_some(summary->gone, "gone meanwhile");
         put_some(summary->attestations, "attestations");
         put_some(summary->artifacts, "artifacts");
-        printf("\n%.1f MB read, %.1f MB decoded, %" PRIu64 " entries; %" PRIu64 " mismatches",
+        printf("\n%.1f MB read, %.1f MB decoded%s, %" PRIu64 " entries; %" PRIu64 " mismatches",
                (double)summary->bytes_read / 1e6, (double)summary->bytes_decoded / 1e6,
-               summary->entries, summary->mismatches);
-        printf("\n%.2f s on %u threads, %.2f GB/s decoded%s\n", summary->seconds, summary->threads,
-               (double)summary->bytes_decoded / 1e9 / seconds,
-               summary->interrupted ? "; interrupted, not complete"
-               : summary->partial   ? "; out of time, not complete"
-                                    : "");
+               summary->cached ? " now or before" : "", summary->entries, summary->mismatches);
+        printf("\n%.2f s on %u threads", summary->seconds, summary->threads);
+        if (!summary->cached) {
+            /* What was known before was decoded on another day. */
+            printf(", %.2f GB/s decoded", (double)summary->bytes_decoded / 1e9 / seconds);
+        }
+        printf("%s\n", summary->interrupted ? "; interrupted, not complete"
+                       : summary->partial   ? "; out of time, not complete"
+                                            : "");
     }
     free(state->failures);
     free(state->failure_of);

@@ -150,6 +150,14 @@ class Incremental(db.DatabaseCase):
         self.scan(self.source)
         self.assertEqual(db.query(self.db, "SELECT * FROM failures"), [])
 
+    def test_text(self):
+        """No rate is told of what was decoded on another day."""
+        texts = [harness.run(harness.VARVE, "scan", "--db", self.db, self.source).decode()
+                 for _ in range(2)]
+        self.assertRegex(texts[0], r" MB decoded, .*\n.* s on \d+ threads, [\d.]+ GB/s decoded\n$")
+        self.assertRegex(texts[1], r", 12 known before\n0.0 MB read, [\d.]+ MB decoded now or before, "
+                         r".*\n[\d.]+ s on \d+ threads\n$")
+
     def test_gone_and_back(self):
         self.scan(self.source)
         top = self.layout.top[0]
