@@ -31,26 +31,38 @@ static int value_of(uint8_t c) {
                                   : -1;
 }
 
-bool varve_base64_decode(uint8_t *data, size_t *bytes) {
+bool varve_base64_decode_digits(uint8_t *data, size_t *bytes) {
     size_t made = 0;
-    size_t count = *bytes;
     uint32_t bits = 0;
+    if (*bytes % 4 == 1) {
+        return false;
+    }
+    for (size_t i = 0; i < *bytes; i++) {
+        if (value_of(data[i]) < 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < *bytes; i++) {
+        bits = bits << 6 | (uint32_t)value_of(data[i]);
+        if (i % 4) {
+            data[made++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
+        }
+    }
+    *bytes = made;
+    return true;
+}
+
+bool varve_base64_decode(uint8_t *data, size_t *bytes) {
+    size_t count = *bytes;
     if (count % 4) {
         return false;
     }
     while (count > 0 && data[count - 1] == '=' && *bytes - count < 2) {
         count--;
     }
-    for (size_t i = 0; i < count; i++) {
-        int value = value_of(data[i]);
-        if (value < 0) {
-            return false;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        if (i % 4) {
-            data[made++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-        }
+    if (!varve_base64_decode_digits(data, &count)) {
+        return false;
     }
-    *bytes = made;
+    *bytes = count;
     return true;
 }

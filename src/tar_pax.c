@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64.h"
 #include "tar_internal.h"
 
 enum pax_kind {
@@ -313,55 +314,30 @@ static void decode_name(struct varve_bytes *name) {
     name->count = length;
 }
 
-/* RFC 4648 base64 of a LIBARCHIVE.xattr value, with or without its padding. */
-static int base64_digit(uint8_t byte) {
-    return byte >= 'A' && byte <= 'Z'   ? byte - 'A'
-           : byte >= 'a' && byte <= 'z' ? byte - 'a' + 26
-           : byte >= '0' && byte <= '9' ? byte - '0' + 52
-           : byte == '+'                ? 62
-           : byte == '/'                ? 63
-                                        : -1;
-}
-
-static bool check_base64(struct varve_bytes *value) {
-    while (value->count && value->bytes[value->count - 1] == '=') {
-        value->count--;
+/* RFC 4648 base64 of a LIBARCHIVE.xattr value, with or without its padding; in place. False: it is
+ * none, and is as it was. */
+static bool decode_value(struct varve_bytes *value) {
+    size_t count = value->count;
+    while (count && value->bytes[count - 1] == '=') {
+        count--;
     }
-    for (size_t i = 0; i < value->count; i++) {
-        if (base64_digit(value->bytes[i]) < 0) {
-            return false;
-        }
+    if (!varve_base64_decode_digits((uint8_t *)value->bytes, &count)) {
+        return false;
     }
-    return value->count % 4 != 1;
-}
-
-static void decode_base64(struct varve_bytes *value) {
-    uint8_t *out = (uint8_t *)value->bytes;
-    size_t length = 0;
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (size_t i = 0; i < value->count; i++) {
-        bits = bits << 6 | (uint32_t)base64_digit(value->bytes[i]);
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            out[length++] = (uint8_t)(bits >> held);
-        }
-    }
-    value->count = length;
+    value->count = count;
+    return true;
 }
 
 /* A LIBARCHIVE.xattr record becomes an attribute; one that cannot be decoded stays a record. */
 static void take_libarchive(struct varve_tar *tar, struct pax_record *record, uint64_t at) {
     struct varve_bytes name = behind(record->key, "LIBARCHIVE.xattr.");
     struct varve_bytes value = record->value;
-    if (!check_name(name) || !check_base64(&value)) {
+    if (!check_name(name) || !decode_value(&value)) {
         varve_tar_note(tar, VARVE_CODE_XATTR_UNREADABLE, at);
         record->kind = PAX_RECORD;
         return;
     }
     decode_name(&name);
-    decode_base64(&value);
     varve_tar_note(tar, VARVE_CODE_XATTR_LIBARCHIVE, at);
     record->key = name;
     record->value = value;

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include "../deflate.h"
 #include "fuzz.h"
 #include "varve/job.h"
 
@@ -104,40 +104,12 @@ static size_t find_entries(uint64_t *at, const uint8_t *data, size_t bytes) {
     return movable ? count : 0;
 }
 
-static void mend_checksums(uint8_t *data, size_t bytes) {
-    for (size_t at = 0; at + 512 <= bytes; at += 512) {
-        uint8_t *block = data + at;
-        if (memcmp(block + 257, "ustar", 5) != 0) {
-            continue;
-        }
-        unsigned sum = 0;
-        memset(block + 148, ' ', 8);
-        for (size_t i = 0; i < 512; i++) {
-            sum += block[i];
-        }
-        char text[8];
-        snprintf(text, sizeof text, "%06o", sum);
-        memcpy(block + 148, text, 7);
-    }
-}
-
 static void judge_gzip(const struct outcome *plain, const uint8_t *data, size_t bytes) {
     size_t room = compressBound((uLong)bytes) + 64;
     uint8_t *stored = malloc(room);
     MUST(stored != NULL);
-    z_stream z = {0};
-    union {
-        const uint8_t *given;
-        uint8_t *taken;
-    } in = {.given = data};
-    MUST(deflateInit2(&z, 1, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-    z.next_in = in.taken;
-    z.avail_in = (uInt)bytes;
-    z.next_out = stored;
-    z.avail_out = (uInt)room;
-    MUST(deflate(&z, Z_FINISH) == Z_STREAM_END);
-    struct outcome packed = judge(stored, z.total_out);
-    deflateEnd(&z);
+    size_t made = test_deflate(stored, room, data, bytes, 1, Z_DEFAULT_STRATEGY, 31);
+    struct outcome packed = judge(stored, made);
     must_meet(plain, &packed, VARVE_RUNG_DIFFID);
     MUST(memcmp(&plain->facets, &packed.facets, sizeof packed.facets) == 0);
     free(stored);
@@ -149,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     uint8_t *turned = calloc(1, bytes + ZEROS);
     MUST(tar && turned);
     memcpy(tar, data, bytes);
-    mend_checksums(tar, bytes);
+    fuzz_mend_checksums(tar, bytes);
     struct outcome plain = judge(tar, bytes);
     if (plain.status == VARVE_OK && plain.rungs.present & 1u << VARVE_RUNG_ENCODING) {
         judge_gzip(&plain, tar, bytes);

@@ -170,23 +170,6 @@ static struct outcome parse(const uint8_t *data, size_t bytes, size_t most, enum
     return outcome;
 }
 
-static void mend_checksums(uint8_t *data, size_t bytes) {
-    for (size_t at = 0; at + 512 <= bytes; at += 512) {
-        uint8_t *block = data + at;
-        if (memcmp(block + 257, "ustar", 5) != 0) {
-            continue;
-        }
-        unsigned sum = 0;
-        memset(block + 148, ' ', 8);
-        for (size_t i = 0; i < 512; i++) {
-            sum += block[i];
-        }
-        char text[8];
-        snprintf(text, sizeof text, "%06o", sum);
-        memcpy(block + 148, text, 7);
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (bytes < 2) {
         return 0;
@@ -196,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     MUST(stream != NULL);
     memcpy(stream, data + 2, stream_bytes);
     if (data[0] % 2 == 0) {
-        mend_checksums(stream, stream_bytes);
+        fuzz_mend_checksums(stream, stream_bytes);
     }
     struct outcome whole = parse(stream, stream_bytes, SIZE_MAX, VARVE_TIER_AUTO);
     struct outcome cut =

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <time.h>
 
+#include "../deflate.h"
 #include "inflate_run.h"
 #include "inflate_text.h"
 
@@ -132,20 +133,7 @@ static void fill(uint8_t *to, size_t bytes, unsigned kind) {
 
 static size_t deflate_raw(uint8_t *to, size_t room, const uint8_t *from, size_t bytes, int level,
                           int strategy) {
-    z_stream z = {0};
-    union {
-        const uint8_t *given;
-        uint8_t *taken;
-    } in = {.given = from};
-    assert_int_equal(deflateInit2(&z, level, Z_DEFLATED, -15, 9, strategy), Z_OK);
-    z.next_in = in.taken;
-    z.avail_in = (uInt)bytes;
-    z.next_out = to;
-    z.avail_out = (uInt)room;
-    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-    size_t made = z.total_out;
-    deflateEnd(&z);
-    return made;
+    return test_deflate(to, room, from, bytes, level, strategy, -15);
 }
 
 static void real_streams(void **state) {

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <zlib.h>
 #include <zstd.h>
 
+#include "../deflate.h"
 #include "decode_run.h"
 
 #define CONTENT_BYTES 1200
@@ -42,32 +42,14 @@ struct blob {
     size_t count;
 };
 
-static size_t deflate_member(uint8_t *to, size_t room, const uint8_t *content, size_t bytes,
-                             int level, int strategy) {
-    z_stream z = {0};
-    assert_int_equal(deflateInit2(&z, level, Z_DEFLATED, 31, 9, strategy), Z_OK);
-    union {
-        const uint8_t *given;
-        uint8_t *taken;
-    } in = {.given = content};
-    z.next_in = in.taken;
-    z.avail_in = (uInt)bytes;
-    z.next_out = to;
-    z.avail_out = (uInt)room;
-    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-    size_t made = z.total_out;
-    deflateEnd(&z);
-    return made;
-}
-
 static struct blob gzip_blob(const char *name, const uint8_t *content, int level, int strategy,
                              size_t members) {
     struct blob blob = {name, malloc(2 * CONTENT_BYTES + 4096), 0};
     size_t each = CONTENT_BYTES / members;
     for (size_t i = 0; i < members; i++) {
         size_t n = i + 1 == members ? CONTENT_BYTES - each * i : each;
-        blob.count += deflate_member(blob.bytes + blob.count, 4096 + CONTENT_BYTES,
-                                     content + each * i, n, level, strategy);
+        blob.count += test_deflate(blob.bytes + blob.count, 4096 + CONTENT_BYTES,
+                                   content + each * i, n, level, strategy, 31);
     }
     return blob;
 }
@@ -211,7 +193,7 @@ static void gzip_long_tail(void **state) {
         random = random * 1664525 + 1013904223;
         content[i] = (uint8_t)("etaoinshrdlu"[(random >> 24) % 3 * ((random >> 16) % 5)]);
     }
-    size_t bytes = deflate_member(member, sizeof member, content, BYTES, 9, Z_HUFFMAN_ONLY);
+    size_t bytes = test_deflate(member, sizeof member, content, BYTES, 9, Z_HUFFMAN_ONLY, 31);
     assert_true(bytes > 8192);
     for (size_t n = 6000; n < 6200; n++) {
         size_t made;
