@@ -214,6 +214,7 @@ static int compare(const struct settings *settings, struct diff_operand operands
     if (!view.limit) {
         view.limit = settings->json ? UINT64_MAX : DIFF_SHOWN;
     }
+    view.field_limit = view.limit > DIFF_SHOWN ? view.limit : DIFF_SHOWN;
     if (operands[0].image != operands[1].image) {
         complain("%s is an image and %s is a layer", operands[operands[0].image ? 0 : 1].text,
                  operands[operands[0].image ? 1 : 0].text);

@@ -17,8 +17,9 @@ struct diff_view {
     enum varve_diff_relation relation; /* on the rung asked for */
     const char *indent;                /* of text: where a layer of an image is told */
     bool color;
-    uint64_t limit;
-    int pair; /* of JSON: which pair of layers of two images, or -1 */
+    uint64_t limit;       /* of differences of a kind */
+    uint64_t field_limit; /* of one difference's fields: an entry can have thousands of records */
+    int pair;             /* of JSON: which pair of layers of two images, or -1 */
 };
 
 /* "same content; differs by: header encoding", for the rungs and facets of two layers. */

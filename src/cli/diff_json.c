@@ -209,10 +209,16 @@ static void show(void *cookie, const struct varve_difference *difference) {
     }
     if (difference->field_count) {
         json_open(&json, "fields", '[');
-        for (size_t i = 0; i < difference->field_count; i++) {
+        size_t count = difference->field_count;
+        size_t most = (size_t)shower->view->field_limit;
+        size_t shown = count < most ? count : most;
+        for (size_t i = 0; i < shown; i++) {
             put_field(&json, &difference->fields[i]);
         }
         json_close(&json, ']');
+        if (shown < count) {
+            json_unsigned(&json, "fields_left_out", count - shown);
+        }
     }
     end_line(&json);
 }

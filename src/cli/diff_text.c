@@ -366,6 +366,10 @@ static void show(void *cookie, const struct varve_difference *difference) {
         put_entry_line(view, difference);
     }
     for (size_t i = 0; i < difference->field_count; i++) {
+        if (i == view->field_limit) {
+            printf("%s      and %zu more\n", view->indent, difference->field_count - i);
+            break;
+        }
         put_field(view, &difference->fields[i]);
     }
 }
