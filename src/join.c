@@ -25,6 +25,8 @@ struct joiner {
     struct varve_join_result *result;
     uint64_t max_bytes;
     bool checked;
+    bool (*cancelled)(void);
+    bool stopped; /* by it */
     int folder;
     bool (*sink)(void *cookie, const void *data, size_t bytes);
     void *cookie;
@@ -70,7 +72,18 @@ static bool fail_file(struct joiner *j, const char *name, enum varve_code code, 
     return bad && !j->sink;
 }
 
+static bool is_cancelled(struct joiner *j) {
+    if (j->cancelled && j->cancelled()) {
+        j->stopped = true;
+        j->result->fault = (struct varve_fault){.code = NULL};
+    }
+    return j->stopped;
+}
+
 static bool emit(struct joiner *j, const uint8_t *data, size_t bytes) {
+    if (is_cancelled(j)) {
+        return false;
+    }
     if (bytes > j->max_bytes - j->result->bytes) {
         return fail_code(j, VARVE_CODE_DECODE_LIMIT, 0);
     }
@@ -91,6 +104,7 @@ static uint8_t *read_base64(enum varve_code *wrong, size_t *bytes, json_t *objec
     size_t count = json_string_length(member);
     *bytes = 0;
     if (!json_is_string(member)) {
+        *wrong = !member || json_is_null(member) ? *wrong : VARVE_CODE_SPLIT_LINE;
         return NULL;
     }
     uint8_t *data = malloc(count + 1);
@@ -109,10 +123,12 @@ static uint8_t *read_base64(enum varve_code *wrong, size_t *bytes, json_t *objec
     return data;
 }
 
-/* The path beneath the folder, of the caller's to free; NULL: it leads upwards, or is none. */
-static char *path_of(const char *name) {
+/* The path beneath the folder, of the caller's to free. NULL, with what is wrong: it leads upwards
+ * or is none, or there is no memory. */
+static char *path_of(enum varve_code *wrong, const char *name) {
     struct varve_bytes path = {(const uint8_t *)name, strlen(name)};
     char *clean = malloc(path.count + 1);
+    *wrong = VARVE_CODE_NO_MEMORY;
     if (!clean) {
         return NULL;
     }
@@ -123,6 +139,7 @@ static char *path_of(const char *name) {
         good &= count != 2 || memcmp(at, "..", 2) != 0;
         at += count;
     }
+    *wrong = VARVE_CODE_SPLIT_PATH;
     if (!good) {
         free(clean);
         return NULL;
@@ -205,14 +222,43 @@ static bool has_no_content(const struct joiner *j, const char *name) {
     return (type >= '1' && type <= '6') || (type == 0 && bytes > 0 && name[bytes - 1] == '/');
 }
 
+/* The name of a line's file, malloc'ed: name_raw's, or where there is none or an empty one, as Go
+ * would write none, name's. NULL with what is wrong. */
+static char *read_name(enum varve_code *wrong, json_t *object) {
+    const char *text = varve_json_string(json_object_get(object, "name"));
+    size_t bytes = 0;
+    char *name = (char *)read_base64(wrong, &bytes, object, "name_raw");
+    if (*wrong == VARVE_CODE_COUNT && bytes == 0 && text) {
+        free(name);
+        name = strdup(text);
+        *wrong = name ? VARVE_CODE_COUNT : VARVE_CODE_NO_MEMORY;
+    } else if (*wrong == VARVE_CODE_COUNT && (bytes == 0 || strlen(name) != bytes)) {
+        *wrong = VARVE_CODE_SPLIT_LINE;
+    }
+    if (*wrong != VARVE_CODE_COUNT) {
+        free(name);
+        return NULL;
+    }
+    return name;
+}
+
+/* The bytes of a file that a line names. `crc`: eight bytes, or NULL where the line has none. */
+static bool replay_content(struct joiner *j, const char *name, uint64_t size, const uint8_t *crc) {
+    enum varve_code wrong;
+    char *path = path_of(&wrong, name);
+    bool good = path                             ? send_file(j, name, path, size, crc)
+                : wrong == VARVE_CODE_SPLIT_PATH ? fail_file(j, name, wrong, 0)
+                                                 : fail_code(j, wrong, 0);
+    free(path);
+    return good;
+}
+
 /* tar-split writes lines of a size and of no bytes' CRC for links, pipes and devices whose headers
  * claim a size: they give no bytes. A file's CRC can be zero, too. */
 static bool replay_file(struct joiner *j, json_t *object) {
     json_t *size = json_object_get(object, "size");
-    const char *text = varve_json_string(json_object_get(object, "name"));
     int64_t bytes = json_integer_value(size);
     static const uint8_t nothing[8];
-    size_t raw_bytes = 0;
     size_t crc_bytes = 0;
     j->file_offset = j->result->bytes;
     if ((size && !json_is_integer(size)) || bytes < 0) {
@@ -222,28 +268,17 @@ static bool replay_file(struct joiner *j, json_t *object) {
         return true;
     }
     enum varve_code wrong = VARVE_CODE_COUNT;
-    char *name = (char *)read_base64(&wrong, &raw_bytes, object, "name_raw");
-    if (!name && wrong == VARVE_CODE_COUNT && text && !(name = strdup(text))) {
-        wrong = VARVE_CODE_NO_MEMORY;
+    char *name = read_name(&wrong, object);
+    uint8_t *crc = name ? read_base64(&wrong, &crc_bytes, object, "payload") : NULL;
+    if (wrong == VARVE_CODE_COUNT && j->checked && crc_bytes != 8) {
+        wrong = VARVE_CODE_SPLIT_LINE;
     }
-    uint8_t *crc = read_base64(&wrong, &crc_bytes, object, "payload");
+    bool good = true;
     if (wrong != VARVE_CODE_COUNT) {
-        free(crc);
-        free(name);
-        return fail_code(j, wrong, 0);
+        good = fail_code(j, wrong, 0);
+    } else if (crc_bytes != 8 || memcmp(crc, nothing, 8) != 0 || !has_no_content(j, name)) {
+        good = replay_content(j, name, (uint64_t)bytes, j->checked ? crc : NULL);
     }
-    char *path = name ? path_of(name) : NULL;
-    bool good = false;
-    if (!name || (raw_bytes && strlen(name) != raw_bytes) || (j->checked && crc_bytes != 8)) {
-        fail_code(j, VARVE_CODE_SPLIT_LINE, 0);
-    } else if (crc && crc_bytes == 8 && memcmp(crc, nothing, 8) == 0 && has_no_content(j, name)) {
-        good = true;
-    } else if (!path) {
-        fail_file(j, name, VARVE_CODE_SPLIT_PATH, 0);
-    } else {
-        good = send_file(j, name, path, (uint64_t)bytes, j->checked ? crc : NULL);
-    }
-    free(path);
     free(crc);
     free(name);
     return good;
@@ -267,8 +302,29 @@ static bool replay_bytes(struct joiner *j, json_t *object) {
     return good;
 }
 
+/* Whether a line of JSON holds no more values than it may: what is not text and begins one is
+ * counted, before anything is made of it. */
+static bool is_small(const uint8_t *line, size_t bytes) {
+    size_t values = 1;
+    bool text = false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (!text) {
+            text = line[i] == '"';
+            values += line[i] == ',' || line[i] == '[' || line[i] == '{';
+        } else if (line[i] == '\\') {
+            i++;
+        } else {
+            text = line[i] != '"';
+        }
+    }
+    return values <= VARVE_LIMIT_TAR_SPLIT_VALUES;
+}
+
 static bool replay_line(struct joiner *j) {
     bool no_memory = false;
+    if (!is_small(j->line, j->line_bytes)) {
+        return fail_code(j, VARVE_CODE_SPLIT_LINE_LIMIT, 0);
+    }
     json_t *object =
         varve_json_parse(j->line, j->line_bytes, JSON_REJECT_DUPLICATES, NULL, &no_memory);
     json_t *position = json_object_get(object, "position");
@@ -330,6 +386,9 @@ static bool replay_all(struct joiner *j, int fd) {
     }
     do {
         struct varve_decode_turn turn;
+        if (is_cancelled(j)) {
+            return false;
+        }
         if (varve_intake_prepare(&j->intake, &j->portion, &turn)) {
             varve_decode(&j->decoder, &turn, 1);
             varve_intake_complete(&j->intake, &j->portion, &turn);
@@ -363,6 +422,7 @@ enum varve_status varve_join(struct varve_join_result *result, int fd, int folde
     j->result = result;
     j->max_bytes = options->max_bytes ? options->max_bytes : VARVE_LIMIT_DECODED_BYTES;
     j->checked = !options->unchecked;
+    j->cancelled = options->cancelled;
     j->folder = folder;
     j->sink = sink;
     j->cookie = cookie;
@@ -375,15 +435,18 @@ enum varve_status varve_join(struct varve_join_result *result, int fd, int folde
         varve_crc64_init(&j->crc64);
         j->intake.decoder = j->decoder;
         varve_decoder_reset(j->decoder, NULL);
-        replay_all(j, fd);
+        result->complete = replay_all(j, fd);
     } else {
         fail_code(j, VARVE_CODE_NO_MEMORY, 0);
     }
+    enum varve_status status = j->stopped           ? VARVE_ERROR
+                               : result->fault.code ? result->fault.status
+                                                    : VARVE_OK;
     varve_decoder_close(j->decoder);
     free(j->portion.stored_room);
     free(j->portion.decoded_room);
     free(j->room);
     free(j->line);
     free(j);
-    return result->fault.code ? result->fault.status : VARVE_OK;
+    return status;
 }

@@ -21,6 +21,15 @@
  * of those than this either (below). */
 #define VARVE_LIMIT_TAR_SPLIT_LINE_BYTES (16u << 20)
 
+/* Values of such a line, those within others too. It has seven at most; each costs up to 300 bytes
+ * here, and a megabyte of "[{}," would be a quarter of a million. */
+#define VARVE_LIMIT_TAR_SPLIT_VALUES 64
+
+/* Names in the path of a file that split writes into a folder, its own counted. Linux would take
+ * 2,047 (PATH_MAX), and each header of half a kilobyte could make as many folders; the deepest real
+ * trees (npm's of old, Java's) have some fifty. */
+#define VARVE_LIMIT_SPLIT_DEPTH 128
+
 /* A store's own list of layers or images (containers-storage's layers.json, docker's
  * repositories.json): some 600 bytes an entry, so that this is a hundred thousand of them. */
 #define VARVE_LIMIT_STORE_LIST_BYTES (64u << 20)

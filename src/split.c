@@ -42,6 +42,7 @@ struct text {
 
 struct splitter {
     struct varve_split_result *result;
+    const struct varve_split_options *options;
     const struct varve_split_lanes *lanes;
     void *cookie;
     struct varve_sha256 *sha256;
@@ -60,6 +61,7 @@ struct splitter {
     uint64_t chunk_offset; /* decoded */
     uint64_t told;         /* decoded offset up to which all bytes stand in a lane */
     bool parsed;           /* the parser has nothing more to say */
+    bool cancelled;
 
     uint8_t *raw; /* bytes of a line to come */
     size_t raw_bytes;
@@ -267,7 +269,7 @@ static bool grow(char **text, size_t room) {
 }
 
 /* Keeps the path and its cleaned form. *good: it can be a file's beneath a folder: no ".." leads
- * out, and Linux has room for it (NAME_MAX, PATH_MAX). False: no memory. */
+ * out, it is not too deep, and Linux has room for it (NAME_MAX, PATH_MAX). False: no memory. */
 static bool take_path(struct splitter *s, bool *good, struct varve_bytes path) {
     if (path.count + 1 > s->path_room) {
         size_t room = 2 * path.count + 256;
@@ -282,9 +284,11 @@ static bool take_path(struct splitter *s, bool *good, struct varve_bytes path) {
     size_t bytes = varve_path_clean((uint8_t *)s->clean, path);
     s->clean[bytes] = 0;
     *good = bytes < 4096;
+    size_t depth = 0;
     for (const char *at = s->clean; *good && *at; at += strspn(at, "/")) {
         size_t count = strcspn(at, "/");
-        *good = count < 256 && (count != 2 || memcmp(at, "..", 2) != 0);
+        *good = ++depth <= VARVE_LIMIT_SPLIT_DEPTH && count < 256 &&
+                (count != 2 || memcmp(at, "..", 2) != 0);
         at += count;
     }
     return true;
@@ -410,6 +414,15 @@ static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) 
     memcpy(cookie, digest, VARVE_SHA256_BYTES);
 }
 
+/* Whether the caller wants no more. Then no fault is told. */
+static bool is_cancelled(struct splitter *s) {
+    s->cancelled = s->options->cancelled && s->options->cancelled();
+    if (s->cancelled) {
+        s->result->fault = (struct varve_fault){.code = NULL};
+    }
+    return s->cancelled;
+}
+
 static bool read_layer(struct splitter *s, int fd, uint64_t offset, uint64_t bytes) {
     bool broken = false;
     varve_sha256_init(&s->diffid);
@@ -418,6 +431,9 @@ static bool read_layer(struct splitter *s, int fd, uint64_t offset, uint64_t byt
     }
     do {
         struct varve_decode_turn turn;
+        if (is_cancelled(s)) {
+            return false;
+        }
         if (varve_intake_prepare(&s->intake, &s->portion, &turn)) {
             varve_decode(&s->decoder, &turn, 1);
             varve_intake_complete(&s->intake, &s->portion, &turn);
@@ -449,7 +465,8 @@ static bool read_layer(struct splitter *s, int fd, uint64_t offset, uint64_t byt
 
 /* ---- All of it ---- */
 
-static bool open_stations(struct splitter *s, const struct varve_split_options *options) {
+static bool open_stations(struct splitter *s) {
+    const struct varve_split_options *options = s->options;
     struct varve_sha256_options sha256 = {.tier = options->tier};
     struct varve_decode_options decode = {.budget = options->budget,
                                           .max_decoded_bytes = options->max_decoded_bytes,
@@ -490,9 +507,9 @@ static void close_stations(struct splitter *s) {
 enum varve_status varve_split(struct varve_split_result *result, int fd, uint64_t offset,
                               uint64_t bytes, const struct varve_split_options *options,
                               const struct varve_split_lanes *lanes, void *cookie) {
-    struct splitter s = {.result = result, .lanes = lanes, .cookie = cookie};
+    struct splitter s = {.result = result, .options = options, .lanes = lanes, .cookie = cookie};
     *result = (struct varve_split_result){.is_tar = true};
-    bool good = open_stations(&s, options) && read_layer(&s, fd, offset, bytes);
+    bool good = open_stations(&s) && read_layer(&s, fd, offset, bytes);
     close_stations(&s);
-    return good ? VARVE_OK : result->fault.status;
+    return good ? VARVE_OK : s.cancelled ? VARVE_ERROR : result->fault.status;
 }

@@ -33,6 +33,8 @@ struct varve_split_options {
                                     unlimited, windows up to 2^27 */
     enum varve_tier tier;
     uint64_t max_decoded_bytes; /* 0 = 2^40 */
+    bool (*cancelled)(void);    /* asked every 128 KiB, and ten times a second where nothing comes
+                                   of a pipe; true: stop. NULL: nobody is asked */
 };
 
 /* What becomes of a file's content. */
@@ -64,15 +66,15 @@ struct varve_split_result {
     uint64_t entry_count;
     uint64_t file_count, file_bytes; /* contents that were taken */
     uint64_t left_count; /* contents among the lines: of paths that are given twice, lead
-                            upwards or have no room in a folder, of sparse files, and
-                            what was answered LEFT */
+                            upwards, are too deep (src/limits.h) or have no room in a folder,
+                            of sparse files, and what was answered LEFT */
 };
 
 /* Reads the layer behind `fd` (`bytes` bytes from `offset` on; 0, UINT64_MAX: all there is; gzip,
  * zstd or plain) and parts it. VARVE_OK, also for what is no archive at all. Where the archive is
  * at fault (MALFORMED, LIMIT), what was read of it before is parted and the rest kept as bytes:
  * `complete` is set. Else what the lanes got is worthless: the layer cannot be decoded, or
- * VARVE_ERROR (no memory; reading or a lane failed). */
+ * VARVE_ERROR (no memory; reading or a lane failed; or cancelled, and then fault.code is NULL). */
 VARVE_API enum varve_status varve_split(struct varve_split_result *result, int fd, uint64_t offset,
                                         uint64_t bytes, const struct varve_split_options *options,
                                         const struct varve_split_lanes *lanes, void *cookie);
@@ -82,6 +84,7 @@ VARVE_API enum varve_status varve_split(struct varve_split_result *result, int f
 struct varve_join_options {
     uint64_t max_bytes; /* of the archive; 0 = 2^40 */
     bool unchecked;     /* contents are not held against their CRC-64: the caller has a digest */
+    bool (*cancelled)(void); /* as for varve_split */
 };
 
 struct varve_join_result {
@@ -94,13 +97,15 @@ struct varve_join_result {
     uint64_t bytes; /* of the archive; without what bad files should have given */
     uint64_t file_count, file_bytes;
     uint64_t bad_count; /* files with split.missing, split.size or split.content */
+    bool complete;      /* all lines were looked at: bad_count is all there are */
 };
 
 /* Puts the archive together whose tar-split data is what `fd` gives from its beginning (gzip, zstd
  * or plain), its files beneath the open directory `folder`: no link is followed there, no name
  * leads out of it. Nothing is believed of a size before the bytes are there. `sink` NULL: nothing
  * goes anywhere and all files are looked at, though some are at fault; else the call ends with the
- * first fault. The status is the fault's, or VARVE_OK. */
+ * first fault. The status is the fault's, or VARVE_OK; where cancelled VARVE_ERROR, and fault.code
+ * is NULL. */
 VARVE_API enum varve_status varve_join(struct varve_join_result *result, int fd, int folder,
                                        const struct varve_join_options *options,
                                        bool (*sink)(void *cookie, const void *data, size_t bytes),

@@ -24,11 +24,20 @@ static bool refuse(const struct file_tree *tree) {
 /* Whether the name is free, or an empty folder's: with errno where it is not. */
 static bool is_free(const struct file_tree *tree) {
     struct stat status;
+    struct stat parent;
+    if (strcmp(tree->name, ".") == 0 || strcmp(tree->name, "..") == 0) {
+        errno = EBUSY; /* as rename(2) would say, but only at the end */
+        return false;
+    }
     if (fstatat(tree->parent, tree->name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         return errno == ENOENT;
     }
     if (!S_ISDIR(status.st_mode)) {
         errno = EEXIST;
+        return false;
+    }
+    if (fstat(tree->parent, &parent) != 0 || parent.st_dev != status.st_dev) {
+        errno = EBUSY; /* something is mounted there */
         return false;
     }
     /* rename(2) would refuse to replace one that is not empty, but only at the end. */
@@ -85,6 +94,22 @@ bool file_tree_open(struct file_tree *tree, const char *path) {
         file_tree_drop(tree);
     }
     return tree->fd >= 0;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool file_tree_has_place(const struct file_tree *tree, int folder, const char *name) {
+    struct stat given;
+    struct stat other;
+    if (fstat(folder, &given) != 0) {
+        return false;
+    }
+    bool named = strcmp(tree->name, name) == 0 && fstat(tree->parent, &other) == 0 &&
+                 is_same(&given, &other);
+    return named || (fstatat(tree->parent, tree->name, &other, AT_SYMLINK_NOFOLLOW) == 0 &&
+                     is_same(&given, &other));
 }
 
 bool file_tree_has_no_room(int error) {

@@ -23,6 +23,10 @@ struct file_tree {
 /* Begins a folder; one that is there already must be empty. False, after a message. */
 bool file_tree_open(struct file_tree *tree, const char *path);
 
+/* Whether a file of that name in that directory would be in the folder's way: it bears its name, or
+ * is in a folder that it will replace. */
+bool file_tree_has_place(const struct file_tree *tree, int folder, const char *name);
+
 /* Begins a file with a cleaned path, and makes the folders it lies in. False with errno:
  * file_tree_has_no_room() tells whether it is only that the path is another's. */
 bool file_tree_file(struct file_tree *tree, const char *path);

@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fault.h"
+#include "interrupt.h"
 #include "json.h"
 #include "varve/budget.h"
 
@@ -33,7 +34,7 @@ bool normalize_options(struct varve_normalize_options *options, const struct set
                                          .uid = settings->uid,
                                          .gid = settings->gid,
                                          .tier = settings->scan.tier,
-                                         .cancelled = normalize_cancelled,
+                                         .cancelled = interrupted,
                                          .max_decoded_bytes = settings->scan.max_decoded_bytes};
     if (!settings->has_mtime && epoch && *epoch) {
         options->has_clamp = read_epoch(&options->clamp_seconds, epoch);
@@ -77,17 +78,6 @@ static bool write_tar(void *cookie, const void *data, size_t bytes) {
 
 static void keep_digest(void *cookie, const uint8_t digest[VARVE_SHA256_BYTES]) {
     memcpy(cookie, digest, VARVE_SHA256_BYTES);
-}
-
-void normalize_say(const char *name, const struct varve_fault *fault) {
-    char place[96] = "";
-    if (fault->offset_decoded != VARVE_NO_OFFSET) {
-        snprintf(place, sizeof place, ", at decoded byte %" PRIu64, fault->offset_decoded);
-    } else if (fault->offset_stored != VARVE_NO_OFFSET) {
-        snprintf(place, sizeof place, ", at stored byte %" PRIu64, fault->offset_stored);
-    }
-    complain("%s: %s: %s%s%s%s", name, fault->code, fault->message, fault->os_errno ? ": " : "",
-             fault->os_errno ? strerror(fault->os_errno) : "", place);
 }
 
 static struct varve_fault fault_of(const char *code, const char *message, int os_errno) {
@@ -142,52 +132,6 @@ enum varve_status normalize_blob(struct rewritten *rewritten, struct output *out
     varve_sha256_close(writing.sha256);
     close(spool);
     return rewritten->status;
-}
-
-int normalize_exit(const struct varve_fault *fault, enum varve_status status) {
-    static const char *const ours[] = {"io.write", "memory.exhausted"};
-    if (status == VARVE_OK) {
-        return EXIT_WELL;
-    }
-    if (normalize_signal()) {
-        return 128 + normalize_signal();
-    }
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        if (fault->code && strcmp(fault->code, ours[i]) == 0) {
-            return EXIT_FATAL;
-        }
-    }
-    return status == VARVE_MALFORMED || status == VARVE_MISMATCH ? EXIT_FOUND : EXIT_UNJUDGED;
-}
-
-/* ---- Signals ---- */
-
-static volatile sig_atomic_t caught;
-
-/* The first one ends it soon, with nothing left; the second one at once. */
-static void on_signal(int number) {
-    if (caught) {
-        _exit(128 + number);
-    }
-    caught = number;
-}
-
-int normalize_signal(void) {
-    return caught;
-}
-
-bool normalize_cancelled(void) {
-    return caught != 0;
-}
-
-static void watch(int number) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    struct sigaction before;
-    sigemptyset(&action.sa_mask);
-    /* nohup(1) stays. */
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
-        sigaction(number, &action, NULL);
-    }
 }
 
 /* ---- One layer ---- */
@@ -245,10 +189,10 @@ static int normalize_layer(const struct settings *settings,
     if (output_open(&output, settings->output)) {
         enum varve_status status =
             normalize_blob(&rewritten, &output, fd, 0, UINT64_MAX, options, &settings->encoding);
-        code = normalize_exit(&rewritten.fault, status);
+        code = fault_exit(&rewritten.fault, status);
         if (status != VARVE_OK) {
-            if (rewritten.fault.code) {
-                normalize_say(name, &rewritten.fault);
+            if (rewritten.fault.code && !interrupted()) {
+                fault_say(name, &rewritten.fault, NULL);
             }
             output_drop(&output);
         } else if (!output_commit(&output)) {
@@ -287,8 +231,7 @@ int run_normalize(const struct settings *settings) {
         complain("out of memory");
         return EXIT_FATAL;
     }
-    watch(SIGINT);
-    watch(SIGTERM);
+    interrupt_watch();
     int code = layout ? normalize_layout(settings, &options, from + count, to + count)
                       : normalize_layer(settings, &options);
     varve_budget_close(options.budget);

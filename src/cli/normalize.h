@@ -31,20 +31,10 @@ enum varve_status normalize_blob(struct rewritten *rewritten, struct output *out
 int normalize_layout(const struct settings *settings, const struct varve_normalize_options *options,
                      const char *from, const char *to);
 
-/* The exit code of a status. */
-int normalize_exit(const struct varve_fault *fault, enum varve_status status);
-
-/* A message about a fault. */
-void normalize_say(const char *name, const struct varve_fault *fault);
-
 /* The fault of what could not be written. */
 struct varve_fault normalize_write_fault(int os_errno);
 
 /* "sha256:<hex>". */
 void normalize_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]);
-
-/* The signal that asked for an end, or 0; and as varve_normalize asks for it. */
-int normalize_signal(void);
-bool normalize_cancelled(void);
 
 #endif

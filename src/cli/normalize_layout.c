@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fault.h"
+#include "interrupt.h"
 #include "json.h"
 #include "normalize.h"
 #include "safe.h"
@@ -65,7 +67,7 @@ static enum varve_status write_layer(struct work *work, struct job *job, struct 
 }
 
 static bool write_copied(void *cookie, const void *data, size_t bytes) {
-    return !normalize_cancelled() && output_write(cookie, data, bytes);
+    return !interrupted() && output_write(cookie, data, bytes);
 }
 
 static enum varve_status copy_blob(struct work *work, struct job *job, struct output *output) {
@@ -89,7 +91,7 @@ static void do_with(struct work *work, struct job *job,
     if (job->status != VARVE_OK) {
         return;
     }
-    if (normalize_cancelled()) {
+    if (interrupted()) {
         job->status = VARVE_ERROR;
     } else if (!output_open_in(&output, &work->tree)) {
         job->fault = normalize_write_fault(errno);
@@ -201,7 +203,7 @@ static void say_error(const struct settings *settings, const char *name, const c
     if (images && *images && asprintf(&text, "%s, of %s", name, images) < 0) {
         text = NULL;
     }
-    normalize_say(text ? text : name, fault);
+    fault_say(text ? text : name, fault, NULL);
     free(text);
     if (settings->json) {
         struct json json = {.out = stdout};
@@ -226,7 +228,7 @@ static int say_document_errors(const struct work *work, size_t from) {
         struct varve_catalog_error error = varve_rewrite_error(work->rewrite, i);
         if (error.fault.status != VARVE_OK) {
             say_error(work->settings, error.name, NULL, &error.fault);
-            code = worse(code, normalize_exit(&error.fault, error.fault.status));
+            code = worse(code, fault_exit(&error.fault, error.fault.status));
         }
     }
     return code;
@@ -239,15 +241,15 @@ static int say_blob_errors(const struct work *work) {
         if (job->status == VARVE_OK) {
             continue;
         }
-        code = worse(code, normalize_exit(&job->fault, job->status));
-        if (job->fault.code && !normalize_cancelled()) {
+        code = worse(code, fault_exit(&job->fault, job->status));
+        if (job->fault.code && !interrupted()) {
             char *images = name_images(work, job->blob);
             say_error(work->settings, varve_rewrite_blob(work->rewrite, job->blob).name, images,
                       &job->fault);
             free(images);
         }
     }
-    return normalize_cancelled() ? 128 + normalize_signal() : code;
+    return interrupted() ? 128 + interrupt_signal() : code;
 }
 
 /* ---- What became of what ---- */
@@ -364,7 +366,7 @@ static void report(const struct work *work, const char *to) {
 
 static bool put(void *cookie, const char *path, const void *data, size_t bytes) {
     const struct work *work = cookie;
-    return !normalize_cancelled() && tree_put(&work->tree, path, data, bytes);
+    return !interrupted() && tree_put(&work->tree, path, data, bytes);
 }
 
 /* With the documents read and the folder begun. */
@@ -379,8 +381,8 @@ static int write_layout(struct work *work, const char *to) {
         return code;
     }
     enum varve_status status = varve_rewrite_documents(work->rewrite, put, work);
-    if (normalize_cancelled()) {
-        return 128 + normalize_signal();
+    if (interrupted()) {
+        return 128 + interrupt_signal();
     }
     if (status != VARVE_OK) {
         code = say_document_errors(work, 0);

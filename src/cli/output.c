@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "interrupt.h"
 #include "output_name.h"
 
 #define TRIES 100
@@ -143,6 +144,10 @@ int output_spool(const struct output *output) {
 bool write_whole(int fd, const void *data, size_t bytes) {
     const char *at = data;
     while (bytes > 0) {
+        if (interrupted()) { /* which cuts a write short, or ends it with EINTR */
+            errno = EINTR;
+            return false;
+        }
         ssize_t put = write(fd, at, bytes);
         if (put < 0 && errno == EINTR) {
             continue;
@@ -178,10 +183,30 @@ static bool name_it(struct output *output) {
     return output->temporary != NULL;
 }
 
+bool output_is_file(const struct output *output, int fd) {
+    struct stat there;
+    struct stat other;
+    return output->folder >= 0 && output->name && fstat(fd, &other) == 0 &&
+           fstatat(output->folder, output->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           there.st_dev == other.st_dev && there.st_ino == other.st_ino;
+}
+
+static bool prepare(struct output *output) {
+    return fsync(output->fd) == 0 && name_it(output);
+}
+
+bool output_prepare(struct output *output) {
+    bool good = output->standard || output->direct || prepare(output);
+    if (!good) {
+        complain("cannot write %s: %s", output->name, strerror(errno));
+    }
+    return good;
+}
+
 /* Under which path in its folder. */
 static bool commit_as(struct output *output, const char *path) {
-    bool good = fsync(output->fd) == 0 && name_it(output) &&
-                renameat(output->folder, output->temporary, output->folder, path) == 0;
+    bool good =
+        prepare(output) && renameat(output->folder, output->temporary, output->folder, path) == 0;
     if (good) {
         free(output->temporary);
         output->temporary = NULL;

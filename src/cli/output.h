@@ -28,9 +28,15 @@ bool output_open(struct output *output, const char *path);
  * where the output is no file. -1 with errno. */
 int output_spool(const struct output *output);
 
-/* All bytes, or false with errno. */
+/* All bytes, or false with errno: EINTR where a signal asked for an end (interrupt.h). */
 bool write_whole(int fd, const void *data, size_t bytes);
 bool output_write(struct output *output, const void *data, size_t bytes);
+
+/* Whether it will take the place of the file behind a descriptor. */
+bool output_is_file(const struct output *output, int fd);
+
+/* All of output_commit that can fail for want of room. False, after a message. */
+bool output_prepare(struct output *output);
 
 /* Syncs it and gives it its name, over a file that bears it already. False, after a message; then
  * nothing is left of it. */

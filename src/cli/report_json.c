@@ -149,12 +149,13 @@ static void put_blob(struct json *json, const struct varve_catalog *catalog, siz
     }
 }
 
-/* `varve verify-store`: the first of an unpacked layer's files that is at fault, and how many are.
- */
+/* `varve verify-store`: the first of an unpacked layer's files that is at fault, and how many are,
+ * as far as they could be looked at. */
 static void put_files(struct json *json, const struct varve_catalog *catalog, size_t blob) {
     struct varve_join_result result;
     varve_catalog_check_files(catalog, &result, blob);
     json_unsigned(json, "bad_files", result.bad_count);
+    json_bool(json, "files_complete", result.complete);
     if (result.entry) {
         json_open(json, "first_bad_file", '{');
         json_bytes(json, "path", result.entry, strlen(result.entry));

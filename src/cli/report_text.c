@@ -270,6 +270,9 @@ static void put_files(const struct varve_catalog *catalog, size_t blob) {
         if (result.bad_count > 1) {
             printf("            and %" PRIu64 " more files\n", result.bad_count - 1);
         }
+        if (!result.complete) {
+            puts("            behind it not all files could be looked at");
+        }
     } else if (status == VARVE_OK) {
         puts("            all files are as the store says: its own record of the archive is at "
              "fault");

@@ -5,57 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "fault.h"
 #include "file_tree.h"
+#include "interrupt.h"
 #include "json.h"
 #include "output.h"
-
-static volatile sig_atomic_t caught;
-
-static void on_signal(int number) {
-    caught = number;
-}
-
-/* From here on a signal lets the work end early, and what was begun is taken away. */
-static void watch_signals(void) {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        sigaction(numbers[i], &action, NULL);
-    }
-}
-
-static int exit_of(enum varve_status status) {
-    return caught                                                  ? 128 + caught
-           : status == VARVE_OK                                    ? EXIT_WELL
-           : status == VARVE_MALFORMED || status == VARVE_MISMATCH ? EXIT_FOUND
-           : status == VARVE_LIMIT || status == VARVE_UNSUPPORTED  ? EXIT_UNJUDGED
-                                                                   : EXIT_FATAL;
-}
 
 static void close_input(int fd) {
     if (fd > STDIN_FILENO) {
         close(fd);
     }
-}
-
-/* `entry` may be NULL. */
-static void say_fault(const char *name, const struct varve_fault *fault, const char *entry) {
-    char place[96] = "";
-    if (fault->offset_decoded != VARVE_NO_OFFSET) {
-        snprintf(place, sizeof place, ", at decoded byte %" PRIu64, fault->offset_decoded);
-    } else if (fault->offset_stored != VARVE_NO_OFFSET) {
-        snprintf(place, sizeof place, ", at stored byte %" PRIu64, fault->offset_stored);
-    }
-    complain("%s: %s: %s%s%s%s%s%s", name, fault->code, fault->message, entry ? ": " : "",
-             entry ? entry : "", fault->os_errno ? ": " : "",
-             fault->os_errno ? strerror(fault->os_errno) : "", place);
 }
 
 /* Compressed bytes on their way to the file. */
@@ -80,16 +43,12 @@ struct splitting {
 
 static bool take_header(void *cookie, const void *data, size_t bytes) {
     struct splitting *splitting = cookie;
-    return !caught && encoder_put(splitting->encoder, data, bytes, false);
+    return encoder_put(splitting->encoder, data, bytes, false);
 }
 
 static enum varve_split_answer take_file(void *cookie, const char *path, uint64_t size_bytes) {
     struct splitting *splitting = cookie;
     (void)size_bytes;
-    if (caught) {
-        errno = EINTR;
-        return VARVE_SPLIT_STOP;
-    }
     if (!splitting->has_tree || file_tree_file(&splitting->tree, path)) {
         return VARVE_SPLIT_TAKEN;
     }
@@ -98,7 +57,7 @@ static enum varve_split_answer take_file(void *cookie, const char *path, uint64_
 
 static bool take_content(void *cookie, const void *data, size_t bytes) {
     struct splitting *splitting = cookie;
-    return !caught && (!splitting->has_tree || file_tree_write(&splitting->tree, data, bytes));
+    return !splitting->has_tree || file_tree_write(&splitting->tree, data, bytes);
 }
 
 static bool end_file(void *cookie) {
@@ -136,15 +95,20 @@ static void report_split(const struct settings *settings, const struct varve_spl
         puts("  no archive: all of it is kept as bytes");
     }
     if (result->left_count) {
-        printf("  %" PRIu64 " contents are kept as bytes: sparse files, paths given twice or of no "
-               "file beneath a folder\n",
+        printf("  %" PRIu64
+               " contents are kept as bytes: sparse files, paths given twice, too deep "
+               "or of no file beneath a folder\n",
                result->left_count);
     }
 }
 
-/* Both parts get their names, the files first: who sees the data sees the files too. */
+/* Both parts get their names, the files first: who sees the data sees the files too. What can fail
+ * of the data is done before. */
 static bool commit_split(struct splitting *splitting) {
     if (splitting->has_tree) {
+        if (!output_prepare(&splitting->output)) {
+            return false;
+        }
         splitting->has_tree = false;
         if (!file_tree_commit(&splitting->tree)) {
             output_drop(&splitting->output);
@@ -157,28 +121,34 @@ static bool commit_split(struct splitting *splitting) {
 static int split(const struct settings *settings, struct splitting *splitting, int fd) {
     static const struct encoding gzip = {ENCODE_GZIP, 6};
     static const struct varve_split_lanes lanes = {take_header, take_file, take_content, end_file};
-    const struct varve_split_options options = {
-        .tier = settings->scan.tier, .max_decoded_bytes = settings->scan.max_decoded_bytes};
+    const struct varve_split_options options = {.tier = settings->scan.tier,
+                                                .max_decoded_bytes =
+                                                    settings->scan.max_decoded_bytes,
+                                                .cancelled = interrupted};
     struct varve_split_result result;
     splitting->encoder = encoder_open(&gzip, write_output, &splitting->output);
     if (!splitting->encoder) {
         complain("out of memory");
         return EXIT_FATAL;
     }
-    watch_signals();
     enum varve_status status = varve_split(&result, fd, 0, UINT64_MAX, &options, &lanes, splitting);
-    if (result.complete && !encoder_put(splitting->encoder, NULL, 0, true)) {
+    bool whole = !result.complete || encoder_put(splitting->encoder, NULL, 0, true);
+    if (interrupted()) {
+        return 128 + interrupt_signal();
+    }
+    if (!whole) {
         complain("cannot write %s: %s", settings->output, strerror(errno));
         return EXIT_FATAL;
     }
-    if (status != VARVE_OK && !caught) {
-        say_fault(settings->operands[0], &result.fault, NULL);
+    int code = fault_exit(&result.fault, status);
+    if (status != VARVE_OK) {
+        fault_say(settings->operands[0], &result.fault, NULL);
         if (result.complete) {
             complain("%s: what follows there is kept as bytes", settings->operands[0]);
         }
     }
-    if (!result.complete || caught) {
-        return exit_of(status);
+    if (!result.complete) {
+        return code;
     }
     if (!commit_split(splitting)) {
         return EXIT_FATAL;
@@ -186,7 +156,24 @@ static int split(const struct settings *settings, struct splitting *splitting, i
     if (strcmp(settings->output, "-") != 0) {
         report_split(settings, &result, status);
     }
-    return exit_of(status);
+    return code;
+}
+
+/* The data would take the place of the layer it is to be made of, or of the folder of files. */
+static bool parts_clash(const struct settings *settings, const struct splitting *splitting,
+                        int fd) {
+    const struct output *output = &splitting->output;
+    if (output_is_file(output, fd)) {
+        complain("cannot write %s: it is the layer itself", settings->output);
+        return true;
+    }
+    if (splitting->has_tree && output->folder >= 0 &&
+        file_tree_has_place(&splitting->tree, output->folder, output->name)) {
+        complain("cannot write %s: it is in the way of the folder %s", settings->output,
+                 settings->files);
+        return true;
+    }
+    return false;
 }
 
 int run_split(const struct settings *settings) {
@@ -200,9 +187,10 @@ int run_split(const struct settings *settings) {
     if (fd < 0) {
         return EXIT_FATAL;
     }
+    interrupt_watch();
     if (output_open(&splitting.output, settings->output)) {
         splitting.has_tree = settings->files && file_tree_open(&splitting.tree, settings->files);
-        if (!settings->files || splitting.has_tree) {
+        if ((!settings->files || splitting.has_tree) && !parts_clash(settings, &splitting, fd)) {
             code = split(settings, &splitting, fd);
         }
         if (splitting.has_tree) {
@@ -227,10 +215,6 @@ struct joining {
 
 static bool take_archive(void *cookie, const void *data, size_t bytes) {
     struct joining *joining = cookie;
-    if (caught) {
-        errno = EINTR;
-        return false;
-    }
     varve_sha256_update(joining->sha256, &joining->stream, data, bytes);
     varve_sha256_flush(joining->sha256);
     return encoder_put(joining->encoder, data, bytes, false);
@@ -264,7 +248,8 @@ static void report_join(const struct settings *settings, const struct varve_join
 }
 
 static int join(const struct settings *settings, struct joining *joining, int fd, int folder) {
-    const struct varve_join_options options = {.max_bytes = settings->scan.max_decoded_bytes};
+    const struct varve_join_options options = {.max_bytes = settings->scan.max_decoded_bytes,
+                                               .cancelled = interrupted};
     const struct varve_sha256_options hashing = {.tier = settings->scan.tier};
     struct varve_join_result result;
     joining->encoder = encoder_open(&settings->encoding, write_output, &joining->output);
@@ -273,18 +258,21 @@ static int join(const struct settings *settings, struct joining *joining, int fd
         return EXIT_FATAL;
     }
     varve_sha256_init(&joining->stream);
-    watch_signals();
     enum varve_status status = varve_join(&result, fd, folder, &options, take_archive, joining);
     varve_sha256_final(joining->sha256, &joining->stream, keep_digest, joining->diffid);
     varve_sha256_flush(joining->sha256);
-    if (status != VARVE_OK && !caught) {
-        say_fault(settings->operands[0], &result.fault, result.entry);
+    bool whole = status != VARVE_OK || encoder_put(joining->encoder, NULL, 0, true);
+    if (status != VARVE_OK && !interrupted()) {
+        fault_say(settings->operands[0], &result.fault, result.entry);
     }
     free(result.entry);
-    if (status != VARVE_OK) {
-        return exit_of(status);
+    if (interrupted()) {
+        return 128 + interrupt_signal();
     }
-    if (!encoder_put(joining->encoder, NULL, 0, true)) {
+    if (status != VARVE_OK) {
+        return fault_exit(&result.fault, status);
+    }
+    if (!whole) {
         complain("cannot write %s: %s", settings->output, strerror(errno));
         return EXIT_FATAL;
     }
@@ -294,7 +282,7 @@ static int join(const struct settings *settings, struct joining *joining, int fd
     if (strcmp(settings->output, "-") != 0) {
         report_join(settings, &result, joining->diffid);
     }
-    return exit_of(status);
+    return EXIT_WELL;
 }
 
 int run_join(const struct settings *settings) {
@@ -309,8 +297,13 @@ int run_join(const struct settings *settings) {
     if (folder < 0) {
         complain("cannot read %s: %s", settings->operands[1], strerror(errno));
     }
+    interrupt_watch();
     if (fd >= 0 && folder >= 0 && output_open(&joining.output, settings->output)) {
-        code = join(settings, &joining, fd, folder);
+        if (output_is_file(&joining.output, fd)) {
+            complain("cannot write %s: it is the tar data itself", settings->output);
+        } else {
+            code = join(settings, &joining, fd, folder);
+        }
         output_drop(&joining.output);
     }
     encoder_close(joining.encoder);

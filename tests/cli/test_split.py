@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -347,7 +348,7 @@ class Split(harness.Case):
         if os.geteuid() == 0:
             return  # who may read everything
         b.chmod(0)
-        self.join(data, files, expect=2, code="io.open")
+        self.join(data, files, expect=3, code="io.open")
 
     def test_hostile(self):
         files = self.place / "files"
@@ -391,7 +392,9 @@ class Split(harness.Case):
                 (file_line("f", ten, 1), "split.position"), (say(position="0"), "split.position"),
                 (gzip.compress(good)[:-4], "gzip.truncated"),
                 (b'{"type":2,"payload":"' + b"A" * (17 << 20) + b'"}\n', "split.line-limit"),
-                (b"[" * (1 << 20), "split.line")):
+                (b"[" * 60, "split.line"), (b"[" * (1 << 20), "split.line-limit"),
+                (say(name_raw=7), "split.line"), (say(payload=7), "split.line"),
+                (say(name=None, name_raw=""), "split.line")):
             data.write_bytes(lines)
             expect = 3 if code == "split.line-limit" else 1
             self.join(data, files, expect=expect, code=code)
@@ -400,7 +403,8 @@ class Split(harness.Case):
         for lines, tar in ((b"", b""), (good, ten), (good[:-1], ten), (b"\n\n" + good, ten),
                            (say(size=0, payload=None, name="../x"), b""),
                            (good + file_line("/./f//", ten, 1), 2 * ten),
-                           (say(name="no", name_raw="Zg=="), ten),
+                           (say(name="no", name_raw="Zg=="), ten), (say(name_raw=""), ten),
+                           (say(name_raw=None), ten),
                            (raw_line(link, 0) + file_line("no", ten, 1, payload="AAAAAAAAAAA="), link),
                            (b'{"type":2,"payload":null,"position":0}\n', b""),
                            (b'{"type":2,"payload":"AAE=","new":{"a":[1]}}\n', b"\0\1")):
@@ -408,6 +412,75 @@ class Split(harness.Case):
             self.assertEqual(self.join(data, files), tar, lines)
         data.write_bytes(b"".join(file_line("f", ten, i) for i in range(200)))
         self.join(data, files, expect=3, code="decode.limit", options=["--max-decoded=1000"])
+
+    def test_many_values(self):
+        """A line of very many values is refused before anything is made of them."""
+        files = self.place / "files"
+        files.mkdir()
+        (files / "f").write_bytes(b"0123456789")
+        data = self.place / "data.gz"
+        good = json.loads(file_line("f", b"0123456789", 0))
+        # Marks in a text are none, whatever stands before its quotes; some more values are well.
+        for text, more in (("[{," * 5000, 0), ("\\", 50), ('"[,', 50), ('\\"' * 100 + "[" * 100, 50)):
+            line = {"comment": text, **good, "more": [{}] * (more // 2)}
+            data.write_bytes(gzip.compress(json.dumps(line).encode()))
+            self.assertEqual(self.join(data, files), b"0123456789")
+
+        def little_memory():
+            resource.setrlimit(resource.RLIMIT_DATA, (400 << 20,) * 2)
+
+        sanitized = bool(os.environ.get("VARVE_SANITIZE"))  # sanitizers keep what is freed
+        for text in (b"[{},", b"{},[],", b'{"a":{}},', b'"",'):
+            line = b'{"x":[' + text * ((15 << 20) // len(text)) + b"0]}\n"
+            data.write_bytes(gzip.compress(line, 1))
+            done = self.run_varve("join", data, files, "-o", self.place / "out",
+                                  preexec_fn=None if sanitized else little_memory)
+            self.assertEqual((done.returncode, done.stdout), (3, b""))
+            self.assertIn(b": split.line-limit: ", done.stderr)
+
+    def test_deep_paths(self):
+        """What lies deeper than any real file stays among the bytes, and makes no folders."""
+        layer = self.place / "layer.tar"
+        deepest = "a/" * 127 + "f"
+        names = [deepest, "b/" * 128 + "f", "./" * 300 + "g", "c/" * 2000 + "f"]
+        for kind in tarfile.PAX_FORMAT, tarfile.GNU_FORMAT:
+            layer.write_bytes(archive(*[(name, name.encode()) for name in names], format=kind))
+            data, files, said = self.split(layer)
+            self.assertEqual((said["files"], said["contents_kept"]), (2, 2))
+            self.assertEqual(sorted(os.listdir(files)), ["a", "g"])
+            self.assertEqual(sum(len(folders) for _, folders, _ in os.walk(files)), 127)
+            self.assertEqual(self.join(data, files), layer.read_bytes())
+            if self.debian:
+                self.assertEqual(self.asm(data, files), layer.read_bytes())
+            shutil.rmtree(files)
+
+    def test_clashing_outputs(self):
+        """What is written in the way of what is read, or of the other part, is refused before any work."""
+        layer = self.place / "layer.tar"
+        whole = archive(("f", b"content"))
+        layer.write_bytes(whole)
+        (self.place / "in").mkdir()
+        (self.place / "link").symlink_to("layer.tar")
+        os.link(layer, self.place / "twin")
+        before = sorted(os.listdir(self.place))
+        for out, files in (("in/td", "in"), ("in/td", "./in/"), ("x", "x"), ("./x", "../" + self.place.name + "/x"),
+                           ("td", "."), ("td", ".."), ("td", "in/."), ("in/td", "in/.."),
+                           ("layer.tar", None), ("link", None), ("twin", None), ("layer.tar", "in"),
+                           ("td", "layer.tar"), ("td", "link"), ("in", "x"), ("td", "/")):
+            with self.subTest(f"{out} {files}"):
+                done = self.run_varve("split", "layer.tar", "-o", out, *(["--files", files] if files else []),
+                                      cwd=self.place)
+                self.assertEqual((done.returncode, done.stdout), (2, b""))
+                self.assertRegex(done.stderr, rb"\Avarve: cannot write [^\n]+\n\Z")
+                self.assertEqual(sorted(os.listdir(self.place)), before)
+                self.assertEqual((os.listdir(self.place / "in"), layer.read_bytes()), ([], whole))
+        with open(layer, "rb") as file:
+            done = self.run_varve("split", "-", "-o", layer, stdin=file)
+        self.assertEqual((done.returncode, layer.read_bytes()), (2, whole))
+        data, files, _ = self.split(layer)
+        kept = data.read_bytes()
+        self.assertEqual(self.run_varve("join", data, files, "-o", data).returncode, 2)
+        self.assertEqual(data.read_bytes(), kept)
 
     def test_crc_of_nothing(self):
         """A file made so that its CRC is that of no bytes is put back like any other."""
