@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "json.h"
 #include "normalize.h"
+#include "output_name.h"
 #include "safe.h"
 #include "varve/rewrite.h"
 
@@ -371,6 +372,8 @@ static bool put(void *cookie, const char *path, const void *data, size_t bytes) 
 
 /* With the documents read and the folder begun. */
 static int write_layout(struct work *work, const char *to) {
+    /* Readers begin with index.json. */
+    static const char *const parts[] = {"blobs", "oci-layout", "index.json"};
     if (!list_jobs(work)) {
         complain("out of memory");
         return EXIT_FATAL;
@@ -380,6 +383,11 @@ static int write_layout(struct work *work, const char *to) {
     if (code != EXIT_WELL) {
         return code;
     }
+    /* image-layout: the folder is there, if there is nothing to put into it. */
+    if (!make_folders(work->tree.folder, "blobs/sha256/")) {
+        complain("cannot write %s: %s", to, strerror(errno));
+        return EXIT_FATAL;
+    }
     enum varve_status status = varve_rewrite_documents(work->rewrite, put, work);
     if (interrupted()) {
         return 128 + interrupt_signal();
@@ -388,7 +396,7 @@ static int write_layout(struct work *work, const char *to) {
         code = say_document_errors(work, 0);
         return code ? code : EXIT_FATAL;
     }
-    if (!tree_commit(&work->tree)) {
+    if (!tree_commit(&work->tree, parts, sizeof parts / sizeof *parts)) {
         return EXIT_FATAL;
     }
     report(work, to);
@@ -412,16 +420,30 @@ static bool read_options(struct varve_rewrite_options *to, const struct settings
     return true;
 }
 
+/* Whether what is to be written is named as a folder is. False, after a message. */
+static bool is_folder_name(const char *to) {
+    size_t end = strlen(to);
+    while (end > 0 && to[end - 1] == '/') {
+        end--;
+    }
+    const char *last = memrchr(to, '/', end);
+    last = last ? last + 1 : to;
+    if (!*to) {
+        complain("-o oci: names no folder; try -o oci:OUT");
+        return false;
+    }
+    if (memchr(last, ':', end > (size_t)(last - to) ? end - (size_t)(last - to) : 0)) {
+        complain("-o oci:%s: a folder is wanted, without a tag; tags stay what they are", to);
+        return false;
+    }
+    return true;
+}
+
 int normalize_layout(const struct settings *settings, const struct varve_normalize_options *options,
                      const char *from, const char *to) {
     struct work work = {.settings = settings, .options = options};
     struct varve_rewrite_options rewrite;
-    const char *slash = strrchr(to, '/');
-    if (strchr(slash ? slash : to, ':')) {
-        complain("-o oci:%s: a folder is wanted, without a tag; tags stay what they are", to);
-        return EXIT_FATAL;
-    }
-    if (!read_options(&rewrite, settings, options)) {
+    if (!is_folder_name(to) || !read_options(&rewrite, settings, options)) {
         return EXIT_FATAL;
     }
     if (varve_rewrite_open(&work.rewrite, &rewrite, from) != VARVE_OK) {

@@ -47,8 +47,9 @@ void output_drop(struct output *output);
 
 /* A folder of files. */
 struct tree {
-    int parent; /* of the folder */
-    int folder; /* while it bears its temporary name */
+    int parent;  /* of the folder that is written; the folder itself, where it was there before */
+    int folder;  /* while it bears its temporary name */
+    bool inside; /* it was there before: it stays, and what is in it appears */
     char *name, *temporary;
 };
 
@@ -65,8 +66,12 @@ bool output_commit_in(struct output *output, const struct tree *tree, const char
 /* A whole file. False with errno. */
 bool tree_put(const struct tree *tree, const char *path, const void *data, size_t bytes);
 
-/* Syncs the folders and gives the whole its name. False, after a message; then nothing is left. */
-bool tree_commit(struct tree *tree);
+/* Syncs the folders and gives the whole its name. Into a folder that was there before all that was
+ * written is moved instead, whose names are told, in their order, the last one once the others are
+ * there for good: it is what makes the folder a whole. False, after a message; then nothing is
+ * left.
+ */
+bool tree_commit(struct tree *tree, const char *const *names, size_t name_count);
 
 /* Takes away what was not committed. Harmless afterwards. */
 void tree_drop(struct tree *tree);

@@ -86,19 +86,20 @@ static bool each_beneath(int root, const char *name, bool remove) {
     return remove ? unlinkat(root, name, AT_REMOVEDIR) == 0 && good : good;
 }
 
-/* Nothing there, or an empty folder. False with errno. */
-static bool is_free(int parent, const char *name) {
-    struct stat status;
-    if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        return errno == ENOENT;
+/* The folder that is there, and empty. -1 with errno: ENOENT where nothing is. */
+static int open_empty(int parent, const char *name) {
+    DIR *folder = list(parent, name);
+    if (!folder) {
+        /* O_NOFOLLOW: a link, wherever it leads. */
+        errno = errno == ENOTDIR || errno == ELOOP ? EEXIST : errno;
+        return -1;
     }
-    DIR *folder = S_ISDIR(status.st_mode) ? list(parent, name) : NULL;
-    bool empty = folder && !next_entry(folder);
-    if (folder) {
-        closedir(folder);
-    }
-    errno = EEXIST;
-    return empty;
+    int error = next_entry(folder) ? EEXIST : errno;
+    int fd = error ? -1 : fcntl(dirfd(folder), F_DUPFD_CLOEXEC, 3);
+    error = fd < 0 && !error ? errno : error;
+    closedir(folder);
+    errno = error;
+    return fd;
 }
 
 static bool make_temporary(struct tree *tree) {
@@ -119,6 +120,18 @@ static bool make_temporary(struct tree *tree) {
     return false;
 }
 
+/* What is there already stays, with its owner, its mode and whatever else it has; it may be the
+ * root of a file system, which nothing can be renamed to. */
+static bool open_in(struct tree *tree) {
+    int there = open_empty(tree->parent, tree->name);
+    if (there >= 0) {
+        close(tree->parent);
+        tree->parent = there;
+        tree->inside = true;
+    }
+    return (there >= 0 || errno == ENOENT) && make_temporary(tree);
+}
+
 bool tree_open(struct tree *tree, const char *path) {
     *tree = (struct tree){.parent = -1, .folder = -1};
     char *whole = strdup(path);
@@ -136,7 +149,7 @@ bool tree_open(struct tree *tree, const char *path) {
         errno = EEXIST;
     } else if (tree->name) {
         tree->parent = open(slash ? whole : ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-        good = tree->parent >= 0 && is_free(tree->parent, tree->name) && make_temporary(tree);
+        good = tree->parent >= 0 && open_in(tree);
     }
     if (!good) {
         complain("cannot write %s: %s", path,
@@ -161,9 +174,40 @@ bool tree_put(const struct tree *tree, const char *path, const void *data, size_
     return output_commit_in(&file, tree, path);
 }
 
-bool tree_commit(struct tree *tree) {
-    bool good = each_beneath(tree->parent, tree->temporary, false) &&
-                renameat(tree->parent, tree->temporary, tree->parent, tree->name) == 0;
+/* Moves a thing, over nothing. */
+static bool move(int from, int to, const char *name) {
+    return renameat2(from, name, to, name, RENAME_NOREPLACE) == 0 ||
+           ((errno == EINVAL || errno == ENOSYS) && renameat(from, name, to, name) == 0);
+}
+
+/* Out of the temporary folder, one after the other, the last when all others are there for good. */
+static bool move_out(const struct tree *tree, const char *const *names, size_t name_count) {
+    size_t moved = 0;
+    while (moved < name_count && (moved + 1 < name_count || fsync(tree->parent) == 0) &&
+           move(tree->folder, tree->parent, names[moved])) {
+        moved++;
+    }
+    if (moved == name_count) {
+        return true;
+    }
+    int error = errno;
+    while (moved-- > 0) {
+        move(tree->parent, tree->folder, names[moved]);
+    }
+    errno = error;
+    return false;
+}
+
+bool tree_commit(struct tree *tree, const char *const *names, size_t name_count) {
+    bool good = each_beneath(tree->parent, tree->temporary, false);
+    if (tree->inside) {
+        good = good && move_out(tree, names, name_count);
+        if (good) {
+            unlinkat(tree->parent, tree->temporary, AT_REMOVEDIR);
+        }
+    } else {
+        good = good && renameat(tree->parent, tree->temporary, tree->parent, tree->name) == 0;
+    }
     if (good) {
         free(tree->temporary);
         tree->temporary = NULL;
