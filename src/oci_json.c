@@ -38,6 +38,10 @@ bool varve_media_type_is_manifest(const char *media_type) {
     return is_one_of(media_type, names, COUNT_OF(names));
 }
 
+bool varve_media_type_is_document(const char *media_type) {
+    return varve_media_type_is_index(media_type) || varve_media_type_is_manifest(media_type);
+}
+
 bool varve_media_type_is_config(const char *media_type) {
     static const char *const names[] = {
         "application/vnd.oci.image.config.v1+json",

@@ -63,6 +63,7 @@ const char *varve_json_string(const struct json_t *value);
 /* What documents a media type names. Parameters are not looked at. */
 bool varve_media_type_is_index(const char *media_type);
 bool varve_media_type_is_manifest(const char *media_type);
+bool varve_media_type_is_document(const char *media_type); /* either */
 bool varve_media_type_is_config(const char *media_type);
 
 #endif

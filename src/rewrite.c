@@ -12,6 +12,9 @@
 
 #define PATTERN "blobs/%a/%h"
 
+/* Of a tag that is shown; registries take 128 bytes (distribution-spec, "Pulling manifests"). */
+#define REF_BYTES 1024
+
 bool varve_rewrite_room(struct varve_rewrite *rewrite, void *items, size_t *room, size_t count,
                         size_t item_bytes) {
     if (count < *room) {
@@ -94,6 +97,8 @@ bool varve_rewrite_referrers_tag(char digest[VARVE_REFERRERS_DIGEST_BYTES], cons
 
 /* ---- What a document names ---- */
 
+static void visit(struct varve_rewrite *rewrite, uint32_t top);
+
 static bool add_use(struct varve_rewrite *rewrite, uint32_t blob, uint32_t document) {
     struct blob *of = &rewrite->blobs[blob];
     if (of->last_use != VARVE_NAME_NONE && rewrite->uses[of->last_use].document == document) {
@@ -172,8 +177,8 @@ static bool expect_size(struct varve_rewrite *rewrite, uint32_t number, uint64_t
            varve_rewrite_complain_code(rewrite, number, VARVE_CODE_CLAIM_SIZE);
 }
 
-/* Something that may not be there, and is none of the layout's business then: a subject, or what an
- * attestation is about. VARVE_NAME_NONE: it is not there. */
+/* Something that may not be there, or may be no document, and is none of the layout's business
+ * then: a subject, or what an attestation is about. VARVE_NAME_NONE: it is not there. */
 static uint32_t document_if_there(struct varve_rewrite *rewrite, const char *digest) {
     uint32_t number = VARVE_NAME_NONE;
     struct varve_digest_name name;
@@ -189,14 +194,50 @@ static const char *digest_of(const json_t *descriptor) {
     return varve_json_string(json_object_get(descriptor, "digest"));
 }
 
-static bool hang_on_subject(struct varve_rewrite *rewrite, uint32_t number, json_t *root) {
-    uint32_t on = document_if_there(rewrite, digest_of(json_object_get(root, "subject")));
-    return on == VARVE_NAME_NONE || hang(rewrite, number, on);
+/* What the annotations of a document or a descriptor refer to. */
+static const char *reference_of(const json_t *holder) {
+    return varve_json_string(
+        json_object_get(json_object_get(holder, "annotations"), "vnd.docker.reference.digest"));
 }
 
-static const char *reference_of(const json_t *descriptor) {
-    return varve_json_string(
-        json_object_get(json_object_get(descriptor, "annotations"), "vnd.docker.reference.digest"));
+/* What it refers to is to be written before it, or `number` before index.json. */
+static void refer(struct varve_rewrite *rewrite, uint32_t number, const json_t *holder) {
+    uint32_t on = document_if_there(rewrite, reference_of(holder));
+    if (on != VARVE_NAME_NONE && number != VARVE_NAME_NONE) {
+        hang(rewrite, number, on);
+    } else if (on != VARVE_NAME_NONE) {
+        visit(rewrite, on);
+    }
+}
+
+/* The subject of a document, and what either refers to. */
+static void refer_to_subject(struct varve_rewrite *rewrite, uint32_t number, const json_t *root) {
+    const json_t *subject = json_object_get(root, "subject");
+    const json_t *size = json_object_get(subject, "size");
+    uint32_t on = document_if_there(rewrite, digest_of(subject));
+    if (on != VARVE_NAME_NONE) {
+        if (json_is_integer(size) && rewrite->documents[on].kind != DOCUMENT_NONE) {
+            expect_size(rewrite, on, (uint64_t)json_integer_value(size));
+        }
+        if (number == VARVE_NAME_NONE) {
+            visit(rewrite, on);
+        } else {
+            hang(rewrite, number, on);
+        }
+    }
+    refer(rewrite, number, subject);
+    refer(rewrite, number, root);
+}
+
+/* A tag as messages and the mapping show it: the same one may lead to many documents, so that a
+ * long one is cut. */
+static uint32_t shown_ref(struct varve_rewrite *rewrite, const char *ref) {
+    char cut[REF_BYTES + sizeof "..."];
+    size_t count = strlen(ref);
+    snprintf(cut, sizeof cut, "%.*s%s", REF_BYTES, ref, count > REF_BYTES ? "..." : "");
+    uint32_t number = varve_name_map_add(&rewrite->refs, NULL, cut);
+    rewrite->place.no_memory |= number == VARVE_NAME_NONE;
+    return number;
 }
 
 /* A child of an index: the document, or VARVE_NAME_NONE where it is a blob or no memory is left. */
@@ -207,8 +248,7 @@ static uint32_t take_child(struct varve_rewrite *rewrite, uint32_t number,
         varve_rewrite_complain(rewrite, number, child->fault);
         return VARVE_NAME_NONE;
     }
-    if (!varve_media_type_is_index(child->media_type) &&
-        !varve_media_type_is_manifest(child->media_type)) {
+    if (!varve_media_type_is_document(child->media_type)) {
         add_blob(rewrite, number, child, false);
         return VARVE_NAME_NONE;
     }
@@ -218,12 +258,17 @@ static uint32_t take_child(struct varve_rewrite *rewrite, uint32_t number,
         return on;
     }
     struct document *document = &rewrite->documents[on];
+    if (document->kind == DOCUMENT_NONE) {
+        document->kind = DOCUMENT_UNREAD; /* once more, to complain */
+        document->visited = false;
+    }
+    document->needed = true;
     document->attestation |= child->attestation;
     if (document->ref == VARVE_NAME_NONE) {
         document->ref =
             number == VARVE_NAME_NONE ? VARVE_NAME_NONE : rewrite->documents[number].ref;
         if (child->ref && number == VARVE_NAME_NONE) {
-            document->ref = varve_name_map_add(&rewrite->refs, NULL, child->ref);
+            document->ref = shown_ref(rewrite, child->ref);
         }
     }
     expect_size(rewrite, on, child->size);
@@ -233,45 +278,67 @@ static uint32_t take_child(struct varve_rewrite *rewrite, uint32_t number,
 static void take_index(struct varve_rewrite *rewrite, uint32_t number,
                        const struct varve_document *document) {
     rewrite->documents[number].kind = DOCUMENT_INDEX;
-    hang_on_subject(rewrite, number, document->root);
+    refer_to_subject(rewrite, number, document->root);
     json_t *children = json_object_get(document->root, "manifests");
     for (size_t i = 0; i < document->child_count && !rewrite->place.no_memory; i++) {
         uint32_t on = take_child(rewrite, number, &document->children[i]);
         if (on != VARVE_NAME_NONE) {
             hang(rewrite, number, on);
         }
-        on = document_if_there(rewrite, reference_of(json_array_get(children, i)));
-        if (on != VARVE_NAME_NONE) {
-            hang(rewrite, number, on);
-        }
+        refer(rewrite, number, json_array_get(children, i));
     }
+}
+
+static struct config_read read_config(const struct varve_rewrite *rewrite,
+                                      const struct varve_digest_name *digest) {
+    struct config_read read = {.fault.code = NULL};
+    struct varve_config config;
+    size_t bytes = 0;
+    uint8_t *data = NULL;
+    if (varve_place_read_digest(&rewrite->place, &data, &bytes, &read.fault, digest) &&
+        !read.fault.code && varve_config_parse(&config, &read.fault, data, bytes)) {
+        read.diffids = config.diffids;
+        read.diffid_count = config.diffid_count;
+        config.diffids = NULL;
+        varve_config_free(&config);
+    }
+    read.bytes = bytes;
+    free(data);
+    return read;
+}
+
+const struct config_read *varve_rewrite_read_config(struct varve_rewrite *rewrite,
+                                                    const struct varve_digest_name *digest) {
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    bool added = false;
+    varve_digest_name_text(name, digest);
+    uint32_t number = varve_name_map_add(&rewrite->read_names, &added, name);
+    if (number == VARVE_NAME_NONE ||
+        !varve_rewrite_room(rewrite, &rewrite->reads, &rewrite->read_room, number,
+                            sizeof *rewrite->reads)) {
+        rewrite->place.no_memory = true;
+        return NULL;
+    }
+    if (added) {
+        rewrite->reads[number] = read_config(rewrite, digest);
+    }
+    return &rewrite->reads[number];
 }
 
 /* An image's config: as many diff_ids as layers, each of its form. */
 static void check_config(struct varve_rewrite *rewrite, uint32_t number,
                          const struct varve_document *document) {
-    struct varve_config config;
-    struct varve_fault fault;
-    size_t bytes = 0;
-    uint8_t *data = NULL;
-    if (!varve_place_read_digest(&rewrite->place, &data, &bytes, &fault,
-                                 &document->config.digest)) {
-        varve_rewrite_complain(rewrite, number, fault);
+    const struct config_read *config = varve_rewrite_read_config(rewrite, &document->config.digest);
+    if (!config) {
         return;
     }
-    if (fault.code) {
-        varve_rewrite_complain(rewrite, number, fault);
-    } else if (bytes != document->config.size) {
+    if (config->fault.code) {
+        varve_rewrite_complain(rewrite, number, config->fault);
+    } else if (config->bytes != document->config.size) {
         varve_rewrite_complain_code(rewrite, number, VARVE_CODE_CLAIM_SIZE);
-    } else if (!varve_config_parse(&config, &fault, data, bytes)) {
-        varve_rewrite_complain(rewrite, number, fault);
-    } else {
-        if (config.diffid_count != document->child_count) {
-            varve_rewrite_complain_code(rewrite, number, VARVE_CODE_OCI_DIFFID_COUNT);
-        }
-        varve_config_free(&config);
+    } else if (config->diffid_count != document->child_count) {
+        varve_rewrite_complain_code(rewrite, number, VARVE_CODE_OCI_DIFFID_COUNT);
     }
-    free(data);
 }
 
 static bool is_image(const struct varve_document *document) {
@@ -299,9 +366,16 @@ static void take_manifest(struct varve_rewrite *rewrite, uint32_t number,
     } else {
         add_blob(rewrite, number, &document->config, false);
     }
-    hang_on_subject(rewrite, number, document->root);
+    refer_to_subject(rewrite, number, document->root);
+    const json_t *layers = json_object_get(document->root, "layers");
+    if (image) {
+        refer(rewrite, number, json_object_get(document->root, "config"));
+    }
     for (size_t i = 0; i < document->child_count && !rewrite->place.no_memory; i++) {
         const struct varve_descriptor *child = &document->children[i];
+        if (image) {
+            refer(rewrite, number, json_array_get(layers, i));
+        }
         bool layer = image && !child->fault.code && varve_media_type_of(child->media_type).known;
         if (child->fault.code) {
             varve_rewrite_complain(rewrite, number, child->fault);
@@ -332,6 +406,19 @@ uint8_t *varve_rewrite_reread(struct varve_rewrite *rewrite, size_t *bytes, cons
     return data;
 }
 
+/* Whether bytes that are no sound document do not look like one either: other JSON, or a manifest
+ * of schema 1. What readers would take for different things is none that may be passed over. */
+static bool is_no_document(const struct varve_fault *fault) {
+    static const enum varve_code codes[] = {VARVE_CODE_OCI_JSON, VARVE_CODE_OCI_SHAPE,
+                                            VARVE_CODE_OCI_SCHEMA1};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (fault->code == varve_code_at(codes[i])->code) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Reads a document, if that was not done yet. */
 static void read_document(struct varve_rewrite *rewrite, uint32_t number) {
     struct varve_document parsed;
@@ -345,18 +432,23 @@ static void read_document(struct varve_rewrite *rewrite, uint32_t number) {
     if (!data) {
         return;
     }
-    if (expect_size(rewrite, number, bytes)) {
-        if (!varve_document_parse(&parsed, &fault, data, bytes)) {
-            varve_rewrite_complain(rewrite, number, fault);
+    if (!varve_document_parse(&parsed, &fault, data, bytes)) {
+        if (!rewrite->documents[number].needed && is_no_document(&fault)) {
+            rewrite->documents[number].kind = DOCUMENT_NONE;
         } else {
-            if (parsed.kind == VARVE_DOCUMENT_INDEX) {
-                take_index(rewrite, number, &parsed);
-            } else {
-                take_manifest(rewrite, number, &parsed);
-            }
-            varve_document_free(&parsed);
+            varve_rewrite_complain(rewrite, number, fault);
+        }
+        free(data);
+        return;
+    }
+    if (expect_size(rewrite, number, bytes)) {
+        if (parsed.kind == VARVE_DOCUMENT_INDEX) {
+            take_index(rewrite, number, &parsed);
+        } else {
+            take_manifest(rewrite, number, &parsed);
         }
     }
+    varve_document_free(&parsed);
     free(data);
 }
 
@@ -392,6 +484,8 @@ static void visit(struct varve_rewrite *rewrite, uint32_t top) {
         next = VARVE_NAME_NONE;
         if (step->next < document->hangs_on_count) {
             next = document->hangs_on[step->next++];
+        } else if (document->kind == DOCUMENT_NONE) {
+            count--;
         } else if (varve_rewrite_room(rewrite, &rewrite->order, &rewrite->order_room,
                                       rewrite->order_count, sizeof *rewrite->order)) {
             rewrite->order[rewrite->order_count++] = step->document;
@@ -408,69 +502,107 @@ struct waiting {
 };
 
 struct followers {
-    struct varve_name_map about; /* digests */
-    uint32_t *first;             /* by these */
+    struct varve_name_map about; /* digests that entries refer to */
+    uint32_t *first;             /* by these: in `waiting` */
+    struct varve_name_map read;  /* digests of entries whose documents were read */
+    uint32_t *subjects;          /* by these: in `about`; VARVE_NAME_NONE: none */
     struct waiting *waiting;
-    size_t first_room, count, room;
+    size_t first_room, subject_room, count, room;
 };
 
-/* What an entry refers to: its tag says so, or its manifest's subject. */
-static bool subject_of(char digest[VARVE_DIGEST_TEXT_BYTES], struct varve_rewrite *rewrite,
-                       const struct varve_descriptor *entry) {
-    struct varve_fault fault;
-    size_t bytes = 0;
-    uint8_t *data = NULL;
-    bool found = varve_rewrite_referrers_tag(digest, entry->ref);
-    if (found || !varve_place_read_digest(&rewrite->place, &data, &bytes, &fault, &entry->digest)) {
-        return found;
-    }
-    json_t *root = varve_json_load(&fault, data, bytes);
-    const char *subject = digest_of(json_object_get(root, "subject"));
-    found = subject && strlen(subject) < VARVE_DIGEST_TEXT_BYTES;
-    if (found) {
-        strcpy(digest, subject);
-    }
-    json_decref(root);
-    free(data);
-    return found;
-}
-
-static bool wait_for(struct varve_rewrite *rewrite, struct followers *followers, size_t top,
-                     const char *digest) {
+/* The number of a digest that something refers to. VARVE_NAME_NONE: no digest, or no memory. */
+static uint32_t about_of(struct varve_rewrite *rewrite, struct followers *followers,
+                         const char *digest) {
+    struct varve_digest_name name;
     bool added = false;
+    if (!digest || !varve_digest_name_parse(&name, digest, strlen(digest))) {
+        return VARVE_NAME_NONE;
+    }
     uint32_t number = varve_name_map_add(&followers->about, &added, digest);
     if (number == VARVE_NAME_NONE ||
         !varve_rewrite_room(rewrite, &followers->first, &followers->first_room, number,
-                            sizeof *followers->first) ||
-        !varve_rewrite_room(rewrite, &followers->waiting, &followers->room, followers->count,
-                            sizeof *followers->waiting)) {
+                            sizeof *followers->first)) {
         rewrite->place.no_memory = true;
-        return false;
+        return VARVE_NAME_NONE;
     }
-    uint32_t next = added ? VARVE_NAME_NONE : followers->first[number];
-    followers->first[number] = (uint32_t)followers->count;
-    followers->waiting[followers->count++] = (struct waiting){top, next};
-    return true;
+    if (added) {
+        followers->first[number] = VARVE_NAME_NONE;
+    }
+    return number;
+}
+
+/* The subject of an entry's document, in `about`; many entries may name one document, and each is
+ * read once. */
+static uint32_t subject_of(struct varve_rewrite *rewrite, struct followers *followers,
+                           const struct varve_digest_name *entry) {
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    struct varve_fault fault;
+    size_t bytes = 0;
+    uint8_t *data = NULL;
+    bool added = false;
+    varve_digest_name_text(name, entry);
+    uint32_t number = varve_name_map_add(&followers->read, &added, name);
+    if (number == VARVE_NAME_NONE ||
+        !varve_rewrite_room(rewrite, &followers->subjects, &followers->subject_room, number,
+                            sizeof *followers->subjects)) {
+        rewrite->place.no_memory = true;
+        return VARVE_NAME_NONE;
+    }
+    if (added) {
+        followers->subjects[number] = VARVE_NAME_NONE;
+        if (varve_place_peek(&rewrite->place, name) == '{' &&
+            varve_place_read_digest(&rewrite->place, &data, &bytes, &fault, entry)) {
+            json_t *root = varve_json_load(&fault, data, bytes);
+            followers->subjects[number] =
+                about_of(rewrite, followers, digest_of(json_object_get(root, "subject")));
+            json_decref(root);
+        }
+        free(data);
+    }
+    return followers->subjects[number];
+}
+
+static void wait_for(struct varve_rewrite *rewrite, struct followers *followers, size_t top,
+                     uint32_t about) {
+    if (about != VARVE_NAME_NONE &&
+        varve_rewrite_room(rewrite, &followers->waiting, &followers->room, followers->count,
+                           sizeof *followers->waiting)) {
+        followers->waiting[followers->count] = (struct waiting){top, followers->first[about]};
+        followers->first[about] = (uint32_t)followers->count++;
+    }
 }
 
 /* Keeps an entry, and all it hangs on. */
-static void keep(struct varve_rewrite *rewrite, size_t top, const struct varve_descriptor *entry) {
+static void keep(struct varve_rewrite *rewrite, size_t top, const struct varve_document *index) {
+    if (rewrite->tops[top].kept) {
+        return;
+    }
     rewrite->tops[top].kept = true;
-    uint32_t number = take_child(rewrite, VARVE_NAME_NONE, entry);
+    uint32_t number = take_child(rewrite, VARVE_NAME_NONE, &index->children[top]);
     rewrite->tops[top].document = number;
     if (number != VARVE_NAME_NONE) {
         visit(rewrite, number);
     }
+    refer(rewrite, VARVE_NAME_NONE, json_array_get(json_object_get(index->root, "manifests"), top));
 }
 
-/* The entries that refer to what is kept, and those that refer to these, and so on. */
+/* The entries that refer to what is kept, and those that refer to these, and so on: by a tag, by
+ * their document's subject, or by an annotation. */
 static void follow(struct varve_rewrite *rewrite, const struct varve_document *index) {
+    const json_t *entries = json_object_get(index->root, "manifests");
     struct followers followers = {.count = 0};
-    char digest[VARVE_DIGEST_TEXT_BYTES];
+    char tagged[VARVE_REFERRERS_DIGEST_BYTES];
     for (size_t i = 0; i < index->child_count && !rewrite->place.no_memory; i++) {
         const struct varve_descriptor *entry = &index->children[i];
-        if (!rewrite->tops[i].kept && !entry->fault.code && subject_of(digest, rewrite, entry)) {
-            wait_for(rewrite, &followers, i, digest);
+        if (rewrite->tops[i].kept || entry->fault.code) {
+            continue;
+        }
+        const char *reference = reference_of(json_array_get(entries, i));
+        bool has_tag = varve_rewrite_referrers_tag(tagged, entry->ref);
+        wait_for(rewrite, &followers, i, about_of(rewrite, &followers, has_tag ? tagged : NULL));
+        wait_for(rewrite, &followers, i, about_of(rewrite, &followers, reference));
+        if (varve_media_type_is_document(entry->media_type)) {
+            wait_for(rewrite, &followers, i, subject_of(rewrite, &followers, &entry->digest));
         }
     }
     for (size_t i = 0; i < rewrite->order_count && !rewrite->place.no_memory; i++) {
@@ -478,12 +610,13 @@ static void follow(struct varve_rewrite *rewrite, const struct varve_document *i
             varve_name_map_find(&followers.about, rewrite->names.names[rewrite->order[i]]);
         uint32_t at = about == VARVE_NAME_NONE ? VARVE_NAME_NONE : followers.first[about];
         for (; at != VARVE_NAME_NONE; at = followers.waiting[at].next) {
-            size_t top = followers.waiting[at].top;
-            keep(rewrite, top, &index->children[top]);
+            keep(rewrite, followers.waiting[at].top, index);
         }
     }
     varve_name_map_free(&followers.about);
+    varve_name_map_free(&followers.read);
     free(followers.first);
+    free(followers.subjects);
     free(followers.waiting);
 }
 
@@ -497,9 +630,10 @@ static void walk(struct varve_rewrite *rewrite, const struct varve_document *ind
         const struct varve_descriptor *entry = &index->children[i];
         if (!tag || (!entry->fault.code && entry->ref && strcmp(entry->ref, tag) == 0)) {
             found = true;
-            keep(rewrite, i, entry);
+            keep(rewrite, i, index);
         }
     }
+    refer_to_subject(rewrite, VARVE_NAME_NONE, index->root);
     if (tag && !found) {
         varve_place_complain(&rewrite->place, tag,
                              varve_fault_of(VARVE_CODE_SOURCE_TAG, VARVE_NO_OFFSET));
@@ -570,6 +704,13 @@ void varve_rewrite_close(struct varve_rewrite *rewrite) {
     varve_name_map_free(&rewrite->blob_names);
     varve_name_map_free(&rewrite->config_names);
     varve_name_map_free(&rewrite->config_pairs);
+    for (size_t i = 0; i < rewrite->read_names.count && i < rewrite->read_room; i++) {
+        free(rewrite->reads[i].diffids);
+    }
+    varve_name_map_free(&rewrite->read_names);
+    varve_name_map_free(&rewrite->made_names);
+    free(rewrite->reads);
+    free(rewrite->mades);
     free(rewrite->documents);
     free(rewrite->blobs);
     free(rewrite->uses);

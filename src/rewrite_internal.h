@@ -19,6 +19,7 @@ struct json_t;
 enum document_kind {
     DOCUMENT_UNREAD,
     DOCUMENT_BAD,
+    DOCUMENT_NONE, /* no document, and nothing but a subject or a reference leads to it */
     DOCUMENT_IMAGE,
     DOCUMENT_COPIED,
     DOCUMENT_INDEX
@@ -28,6 +29,7 @@ enum document_kind {
 struct document {
     enum document_kind kind;
     bool visited, written;
+    bool needed;        /* an index has it; else a subject or a reference leads to it */
     bool attestation;   /* something calls it so */
     uint32_t ref;       /* in `refs`; VARVE_NAME_NONE: none */
     uint32_t *hangs_on; /* documents that must be written before */
@@ -59,7 +61,22 @@ struct top {
     bool kept;
 };
 
-/* A config that was written. */
+/* A config that was read, once for all manifests that have it. */
+struct config_read {
+    struct varve_fault fault; /* code NULL: none */
+    uint64_t bytes;
+    struct varve_digest_name *diffids;
+    size_t diffid_count;
+};
+
+/* What a config became with certain layers, or why it did not. */
+struct config_made {
+    struct varve_fault fault;
+    uint64_t bytes;
+    char name[VARVE_DIGEST_TEXT_BYTES];
+};
+
+/* A config that was written: a line of the mapping. */
 struct config {
     uint32_t before, after; /* in `config_names` */
     uint64_t bytes_before, bytes_after;
@@ -79,14 +96,18 @@ struct varve_rewrite {
     char *path;
 
     struct varve_name_map names, refs, blob_names, config_names, config_pairs;
+    struct varve_name_map read_names; /* digests of configs */
+    struct varve_name_map made_names; /* "<digest> <digest of what its layers became>" */
     struct document *documents;
     struct blob *blobs;
     struct use *uses;
     struct top *tops;
     uint32_t *order; /* documents, what they hang on first */
     struct config *configs;
+    struct config_read *reads; /* by number in `read_names` */
+    struct config_made *mades; /* by number in `made_names` */
     struct mapping *mappings;
-    size_t document_room, blob_room, use_room, order_room, config_room;
+    size_t document_room, blob_room, use_room, order_room, config_room, read_room, made_room;
     size_t use_count, top_count, order_count, config_count, mapping_count;
     size_t at; /* in `order`: what is being written */
 
@@ -114,6 +135,11 @@ uint8_t *varve_rewrite_reread(struct varve_rewrite *rewrite, size_t *bytes, cons
 /* Whether a document of that digest is among those read, and its number. */
 bool varve_rewrite_find(const struct varve_rewrite *rewrite, uint32_t *number, const char *digest);
 
+/* What is known of a config; read where it was not yet. NULL: no memory, and the place knows. Valid
+ * until the next call. */
+const struct config_read *varve_rewrite_read_config(struct varve_rewrite *rewrite,
+                                                    const struct varve_digest_name *digest);
+
 /* The digest that a tag of the referrers tag schema names (distribution-spec, "Referrers Tag
  * Schema"; cosign's tags add a word). False: it is no such tag. */
 #define VARVE_REFERRERS_DIGEST_BYTES 72
@@ -123,12 +149,17 @@ bool varve_rewrite_referrers_tag(char digest[VARVE_REFERRERS_DIGEST_BYTES], cons
  * *fault tells. The image's `config` is the root of its config, its `manifest` the manifest's. */
 bool varve_rewrite_change_config(const struct varve_rewrite *rewrite, struct varve_fault *fault,
                                  struct json_t *config, const struct json_t *manifest);
+/* Before that: holds the diff_ids of a config against its layers, and digests what these became; a
+ * config becomes the same wherever `became` is. */
+bool varve_rewrite_check_diffids(const struct varve_rewrite *rewrite, struct varve_fault *fault,
+                                 uint8_t became[VARVE_SHA256_BYTES],
+                                 const struct config_read *config, const struct json_t *manifest);
 bool varve_rewrite_change_image(const struct varve_rewrite *rewrite, struct varve_fault *fault,
                                 struct json_t *manifest, const char *config_name,
                                 uint64_t config_bytes);
 bool varve_rewrite_change_index(const struct varve_rewrite *rewrite, struct varve_fault *fault,
                                 struct json_t *index);
-/* Of what is copied: its subject. *changed says whether there was anything to do. */
+/* Of what is copied: its subject and references. *changed says whether there was anything to do. */
 bool varve_rewrite_change_copied(const struct varve_rewrite *rewrite, bool *changed,
                                  struct json_t *manifest);
 /* Tags of index.json. */

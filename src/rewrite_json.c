@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/rewrite_json.c - configs, manifests and indexes changed as layers and options say. */
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -142,18 +144,32 @@ static const struct document *moved(const struct varve_rewrite *rewrite, const c
 
 static bool follow(const struct varve_rewrite *rewrite, bool *changed, json_t *descriptor) {
     const struct document *to = moved(rewrite, text_at(descriptor, "digest"));
-    *changed = to != NULL;
+    *changed |= to != NULL;
     return !to || point(descriptor, to->new_name, to->new_size);
 }
 
-/* The annotations of a document, or of a descriptor in one. */
-static bool change_annotations(const struct varve_rewrite *rewrite, json_t *object) {
+/* What annotations refer to, of a document or of a descriptor in one. */
+static bool change_reference(const struct varve_rewrite *rewrite, bool *changed, json_t *object) {
     static const char reference[] = "vnd.docker.reference.digest";
     json_t *annotations = json_object_get(object, "annotations");
     const struct document *to = moved(rewrite, text_at(annotations, reference));
-    /* A value that is no time is somebody's text. */
-    set_time(rewrite, annotations, "org.opencontainers.image.created");
+    *changed |= to != NULL;
     return !to || set_text(annotations, reference, to->new_name);
+}
+
+/* The subject of any document, and what that and the document itself refer to. */
+static bool change_subject(const struct varve_rewrite *rewrite, bool *changed, json_t *root) {
+    json_t *subject = json_object_get(root, "subject");
+    return follow(rewrite, changed, subject) && change_reference(rewrite, changed, subject) &&
+           change_reference(rewrite, changed, root);
+}
+
+/* A document, or a descriptor in one, that describes what is written anew. */
+static bool change_annotations(const struct varve_rewrite *rewrite, json_t *object) {
+    bool changed = false;
+    /* A value that is no time is somebody's text. */
+    set_time(rewrite, json_object_get(object, "annotations"), "org.opencontainers.image.created");
+    return change_reference(rewrite, &changed, object);
 }
 
 /* ---- Layers ---- */
@@ -196,9 +212,8 @@ static bool change_layer(const struct varve_rewrite *rewrite, json_t *descriptor
     const char *old_type = text_at(descriptor, "mediaType");
     const char *type = varve_media_type_stored(old_type, rewrite->options.compression);
     /* Its parameters are left alone. */
-    char whole[512];
-    int n = snprintf(whole, sizeof whole, "%s%s", type, old_type + strcspn(old_type, "; \t"));
-    if (n >= (int)sizeof whole || !set_text(descriptor, "mediaType", whole)) {
+    json_t *whole = json_sprintf("%s%s", type, old_type + strcspn(old_type, "; \t"));
+    if (json_object_set_new(descriptor, "mediaType", whole) != 0) {
         return false;
     }
     put_digest(diffid, blob->new_diffid);
@@ -214,6 +229,36 @@ static bool change_layer(const struct varve_rewrite *rewrite, json_t *descriptor
            point(descriptor, blob->new_name, blob->new_size);
 }
 
+bool varve_rewrite_check_diffids(const struct varve_rewrite *rewrite, struct varve_fault *fault,
+                                 uint8_t became[VARVE_SHA256_BYTES],
+                                 const struct config_read *config, const struct json_t *manifest) {
+    json_t *item = NULL;
+    size_t i = 0;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool good = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
+    enum varve_code code = VARVE_CODE_NO_MEMORY;
+    json_array_foreach(json_object_get(manifest, "layers"), i, item) {
+        const struct blob *blob = layer_of(rewrite, item);
+        uint64_t number = i;
+        if (!blob || !good) {
+            continue;
+        }
+        const struct varve_digest_name *claimed =
+            i < config->diffid_count ? &config->diffids[i] : NULL;
+        if (!claimed || (claimed->algorithm == VARVE_ALGORITHM_SHA256 &&
+                         memcmp(claimed->bytes, blob->diffid, VARVE_SHA256_BYTES) != 0)) {
+            code = VARVE_CODE_CLAIM_DIFFID;
+            good = false;
+            continue;
+        }
+        good = EVP_DigestUpdate(digest, &number, sizeof number) == 1 &&
+               EVP_DigestUpdate(digest, blob->new_diffid, VARVE_SHA256_BYTES) == 1;
+    }
+    good = good && EVP_DigestFinal_ex(digest, became, NULL) == 1;
+    EVP_MD_CTX_free(digest);
+    return good || refuse(fault, code);
+}
+
 bool varve_rewrite_change_config(const struct varve_rewrite *rewrite, struct varve_fault *fault,
                                  struct json_t *config, const struct json_t *manifest) {
     json_t *diffids = json_object_get(json_object_get(config, "rootfs"), "diff_ids");
@@ -222,17 +267,11 @@ bool varve_rewrite_change_config(const struct varve_rewrite *rewrite, struct var
     size_t i = 0;
     json_array_foreach(layers, i, item) {
         const struct blob *blob = layer_of(rewrite, item);
-        char was[72];
         char is[72];
         if (!blob) {
             continue;
         }
-        put_digest(was, blob->diffid);
         put_digest(is, blob->new_diffid);
-        const char *claimed = varve_json_string(json_array_get(diffids, i));
-        if (!claimed || (strncmp(claimed, "sha256:", 7) == 0 && strcmp(claimed, was) != 0)) {
-            return refuse(fault, VARVE_CODE_CLAIM_DIFFID);
-        }
         if (json_array_set_new(diffids, i, json_string(is)) != 0) {
             return refuse(fault, VARVE_CODE_NO_MEMORY);
         }
@@ -253,7 +292,7 @@ bool varve_rewrite_change_image(const struct varve_rewrite *rewrite, struct varv
     json_t *item = NULL;
     size_t i = 0;
     bool changed = false;
-    bool good = follow(rewrite, &changed, json_object_get(manifest, "subject")) &&
+    bool good = change_subject(rewrite, &changed, manifest) &&
                 change_annotations(rewrite, manifest) && change_annotations(rewrite, config);
     if (strcmp(text_at(config, "digest"), config_name) != 0) {
         good = good && point(config, config_name, config_bytes);
@@ -269,35 +308,89 @@ bool varve_rewrite_change_index(const struct varve_rewrite *rewrite, struct varv
     json_t *item = NULL;
     size_t i = 0;
     bool changed = false;
-    bool good = follow(rewrite, &changed, json_object_get(index, "subject")) &&
-                change_annotations(rewrite, index);
+    bool good = change_subject(rewrite, &changed, index) && change_annotations(rewrite, index);
     json_array_foreach(json_object_get(index, "manifests"), i, item) {
-        good = good && follow(rewrite, &changed, item) && change_annotations(rewrite, item);
+        const char *type = text_at(item, "mediaType");
+        /* What is called something else is copied, whatever it is to others. */
+        if (type && varve_media_type_is_document(type)) {
+            good = good && follow(rewrite, &changed, item);
+        }
+        good = good && change_annotations(rewrite, item);
     }
     return good || refuse(fault, VARVE_CODE_NO_MEMORY);
 }
 
 bool varve_rewrite_change_copied(const struct varve_rewrite *rewrite, bool *changed,
                                  struct json_t *manifest) {
-    return follow(rewrite, changed, json_object_get(manifest, "subject"));
+    *changed = false;
+    return change_subject(rewrite, changed, manifest);
+}
+
+/* The tag of an entry of index.json, or NULL. */
+static const char *tag_of(const json_t *entry) {
+    return text_at(json_object_get(entry, "annotations"), "org.opencontainers.image.ref.name");
+}
+
+enum { NEW_TAG_BYTES = VARVE_REFERRERS_DIGEST_BYTES + 8 };
+
+/* What a tag of the referrers tag schema becomes. False: it stays, or is none. */
+static bool new_tag(char text[NEW_TAG_BYTES], const struct varve_rewrite *rewrite,
+                    const char *tag) {
+    char digest[VARVE_REFERRERS_DIGEST_BYTES];
+    const struct document *to =
+        varve_rewrite_referrers_tag(digest, tag) ? moved(rewrite, digest) : NULL;
+    if (!to || strncmp(to->new_name, "sha256:", 7) != 0) {
+        return false;
+    }
+    snprintf(text, NEW_TAG_BYTES, "sha256-%.64s%.8s", to->new_name + 7, tag + 71);
+    return true;
+}
+
+/* Tags that are taken, and by which old ones: what was one tag stays one. */
+struct tags {
+    struct varve_name_map taken, old;
+    uint32_t *by; /* by number in `taken`: in `old` */
+};
+
+/* Whether an entry's tag may become `text`: images that became one are called by one tag, and only
+ * the first to come gets it. *no_memory where that could not be found out. */
+static bool take_tag(struct tags *tags, bool *no_memory, const char *text, const char *tag) {
+    bool added = false;
+    uint32_t number = varve_name_map_add(&tags->taken, &added, text);
+    uint32_t old = varve_name_map_add(&tags->old, NULL, tag);
+    if (number == VARVE_NAME_NONE || old == VARVE_NAME_NONE) {
+        *no_memory = true;
+        return false;
+    }
+    if (added) {
+        tags->by[number] = old;
+    }
+    return tags->by[number] == old;
 }
 
 bool varve_rewrite_change_tags(const struct varve_rewrite *rewrite, struct json_t *index) {
-    static const char key[] = "org.opencontainers.image.ref.name";
+    json_t *entries = json_object_get(index, "manifests");
     json_t *item = NULL;
     size_t i = 0;
-    bool good = true;
-    json_array_foreach(json_object_get(index, "manifests"), i, item) {
-        json_t *annotations = json_object_get(item, "annotations");
-        const char *tag = text_at(annotations, key);
-        char digest[VARVE_REFERRERS_DIGEST_BYTES];
-        char text[VARVE_REFERRERS_DIGEST_BYTES + 8];
-        const struct document *to =
-            varve_rewrite_referrers_tag(digest, tag) ? moved(rewrite, digest) : NULL;
-        if (to && strncmp(to->new_name, "sha256:", 7) == 0) {
-            snprintf(text, sizeof text, "sha256-%.64s%.8s", to->new_name + 7, tag + 71);
-            good = good && set_text(annotations, key, text);
+    char text[NEW_TAG_BYTES];
+    struct tags tags = {.by = calloc(json_array_size(entries) + 1, sizeof *tags.by)};
+    bool no_memory = !tags.by;
+    json_array_foreach(entries, i, item) {
+        const char *tag = tag_of(item);
+        if (tag && !no_memory && !new_tag(text, rewrite, tag)) {
+            take_tag(&tags, &no_memory, tag, tag);
         }
     }
-    return good;
+    json_array_foreach(entries, i, item) {
+        const char *tag = tag_of(item);
+        if (tag && !no_memory && new_tag(text, rewrite, tag) &&
+            take_tag(&tags, &no_memory, text, tag)) {
+            no_memory = !set_text(json_object_get(item, "annotations"),
+                                  "org.opencontainers.image.ref.name", text);
+        }
+    }
+    varve_name_map_free(&tags.taken);
+    varve_name_map_free(&tags.old);
+    free(tags.by);
+    return !no_memory;
 }

@@ -196,32 +196,96 @@ static bool note_config(struct varve_rewrite *rewrite, const char *before, const
     return true;
 }
 
-static bool write_config(struct varve_rewrite *rewrite, struct varve_fault *fault,
-                         char new_name[VARVE_DIGEST_TEXT_BYTES], uint64_t *new_bytes,
-                         const json_t *manifest, uint32_t number) {
+/* Makes a config what it becomes with a manifest's layers, and gives it away. */
+static void make_config(struct varve_rewrite *rewrite, struct config_made *made, const char *name,
+                        const struct varve_digest_name *digest, const json_t *manifest) {
     struct text text = {NULL, 0, 0};
     size_t bytes = 0;
-    const char *name =
-        varve_json_string(json_object_get(json_object_get(manifest, "config"), "digest"));
-    uint8_t *data = varve_rewrite_reread(rewrite, &bytes, name, number);
-    if (!data) {
-        fault->code = NULL; /* it was told */
-        return false;
+    uint8_t *data = NULL;
+    json_t *root = NULL;
+    if (varve_place_read_digest(&rewrite->place, &data, &bytes, &made->fault, digest) &&
+        !made->fault.code) {
+        root = varve_json_load(&made->fault, data, bytes);
     }
-    json_t *root = varve_json_load(fault, data, bytes);
-    bool good = root && varve_rewrite_change_config(rewrite, fault, root, manifest) &&
-                write_json(&text, fault, root);
+    bool good = root && varve_rewrite_change_config(rewrite, &made->fault, root, manifest) &&
+                write_json(&text, &made->fault, root);
     bool same = good && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
-    good = good && put_blob(rewrite, fault, new_name, name, &text, same);
-    if (good && !note_config(rewrite, name, new_name, bytes, text.count)) {
-        *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
-        good = false;
+    if (good && put_blob(rewrite, &made->fault, made->name, name, &text, same)) {
+        made->bytes = text.count;
+        made->fault.code = NULL;
     }
-    *new_bytes = text.count;
     json_decref(root);
     free(text.bytes);
     free(data);
-    return good;
+}
+
+/* What a config became with layers that became `became`: many manifests may share both, and then it
+ * is made once. NULL: no memory. */
+static const struct config_made *made_of(struct varve_rewrite *rewrite,
+                                         const struct varve_digest_name *digest,
+                                         const uint8_t became[VARVE_SHA256_BYTES],
+                                         const json_t *manifest) {
+    char key[VARVE_DIGEST_TEXT_BYTES + 1 + 2 * VARVE_SHA256_BYTES + 1];
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    char hex[2 * VARVE_SHA256_BYTES + 1];
+    bool added = false;
+    varve_digest_name_text(name, digest);
+    varve_hex(hex, became, VARVE_SHA256_BYTES);
+    snprintf(key, sizeof key, "%s %s", name, hex);
+    uint32_t number = varve_name_map_add(&rewrite->made_names, &added, key);
+    if (number == VARVE_NAME_NONE ||
+        !varve_rewrite_room(rewrite, &rewrite->mades, &rewrite->made_room, number,
+                            sizeof *rewrite->mades)) {
+        return NULL;
+    }
+    struct config_made *made = &rewrite->mades[number];
+    if (added) {
+        *made = (struct config_made){.bytes = 0};
+        make_config(rewrite, made, name, digest, manifest);
+    }
+    return made;
+}
+
+/* The config of an image, as it is to be: its new digest is `new_name`. */
+static bool write_config(struct varve_rewrite *rewrite, struct varve_fault *fault,
+                         char new_name[VARVE_DIGEST_TEXT_BYTES], uint64_t *new_bytes,
+                         const json_t *manifest) {
+    struct varve_digest_name digest;
+    uint8_t became[VARVE_SHA256_BYTES];
+    const char *name =
+        varve_json_string(json_object_get(json_object_get(manifest, "config"), "digest"));
+    const struct config_read *read = NULL;
+    *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
+    if (!name || !varve_digest_name_parse(&digest, name, strlen(name))) {
+        *fault = varve_fault_of(VARVE_CODE_OCI_DESCRIPTOR, VARVE_NO_OFFSET);
+        return false;
+    }
+    if (!(read = varve_rewrite_read_config(rewrite, &digest))) {
+        return false;
+    }
+    uint64_t bytes = read->bytes;
+    if (read->fault.code) {
+        *fault = read->fault;
+        return false;
+    }
+    if (!varve_rewrite_check_diffids(rewrite, fault, became, read, manifest)) {
+        return false;
+    }
+    const struct config_made *made = made_of(rewrite, &digest, became, manifest);
+    if (!made) {
+        return false;
+    }
+    if (made->fault.code) {
+        *fault = made->fault;
+        return false;
+    }
+    strcpy(new_name, made->name);
+    *new_bytes = made->bytes;
+    if (!note_config(rewrite, name, new_name, bytes, made->bytes)) {
+        return false;
+    }
+    fault->code = NULL;
+    return true;
 }
 
 /* Changes a document; *as_it_was where its bytes are to be kept. */
@@ -233,7 +297,7 @@ static bool change(struct varve_rewrite *rewrite, struct varve_fault *fault, boo
     bool good = true;
     switch (rewrite->documents[number].kind) {
     case DOCUMENT_IMAGE:
-        good = write_config(rewrite, fault, config_name, &config_bytes, root, number) &&
+        good = write_config(rewrite, fault, config_name, &config_bytes, root) &&
                varve_rewrite_change_image(rewrite, fault, root, config_name, config_bytes);
         break;
     case DOCUMENT_INDEX:

@@ -23,20 +23,22 @@
  *     types say how they are stored, and rootfs.diff_ids follows. Other layers are copied.
  *   - Annotations of layers that tell where things lie in the old bytes (eStargz, zstd:chunked) go
  *     where the layer's bytes changed, containerd.io/uncompressed follows.
- *   - Indexes and index.json follow, nested ones too, and so do `subject` and the annotation
- *     vnd.docker.reference.digest, and tags of the referrers tag schema ("sha256-<hex>", with or
- *     without ".sig", ".att", ".sbom").
+ *   - Indexes and index.json follow, nested ones too, and so do `subject`, the annotation
+ *     vnd.docker.reference.digest of documents and of the descriptors in them, and tags of the
+ *     referrers tag schema ("sha256-<hex>", with or without ".sig", ".att", ".sbom"). Where that
+ *     would give one tag to two (of images that become one), the first has it and the others keep
+ *     theirs. A subject or reference to what is not there, or is no document, stays.
  *   - Times, where a clamp is given: `created` of configs and of their histories' events, and
  *     org.opencontainers.image.created wherever it annotates or labels what is written anew.
  *   - All other values stay, keys that the specification does not know included. Where a descriptor
  *     changed, its `data` and `urls`, which are the old bytes, go.
  *   - Documents are written as canonical JSON (RFC 8785; integers beyond 2^53 exactly): two that
  *     say the same become the same.
- *   - Everything else is copied byte for byte: attestation manifests, artifacts (but for their
- *     subject) and what hangs on them. What they say or sign is about the old digests, and no
- *     longer holds.
+ *   - Everything else is copied byte for byte: attestation manifests, artifacts (but for subjects
+ *     and references) and what hangs on them. What they say or sign is about the old digests, and
+ *     no longer holds.
  * Blobs that nothing refers to are left out. With a tag, index.json keeps the entries of that tag
- * and those that refer to what hangs on them.
+ * and those that refer to what hangs on them: by a subject, a reference or their own tag.
  *
  * What does not bear the digest or size that is claimed of it, and what is malformed, is an error:
  * it is never made to look sound. */
@@ -93,7 +95,7 @@ VARVE_API size_t varve_rewrite_first_use(const struct varve_rewrite *rewrite, si
 VARVE_API size_t varve_rewrite_next_use(const struct varve_rewrite *rewrite, size_t use);
 struct varve_rewrite_use {
     const char *manifest; /* its digest */
-    const char *ref;      /* the tag that leads to it first, or NULL */
+    const char *ref;      /* the tag that leads to it first (a very long one is cut), or NULL */
 };
 VARVE_API struct varve_rewrite_use varve_rewrite_use(const struct varve_rewrite *rewrite,
                                                      size_t use);

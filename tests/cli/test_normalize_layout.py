@@ -93,13 +93,14 @@ def rich_layout(folder):
     layout.tag("multi", layout.index([index]))
     layout.tag("docker", image([layer(two, oci.DOCKER_LAYER)], "amd64", docker=True))
     layout.tag("again", {**amd, "data": base64.b64encode(b"old").decode()})
-    layout.tag("scratch", image([], "amd64"))
+    layout.tag("scratch", image([], "amd64", annotations={REFERENCE: amd["digest"]}))
     long = layout.put(base, oci.LAYER, algorithm="sha512"), oci.digest_of(base)
     layout.tag("long", image([long], "amd64"))
     empty = layout.put(b"{}", "application/vnd.oci.empty.v1+json")
     artifact = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "artifactType": "application/x",
                 "config": empty, "layers": [gz[0]]}
-    sbom = layout.put_json({**artifact, "subject": amd}, oci.MANIFEST)
+    sbom = layout.put_json({**artifact, "annotations": {REFERENCE: arm["digest"]}, "subject": {
+        **amd, "annotations": {REFERENCE: amd["digest"]}}}, oci.MANIFEST)
     signature = layout.put_json({**artifact, "subject": sbom, "layers": [empty]}, oci.MANIFEST)
     stray = layout.put_json({**artifact, "subject": {
         "mediaType": oci.MANIFEST, "digest": "sha256:" + "5" * 64, "size": 5}}, oci.MANIFEST)
@@ -144,12 +145,19 @@ class Judge:
         if self.same or later >= self.clamp:
             holder[key] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clamp))
 
+    def there(self, digest):
+        return (self.folder / "blobs" / digest.replace(":", "/")).exists()
+
+    def refer(self, holder):
+        """The annotation that leads to another document."""
+        about = holder.get("annotations", {}).get(REFERENCE)
+        if about and self.there(about):
+            holder["annotations"][REFERENCE] = self.document(about)[0]
+
     def annotate(self, holder):
         if "annotations" in holder:
             self.stamp(holder["annotations"], CREATED)
-            about = holder["annotations"].get(REFERENCE)
-            if about in self.moved:
-                holder["annotations"][REFERENCE] = self.moved[about][0]
+        self.refer(holder)
 
     def point(self, descriptor, digest, size):
         if descriptor["digest"] != digest:
@@ -184,8 +192,9 @@ class Judge:
         document = json.loads(self.read(digest))
         if "subject" in document:
             subject = document["subject"]
-            if (self.folder / "blobs" / subject["digest"].replace(":", "/")).exists():
+            if self.there(subject["digest"]):
                 self.point(subject, *self.document(subject["digest"]))
+            self.refer(subject)
         if "manifests" in document:
             self.index(document)
             return self.put(digest, self.text(document))
@@ -193,6 +202,7 @@ class Judge:
         if not is_image:
             for descriptor in [document["config"], *document["layers"]]:
                 self.copy(descriptor["digest"])
+            self.refer(document)
             same = document == json.loads(self.read(digest))
             return self.put(digest, self.read(digest) if same else self.text(document))
         config = json.loads(self.read(document["config"]["digest"]))
@@ -527,6 +537,17 @@ class Layouts(harness.Case):
         self.assertIn("1 images, 1 of them changed; 1 layers", self.said)
         harness.run(harness.VARVE, "scan", f"oci:{out}")
 
+    def test_referrers_beyond_the_tag(self):
+        """Twelve thousand entries of one large document, of which nobody asked for any."""
+        layout = oci.Layout(self.place() / "layout")
+        data = archive("x")
+        image = layout.image([(layout.put(data, oci.LAYER), oci.digest_of(data))])
+        stray = layout.put_json({"schemaVersion": 2, "config": image, "layers": [], "x": "x" * 4_000_000,
+                                 "subject": {**image, "digest": "sha256:" + "7" * 64}}, oci.MANIFEST)
+        layout.tags([("wanted", image), *((f"{i}", stray) for i in range(12000))])
+        self.normalize(f"{layout.folder}:wanted")
+        self.assertIn("1 images, 1 of them changed; 1 layers", self.said)
+
     def test_output(self):
         """What is there is left alone; an empty folder may be there; words that mean something else."""
         folder = self.place()
@@ -539,14 +560,17 @@ class Layouts(harness.Case):
         (folder / "full" / "file").write_text("mine")
         (folder / "file").write_text("mine")
         (folder / "link").symlink_to("nowhere")
-        for name in "full", "file", "link", "no/where", "full/..", "full/.", "x:tag":
+        for name in "full", "file", "link", "no/where", "full/..", "full/.", "x:tag", "x:tag/", "x:tag//":
             run(f"oci:{folder}/{name}", 2)
+        for name in "oci:", "oci:/", "oci:///":
+            run(name, 2)
         run(f"{folder}/plain", 2)
         run(f"oci:{folder}/out", 2, source=str(layout))
         self.assertEqual(sorted(path.name for path in folder.iterdir()), ["file", "full", "link"])
         (folder / "empty").mkdir()
         run(f"oci:{folder}/empty///", 0)
         harness.run(harness.VARVE, "scan", f"oci:{folder}/empty")
+        run(f"oci:{folder}/empty", 2)
         os.chdir(folder)
         run("oci:here", 0)
         self.assertEqual(files_of(folder / "here"), files_of(folder / "empty"))
@@ -556,6 +580,55 @@ class Layouts(harness.Case):
             mask = os.umask(0)
             os.umask(mask)
             self.assertEqual(path.stat().st_mode & 0o777, (0o777 if path.is_dir() else 0o666) & ~mask)
+
+    def test_a_folder_that_is_there(self):
+        """It stays what it was, but for what is in it."""
+        folder = self.place()
+        layout = self.plant(lambda *_: None).folder
+        (folder / "mine").mkdir()
+        (folder / "mine").chmod(0o2700)
+        if os.getuid() == 0:
+            os.chown(folder / "mine", 1234, 4321)
+        before = (folder / "mine").stat()
+        harness.run(harness.VARVE, "normalize", f"oci:{layout}", "-o", f"oci:{folder}/mine", env=CLEAN)
+        after = (folder / "mine").stat()
+        self.assertEqual((after.st_ino, after.st_mode, after.st_uid, after.st_gid),
+                         (before.st_ino, before.st_mode, before.st_uid, before.st_gid))
+        self.assertEqual(sorted(path.name for path in (folder / "mine").iterdir()),
+                         ["blobs", "index.json", "oci-layout"])
+        self.assertEqual(files_of(folder / "mine"), files_of(self.normalize(layout)))
+        # Where it cannot be done it is empty again.
+        (folder / "mine2").mkdir()
+        layout = self.large()
+        done = subprocess.run(["bash", "-c", 'trap "" XFSZ; ulimit -f 100; exec "$@"', "-", harness.VARVE,
+                               "normalize", f"oci:{layout}", "-o", f"oci:{folder}/mine2"], check=False,
+                              env=CLEAN, capture_output=True)
+        self.assertEqual(done.returncode, 2, done.stderr.decode())
+        self.assertEqual(list((folder / "mine2").iterdir()), [])
+
+    def test_a_file_system_of_its_own(self):
+        """Nothing can be renamed to the root of one, nor out of the folder beside it."""
+        folder = self.place()
+        layout = self.plant(lambda *_: None).folder
+        (folder / "mount").mkdir()
+        mounted = subprocess.run(["unshare", "--mount", "--", "bash", "-c", 'mount -t tmpfs none "$1"', "-",
+                                  folder / "mount"], check=False, capture_output=True)
+        if mounted.returncode:
+            self.skipTest(f"nothing can be mounted here: {mounted.stderr.decode()}")
+        harness.run("unshare", "--mount", "--", "bash", "-c",
+                    'mount -t tmpfs none "$1"; "$2" normalize "oci:$3" -o "oci:$1" && cp -r "$1" "$4"', "-",
+                    folder / "mount", harness.VARVE, layout, folder / "copy", env=CLEAN)
+        self.assertEqual(files_of(folder / "copy"), files_of(self.normalize(layout)))
+        self.assertEqual(list((folder / "mount").iterdir()), [])
+
+    def test_an_empty_layout(self):
+        """Its folder of blobs is there, as the specification wants it."""
+        layout = oci.Layout(self.place() / "layout")
+        layout.tags([])
+        out = self.normalize(layout.folder)
+        self.assertEqual(sorted(str(path.relative_to(out)) for path in out.rglob("*")),
+                         ["blobs", "blobs/sha256", "index.json", "oci-layout"])
+        harness.run(harness.VARVE, "scan", f"oci:{out}")
 
     def test_memory(self):
         """A layer that fits alone is written, however many want memory beside it; one that does not is
