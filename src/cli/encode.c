@@ -14,6 +14,10 @@ struct encoder {
     encoder_sink *sink;
     void *cookie;
     uint8_t *room;
+    /* What was put and not compressed yet: what igzip makes of bytes, and zlib at level 0, depends
+     * on the pieces that they come in, so that they are given in pieces of one size. */
+    uint8_t *piece;
+    size_t piece_bytes;
 };
 
 bool encoding_read(struct encoding *encoding, const char *text) {
@@ -62,7 +66,8 @@ struct encoder *encoder_open(const struct encoding *encoding, encoder_sink *sink
     encoder->sink = sink;
     encoder->cookie = cookie;
     encoder->room = malloc(ROOM_BYTES);
-    bool good = encoder->room != NULL;
+    encoder->piece = malloc(ROOM_BYTES);
+    bool good = encoder->room && encoder->piece;
     if (encoding->how != ENCODE_NONE) {
         enum compressor_kind kind = encoding->how == ENCODE_GZIP    ? COMPRESSOR_ZLIB
                                     : encoding->how == ENCODE_IGZIP ? COMPRESSOR_IGZIP
@@ -77,11 +82,10 @@ struct encoder *encoder_open(const struct encoding *encoding, encoder_sink *sink
     return encoder;
 }
 
-bool encoder_put(struct encoder *encoder, const void *data, size_t bytes, bool last) {
-    struct compressor_turn turn = {.in = data, .in_bytes = bytes, .again = true};
-    if (!encoder->compressor) {
-        return encoder->sink(encoder->cookie, data, bytes);
-    }
+/* Compresses the piece. */
+static bool compress(struct encoder *encoder, bool last) {
+    struct compressor_turn turn = {
+        .in = encoder->piece, .in_bytes = encoder->piece_bytes, .again = true};
     while (turn.again) {
         turn.out = encoder->room;
         turn.out_bytes = ROOM_BYTES;
@@ -89,10 +93,30 @@ bool encoder_put(struct encoder *encoder, const void *data, size_t bytes, bool l
             !encoder->sink(encoder->cookie, encoder->room, turn.made_bytes)) {
             return false;
         }
-        turn.in = turn.used_bytes ? turn.in + turn.used_bytes : turn.in; /* may be NULL */
+        turn.in += turn.used_bytes;
         turn.in_bytes -= turn.used_bytes;
     }
+    encoder->piece_bytes = 0;
     return true;
+}
+
+bool encoder_put(struct encoder *encoder, const void *data, size_t bytes, bool last) {
+    const uint8_t *at = data;
+    if (!encoder->compressor) {
+        return encoder->sink(encoder->cookie, data, bytes);
+    }
+    while (bytes > 0) {
+        size_t room = ROOM_BYTES - encoder->piece_bytes;
+        size_t taken = bytes < room ? bytes : room;
+        memcpy(encoder->piece + encoder->piece_bytes, at, taken);
+        encoder->piece_bytes += taken;
+        at += taken;
+        bytes -= taken;
+        if (encoder->piece_bytes == ROOM_BYTES && !compress(encoder, false)) {
+            return false;
+        }
+    }
+    return !last || compress(encoder, true);
 }
 
 void encoder_close(struct encoder *encoder) {
@@ -101,5 +125,6 @@ void encoder_close(struct encoder *encoder) {
     }
     compressor_close(encoder->compressor);
     free(encoder->room);
+    free(encoder->piece);
     free(encoder);
 }

@@ -27,8 +27,9 @@ typedef bool encoder_sink(void *cookie, const void *data, size_t bytes);
 /* NULL: no memory. */
 struct encoder *encoder_open(const struct encoding *encoding, encoder_sink *sink, void *cookie);
 
-/* Compresses more; the sink may be called. `last`: the stream ends with it. False: the sink said
- * so, or the library failed. */
+/* Compresses more; the sink may be called. `last`: the stream ends with it. What comes out depends
+ * on all bytes together, not on the pieces that they come in. False: the sink said so, or the
+ * library failed. */
 bool encoder_put(struct encoder *encoder, const void *data, size_t bytes, bool last);
 
 void encoder_close(struct encoder *encoder);

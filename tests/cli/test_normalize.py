@@ -246,6 +246,25 @@ class Normalize(harness.Case):
                          digest([GOLDEN / "tree.tar"])[str(GOLDEN / "tree.tar")]["rungs"]["diffid"])
         self.assertEqual(said["entries"], layer["entries"])
 
+    def test_compressed_bytes_depend_on_the_tar_alone(self):
+        """A sparse file's content comes in other pieces than that of one written out."""
+        if not shutil.which("tar"):
+            self.skipTest("not installed: tar")
+        noise = random.Random(3).randbytes(70_000)
+        with open(self.work / "sparse", "wb") as file:
+            for place in range(0, 4_000_000, 333_333):
+                file.seek(place)
+                file.write(noise[:place % 69_001] + b"text " * 2000)
+            file.truncate(4_500_000)
+        layers = []
+        for name, option in (("with-holes.tar", "--sparse"), ("without.tar", "--format=gnu")):
+            layers.append(self.work / name)
+            harness.run("tar", option, "-C", self.work, "-cf", layers[-1], "sparse")
+        self.assertLess(layers[0].stat().st_size, layers[1].stat().st_size)
+        for how in ("igzip:0", "igzip", "igzip:2", "igzip:3", "gzip:0", "gzip:1", "gzip", "zstd", "zstd:19"):
+            one, other = (self.normalize(layer, f"--compress={how}").read_bytes() for layer in layers)
+            self.assertTrue(one == other, how)
+
     def test_standard_streams(self):
         with open(GOLDEN / "tree.tar.gz", "rb") as layer:
             out = harness.run(harness.VARVE, "normalize", "-", "-o", "-", stdin=layer)
