@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,7 +40,7 @@ struct trial {
 static void *wait_at_gate(void *cookie) {
     struct trial *trial = cookie;
     pthread_mutex_lock(&trial->gate);
-    trial->id = (pid_t)syscall(SYS_gettid);
+    trial->id = gettid();
     pthread_mutex_unlock(&trial->gate);
     return NULL;
 }
@@ -49,7 +48,7 @@ static void *wait_at_gate(void *cookie) {
 /* Joined threads count against limits until the kernel has forgotten them. */
 static void wait_until_forgotten(pid_t id) {
     const struct timespec moment = {.tv_nsec = MOMENT_NS};
-    for (int i = 0; i < MOMENTS && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++) {
+    for (int i = 0; i < MOMENTS && tgkill(getpid(), id, 0) == 0; i++) {
         nanosleep(&moment, NULL);
     }
 }
