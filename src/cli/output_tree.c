@@ -121,15 +121,19 @@ static bool make_temporary(struct tree *tree) {
 }
 
 /* What is there already stays, with its owner, its mode and whatever else it has; it may be the
- * root of a file system, which nothing can be renamed to. */
-static bool open_in(struct tree *tree) {
-    int there = open_empty(tree->parent, tree->name);
-    if (there >= 0) {
-        close(tree->parent);
-        tree->parent = there;
-        tree->inside = true;
+ * root of a file system, which nothing can be renamed to. Changes `path`. */
+static bool open_parent(struct tree *tree, char *path) {
+    char *slash = strrchr(path, '/');
+    tree->name = strdup(slash ? slash + 1 : path);
+    tree->parent = open_empty(AT_FDCWD, path);
+    tree->inside = tree->parent >= 0;
+    if (!tree->inside && errno == ENOENT) {
+        if (slash) {
+            slash[1] = 0;
+        }
+        tree->parent = open(slash ? path : ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     }
-    return (there >= 0 || errno == ENOENT) && make_temporary(tree);
+    return tree->parent >= 0 && tree->name;
 }
 
 bool tree_open(struct tree *tree, const char *path) {
@@ -138,19 +142,7 @@ bool tree_open(struct tree *tree, const char *path) {
     for (size_t count = whole ? strlen(whole) : 0; count > 1 && whole[count - 1] == '/'; count--) {
         whole[count - 1] = 0;
     }
-    char *slash = whole ? strrchr(whole, '/') : NULL;
-    tree->name = whole ? strdup(slash ? slash + 1 : whole) : NULL;
-    if (slash) {
-        slash[1] = 0;
-    }
-    bool good = false;
-    if (tree->name &&
-        (!*tree->name || strcmp(tree->name, ".") == 0 || strcmp(tree->name, "..") == 0)) {
-        errno = EEXIST;
-    } else if (tree->name) {
-        tree->parent = open(slash ? whole : ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-        good = tree->parent >= 0 && open_in(tree);
-    }
+    bool good = whole && open_parent(tree, whole) && make_temporary(tree);
     if (!good) {
         complain("cannot write %s: %s", path,
                  errno == EEXIST ? "it is there, and is no empty folder" : strerror(errno));

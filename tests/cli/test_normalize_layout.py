@@ -597,6 +597,10 @@ class Layouts(harness.Case):
         self.assertEqual(sorted(path.name for path in (folder / "mine").iterdir()),
                          ["blobs", "index.json", "oci-layout"])
         self.assertEqual(files_of(folder / "mine"), files_of(self.normalize(layout)))
+        (folder / "here").mkdir()
+        harness.run(harness.VARVE, "normalize", f"oci:{layout}", "-o", "oci:.", env=CLEAN,
+                    cwd=folder / "here")
+        self.assertEqual(files_of(folder / "here"), files_of(folder / "mine"))
         # Where it cannot be done it is empty again.
         (folder / "mine2").mkdir()
         layout = self.large()
