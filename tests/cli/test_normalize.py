@@ -251,7 +251,7 @@ class Normalize(harness.Case):
         if not shutil.which("tar"):
             self.skipTest("not installed: tar")
         noise = random.Random(3).randbytes(70_000)
-        with open(self.work / "sparse", "wb") as file:
+        with open(self.work / "with holes", "wb") as file:
             for place in range(0, 4_000_000, 333_333):
                 file.seek(place)
                 file.write(noise[:place % 69_001] + b"text " * 2000)
@@ -259,7 +259,7 @@ class Normalize(harness.Case):
         layers = []
         for name, option in (("with-holes.tar", "--sparse"), ("without.tar", "--format=gnu")):
             layers.append(self.work / name)
-            harness.run("tar", option, "-C", self.work, "-cf", layers[-1], "sparse")
+            harness.run("tar", option, "-C", self.work, "-cf", layers[-1], "with holes")
         self.assertLess(layers[0].stat().st_size, layers[1].stat().st_size)
         for how in ("igzip:0", "igzip", "igzip:2", "igzip:3", "gzip:0", "gzip:1", "gzip", "zstd", "zstd:19"):
             one, other = (self.normalize(layer, f"--compress={how}").read_bytes() for layer in layers)
