@@ -17,6 +17,11 @@
  * tags that all lead to the same large index would else multiply. */
 #define VARVE_LIMIT_SOURCE_STEPS 4000000u
 
+/* A tag, where it is told what became of a layout's documents: one tag may lead to many thousands.
+ * Registries take 128 bytes (distribution-spec, "Pulling manifests"); index.json keeps all of it.
+ */
+#define VARVE_LIMIT_TAG_SHOWN_BYTES 1024
+
 /* A line of tar-split: a header with its extensions in base64. The parser of archives takes no more
  * of those than this either (below). */
 #define VARVE_LIMIT_TAR_SPLIT_LINE_BYTES (16u << 20)

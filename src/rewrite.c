@@ -6,14 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limits.h"
 #include "oci_json.h"
 #include "rewrite_internal.h"
 #include "source.h"
 
 #define PATTERN "blobs/%a/%h"
-
-/* Of a tag that is shown; registries take 128 bytes (distribution-spec, "Pulling manifests"). */
-#define REF_BYTES 1024
 
 bool varve_rewrite_room(struct varve_rewrite *rewrite, void *items, size_t *room, size_t count,
                         size_t item_bytes) {
@@ -232,9 +230,10 @@ static void refer_to_subject(struct varve_rewrite *rewrite, uint32_t number, con
 /* A tag as messages and the mapping show it: the same one may lead to many documents, so that a
  * long one is cut. */
 static uint32_t shown_ref(struct varve_rewrite *rewrite, const char *ref) {
-    char cut[REF_BYTES + sizeof "..."];
+    char cut[VARVE_LIMIT_TAG_SHOWN_BYTES + sizeof "..."];
     size_t count = strlen(ref);
-    snprintf(cut, sizeof cut, "%.*s%s", REF_BYTES, ref, count > REF_BYTES ? "..." : "");
+    snprintf(cut, sizeof cut, "%.*s%s", VARVE_LIMIT_TAG_SHOWN_BYTES, ref,
+             count > VARVE_LIMIT_TAG_SHOWN_BYTES ? "..." : "");
     uint32_t number = varve_name_map_add(&rewrite->refs, NULL, cut);
     rewrite->place.no_memory |= number == VARVE_NAME_NONE;
     return number;
