@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tarfile
 import xml.etree.ElementTree
@@ -144,6 +145,17 @@ class Bench(harness.Case):
         # Two rounds against two can show nothing, and that is said.
         said = self.bench("--only=hash", "--rounds=2", f"--compare={old}")
         self.assertRegex(said, r"\d+ have too few rounds")
+
+    def test_other_programs_are_seen(self):
+        """A program beside it that never rests is told of in figures and in words."""
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as beside:
+            try:
+                summary = self.lines("--only=hash")[-1]
+                said = self.bench("--only=hash")
+            finally:
+                beside.kill()
+        self.assertGreater(summary["other_cpus"], 0.1)
+        self.assertRegex(said, r"warning: other programs kept \d+\.\d processors busy")
 
     def test_a_wrong_answer_is_seen(self):
         """A library that decompresses wrongly, put before the right one."""

@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import signal
 import struct
 import subprocess
@@ -73,9 +72,7 @@ def start(argv, fault, page, under=None, **options):
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
         environment[name] = (f"exitcode={SANITIZER_EXIT}:allocator_may_return_null=1:"
                              + environment.get(name, ""))
-    if any(re.fullmatch(r"--threads=([2-9]|\d\d+)", str(word)) for word in argv):
-        # Looking for leaks stops all threads at the end, and crashes where libomp's are just ending.
-        environment["ASAN_OPTIONS"] += ":detect_leaks=0"
+    environment = harness.many_runs_environment(argv, environment)
     if under:
         environment["VARVE_FAULT_UNDER"] = str(under)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

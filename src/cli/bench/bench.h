@@ -123,9 +123,10 @@ struct bench {
         char kernel[80];
         unsigned threads;
     } machine;
-    /* Of the whole run: how much slower the slowest of some equal loops was than the quickest, and
-     * the share of CPU time that the hypervisor kept. */
-    double clock_spread, stolen;
+    /* Of the whole run: how much slower the slowest of some equal loops was than the quickest, the
+     * share of CPU time that the hypervisor kept, and how many processors other programs kept busy.
+     */
+    double clock_spread, stolen, other_cpus;
     bool stopped; /* by a signal */
 };
 

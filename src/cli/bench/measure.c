@@ -42,21 +42,47 @@ static double clock_probe(void) {
     return seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
 }
 
-/* CPU time of the whole machine, and what of it the hypervisor gave to others (proc(5)). */
-static void read_steal(double *stolen, double *total) {
-    unsigned long long field[8] = {0};
+/* CPU seconds of the whole machine since it started (proc(5)), and this process's. */
+struct machine_time {
+    double total;  /* of all processors, idle or not */
+    double busy;   /* of all programs here */
+    double stolen; /* what the hypervisor gave to other guests */
+    double own;
+    double wall;
+};
+
+/* All zero where /proc tells nothing. */
+static struct machine_time machine_time_read(void) {
+    enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL, FIELDS };
+    struct machine_time now = {0};
+    unsigned long long ticks[FIELDS];
+    double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
     FILE *file = fopen("/proc/stat", "re");
-    *stolen = *total = 0;
-    if (file && fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &field[0], &field[1],
-                       &field[2], &field[3], &field[4], &field[5], &field[6], &field[7]) == 8) {
-        for (size_t i = 0; i < 8; i++) {
-            *total += (double)field[i];
+    if (file && fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[USER],
+                       &ticks[NICE], &ticks[SYSTEM], &ticks[IDLE], &ticks[IOWAIT], &ticks[IRQ],
+                       &ticks[SOFTIRQ], &ticks[STEAL]) == FIELDS) {
+        for (size_t i = 0; i < FIELDS; i++) {
+            now.total += (double)ticks[i] * tick;
         }
-        *stolen = (double)field[7];
+        now.stolen = (double)ticks[STEAL] * tick;
+        now.busy = now.total - now.stolen - (double)(ticks[IDLE] + ticks[IOWAIT]) * tick;
+        now.own = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+        now.wall = seconds_of(CLOCK_MONOTONIC);
     }
     if (file) {
         fclose(file);
     }
+    return now;
+}
+
+/* What was taken between the two: by other guests of the host, and by other programs here. */
+static void judge_machine(struct bench *bench, const struct machine_time *from,
+                          const struct machine_time *to) {
+    double total = to->total - from->total;
+    double wall = to->wall - from->wall;
+    double others = (to->busy - from->busy) - (to->own - from->own);
+    bench->stolen = total > 0 ? (to->stolen - from->stolen) / total : 0;
+    bench->other_cpus = wall > 0 && others > 0 ? others / wall : 0;
 }
 
 void bench_machine_read(struct bench_machine *machine) {
@@ -161,13 +187,11 @@ bool bench_measure(struct bench *bench) {
     size_t least = most < LEAST_ROUNDS ? most : LEAST_ROUNDS;
     double quickest = clock_probe();
     double slowest = quickest;
-    double stolen[2];
-    double total[2];
     bool good = true;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    read_steal(&stolen[0], &total[0]);
+    struct machine_time before = machine_time_read();
     for (size_t i = 0; i < bench->task_count && !caught; i++) {
         run_task(&bench->tasks[i], SIZE_MAX);
         good &= !bench->tasks[i].failed;
@@ -193,9 +217,9 @@ bool bench_measure(struct bench *bench) {
             break;
         }
     }
-    read_steal(&stolen[1], &total[1]);
+    struct machine_time after = machine_time_read();
+    judge_machine(bench, &before, &after);
     bench->clock_spread = slowest / quickest - 1;
-    bench->stolen = total[1] > total[0] ? (stolen[1] - stolen[0]) / (total[1] - total[0]) : 0;
     bench->stopped = caught != 0;
     return good;
 }

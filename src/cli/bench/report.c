@@ -10,6 +10,8 @@
 /* Beyond these the machine was not quiet, and the table says so. */
 #define CLOCK_WARNING 0.05
 #define STOLEN_WARNING 0.01
+/* A system at rest, and its clock ticks counted whole, come to a few hundredths of a processor. */
+#define OTHERS_WARNING 0.1
 
 static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a;
@@ -171,6 +173,9 @@ void bench_report_text(const struct bench *bench) {
         printf("warning: %.1f%% of the CPU time was given to other guests of this host\n",
                100 * bench->stolen);
     }
+    if (bench->other_cpus > OTHERS_WARNING) {
+        printf("warning: other programs kept %.1f processors busy meanwhile\n", bench->other_cpus);
+    }
     if (bench->stopped) {
         puts("warning: interrupted; what was measured by then stands above");
     }
@@ -280,6 +285,7 @@ void bench_report_json(const struct bench *bench, FILE *out) {
     json_text(&json, "type", "summary");
     json_real(&json, "clock_spread", bench->clock_spread);
     json_real(&json, "stolen", bench->stolen);
+    json_real(&json, "other_cpus", bench->other_cpus);
     json_bool(&json, "interrupted", bench->stopped);
     json_close(&json, '}');
     json_line_end(&json);
