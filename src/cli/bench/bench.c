@@ -59,7 +59,8 @@ int run_bench(const struct settings *settings) {
     } else {
         bool right = bench_measure(&bench);
         if (!right) {
-            complain("some answer was wrong: do not trust this machine, or this build");
+            complain("some variant failed or gave a wrong answer, and has no figures: do not trust "
+                     "this machine, or this build");
         }
         code = report(&bench) && right ? EXIT_WELL : EXIT_FATAL;
         code = code == EXIT_WELL && bench.stopped ? 130 : code;

@@ -98,7 +98,11 @@ struct bench_task {
     double seconds[BENCH_WIDTHS][BENCH_MOST_ROUNDS];
     size_t rounds;
     double spent; /* seconds of all runs so far, warm-up included */
-    bool failed;  /* the last one's fault: an error, or a wrong answer */
+    enum bench_fault {
+        BENCH_WELL,
+        BENCH_FAILED, /* the last run could not do its work: an error of the library's, no memory */
+        BENCH_WRONG   /* it did, and the answer was wrong */
+    } fault;
 };
 
 struct bench_absent {
@@ -143,7 +147,7 @@ bool bench_add_compression(struct bench *bench);
 bool bench_add_hashes(struct bench *bench);
 bool bench_add_nightly(struct bench *bench);
 
-/* Warms up, then measures all tasks in turns. False: some answer was wrong. (measure.c) */
+/* Warms up, then measures all tasks in turns. False: some task has a fault. (measure.c) */
 bool bench_measure(struct bench *bench);
 void bench_machine_read(struct bench_machine *machine);
 
@@ -165,9 +169,10 @@ size_t bench_codec_count(void);
 const struct bench_codec *bench_codec_at(size_t index);
 void bench_codec_name(char name[48], const struct bench_codec *codec);
 
-/* Enough for any codec's worst case. */
+/* Enough for any codec's worst case, which is igzip -0: it codes literals by a fixed table of up to
+ * 15 bits and never stores a block as it is; random bytes grow by a quarter. */
 static inline size_t bench_room(size_t bytes) {
-    return bytes + bytes / 8 + 4096;
+    return 2 * bytes + 4096;
 }
 
 /* ---- What comes of it (report.c, compare.c, plot.c) ---- */

@@ -150,20 +150,27 @@ static bool run_all(struct bench_task *task) {
     return good;
 }
 
+static enum bench_fault fault_of(struct bench_task *task, bool ran) {
+    if (!ran) {
+        return BENCH_FAILED;
+    }
+    return task->operations->verify(task) ? BENCH_WELL : BENCH_WRONG;
+}
+
 /* One sample of each width, each verified. `round` SIZE_MAX: to warm up, by one thread, not kept.
  */
 static void run_task(struct bench_task *task, size_t round) {
     double begun = seconds_of(CLOCK_MONOTONIC);
     double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-    task->failed = !task->operations->run(task, &task->over->whole);
+    bool ran = task->operations->run(task, &task->over->whole);
     double one = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
-    task->failed |= !task->operations->verify(task);
     double all = one;
-    if (task->sample->threads > 1 && !task->failed && round != SIZE_MAX) {
+    task->fault = fault_of(task, ran);
+    if (task->sample->threads > 1 && task->fault == BENCH_WELL && round != SIZE_MAX) {
         start = seconds_of(CLOCK_MONOTONIC);
-        task->failed |= !run_all(task);
+        ran = run_all(task);
         all = seconds_of(CLOCK_MONOTONIC) - start;
-        task->failed |= !task->operations->verify(task);
+        task->fault = fault_of(task, ran);
     }
     task->spent += seconds_of(CLOCK_MONOTONIC) - begun;
     if (round < BENCH_MOST_ROUNDS) {
@@ -194,7 +201,7 @@ bool bench_measure(struct bench *bench) {
     struct machine_time before = machine_time_read();
     for (size_t i = 0; i < bench->task_count && !caught; i++) {
         run_task(&bench->tasks[i], SIZE_MAX);
-        good &= !bench->tasks[i].failed;
+        good &= bench->tasks[i].fault == BENCH_WELL;
     }
     say_progress(bench, "warmed up", bench->task_count);
     for (size_t round = 0; round < most && !caught; round++) {
@@ -203,9 +210,9 @@ bool bench_measure(struct bench *bench) {
         for (size_t i = 0; i < bench->task_count && !caught; i++) {
             struct bench_task *task = &bench->tasks[(i + round * 7) % bench->task_count];
             bool enough = round >= least && task->spent > DEFAULT_SECONDS;
-            if (!task->failed && !enough && task->rounds == round) {
+            if (task->fault == BENCH_WELL && !enough && task->rounds == round) {
                 run_task(task, round);
-                good &= !task->failed;
+                good &= task->fault == BENCH_WELL;
                 done++;
             }
         }

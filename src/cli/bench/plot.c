@@ -87,7 +87,8 @@ static void scale(struct panel *panel) {
 static void collect(struct panel *panel, const struct bench *bench, const char *group) {
     for (size_t i = 0; i < bench->task_count && panel->count < MOST_POINTS; i++) {
         const struct bench_task *task = &bench->tasks[i];
-        if (strcmp(task->group, group) != 0 || task->failed || !task->rounds || !task->stored) {
+        if (strcmp(task->group, group) != 0 || task->fault != BENCH_WELL || !task->rounds ||
+            !task->stored) {
             continue;
         }
         panel->points[panel->count++] =

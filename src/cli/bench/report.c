@@ -98,8 +98,9 @@ static void print_task(const struct bench *bench, const struct bench_task *task)
     } else {
         printf("%7s", "");
     }
-    if (task->failed || !task->rounds) {
-        puts(task->failed ? "  WRONG ANSWER" : "  not measured");
+    if (task->fault != BENCH_WELL || !task->rounds) {
+        static const char *const texts[] = {"not measured", "FAILED", "WRONG ANSWER"};
+        printf("  %s\n", texts[task->fault]);
         return;
     }
     print_rate(bench_figure_of(task, BENCH_ONE));
@@ -241,13 +242,14 @@ static void json_task(struct json *json, const struct bench *bench, const struct
     json_text(json, "group", task->group);
     json_text(json, "variant", task->variant);
     json_text(json, "form", task->form);
-    json_bool(json, "verified", !task->failed && task->rounds > 0);
+    json_bool(json, "verified", task->fault == BENCH_WELL && task->rounds > 0);
     json_unsigned(json, "bytes", task->bytes);
     if (task->stored) {
         json_unsigned(json, "bytes_compressed", task->stored);
         json_real(json, "ratio", ratio_of(task));
     }
-    for (int width = 0; width < BENCH_WIDTHS && !task->failed && task->rounds; width++) {
+    for (int width = 0; width < BENCH_WIDTHS && task->fault == BENCH_WELL && task->rounds;
+         width++) {
         struct bench_figure figure = bench_figure_of(task, width);
         json_open(json, keys[width], '{');
         json_unsigned(json, "threads", width == BENCH_ONE ? 1 : bench->sample.threads);
@@ -300,7 +302,7 @@ void bench_report_csv(const struct bench *bench) {
     puts("group,variant,form,threads,clock,round,bytes,bytes_compressed,seconds");
     for (size_t i = 0; i < bench->task_count; i++) {
         const struct bench_task *task = &bench->tasks[i];
-        for (int width = 0; width < BENCH_WIDTHS && !task->failed; width++) {
+        for (int width = 0; width < BENCH_WIDTHS && task->fault == BENCH_WELL; width++) {
             for (size_t round = 0; round < task->rounds; round++) {
                 csv_text(task->group);
                 csv_text(task->variant);
