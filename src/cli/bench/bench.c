@@ -29,7 +29,7 @@ static void close_bench(struct bench *bench) {
 }
 
 /* What was measured goes to stdout in one form. */
-static bool report(const struct bench *bench) {
+static bool report(const struct bench *bench, FILE *old) {
     const struct settings *settings = bench->settings;
     bool good = true;
     if (settings->json) {
@@ -38,33 +38,48 @@ static bool report(const struct bench *bench) {
         bench_report_csv(bench);
     } else {
         bench_report_text(bench);
-        good = !settings->bench_compare || bench_compare(bench, settings->bench_compare);
+        good = !old || bench_compare(bench, old, settings->bench_compare);
     }
     return (!settings->bench_plot || bench_plot(bench, settings->bench_plot)) && good;
 }
 
-int run_bench(const struct settings *settings) {
-    struct bench bench = {.settings = settings};
-    if (settings->json + settings->csv + (settings->bench_compare != NULL) > 1) {
-        complain("one of --json, --csv and --compare, please");
-        return EXIT_FATAL;
-    }
-    bench_machine_read(&bench.machine);
-    if (!bench_sample_open(&bench.sample, settings)) {
+static int measure_and_report(struct bench *bench, FILE *old) {
+    if (!bench_sample_open(&bench->sample, bench->settings)) {
         return EXIT_FATAL;
     }
     int code = EXIT_FATAL;
-    if (!add_tasks(&bench)) {
+    if (!add_tasks(bench)) {
         complain("cannot begin: memory is short, or what was said above");
     } else {
-        bool right = bench_measure(&bench);
+        bool right = bench_measure(bench);
         if (!right) {
             complain("some variant failed or gave a wrong answer, and has no figures: do not trust "
                      "this machine, or this build");
         }
-        code = report(&bench) && right ? EXIT_WELL : EXIT_FATAL;
-        code = code == EXIT_WELL && bench.stopped ? 130 : code;
+        code = report(bench, old) && right ? EXIT_WELL : EXIT_FATAL;
+        code = code == EXIT_WELL && bench->stopped ? 130 : code;
     }
-    close_bench(&bench);
+    close_bench(bench);
+    return code;
+}
+
+int run_bench(const struct settings *settings) {
+    struct bench bench = {.settings = settings};
+    FILE *old = NULL;
+    if (settings->json + settings->csv + (settings->bench_compare != NULL) > 1) {
+        complain("one of --json, --csv and --compare, please");
+        return EXIT_FATAL;
+    }
+    if (settings->bench_compare) {
+        old = bench_compare_open(settings->bench_compare);
+        if (!old) {
+            return EXIT_FATAL;
+        }
+    }
+    bench_machine_read(&bench.machine);
+    int code = measure_and_report(&bench, old);
+    if (old) {
+        fclose(old);
+    }
     return code;
 }

@@ -188,8 +188,10 @@ double bench_quantile(double *values, size_t count, double quantile);
 void bench_report_text(const struct bench *bench);
 void bench_report_json(const struct bench *bench, FILE *out);
 void bench_report_csv(const struct bench *bench);
-/* False, after a message: the file cannot be read or written. */
-bool bench_compare(const struct bench *bench, const char *old_path);
+/* An earlier run's file, before anything is measured; NULL, after a message: it cannot be read. */
+FILE *bench_compare_open(const char *old_path);
+/* False, after a message: the file holds no results; it cannot be written. */
+bool bench_compare(const struct bench *bench, FILE *old, const char *old_path);
 bool bench_plot(const struct bench *bench, const char *path);
 
 #endif

@@ -162,19 +162,22 @@ struct pressed {
     unsigned users;     /* tasks */
 };
 
-static void close_pressed(struct bench_task *task) {
-    struct pressed *pressed = task->state;
-    task->state = NULL;
-    if (--pressed->users > 0) {
-        return;
-    }
-    for (size_t i = 0; pressed->kept && i < task->over->count; i++) {
+static void free_pressed(struct pressed *pressed, size_t count) {
+    for (size_t i = 0; pressed->kept && i < count; i++) {
         free(pressed->kept[i]);
     }
     free(pressed->kept);
     free(pressed->kept_bytes);
     free(pressed->made_bytes);
     free(pressed);
+}
+
+static void close_pressed(struct bench_task *task) {
+    struct pressed *pressed = task->state;
+    task->state = NULL;
+    if (--pressed->users == 0) {
+        free_pressed(pressed, task->over->count);
+    }
 }
 
 static uint8_t *scratch_of(const struct bench_task *task, uint32_t unit) {
@@ -297,7 +300,10 @@ static bool add_codec(struct bench *bench, const struct bench_codec *codec,
     for (int down = 0; down < 2; down++) {
         struct bench_task *task = bench_add(bench, down ? "decompress" : "compress", form);
         if (!task) {
-            return false; /* the program is about to end */
+            if (!pressed->users) {
+                free_pressed(pressed, 0);
+            }
+            return false;
         }
         bench_codec_name(task->variant, codec);
         task->operations = down ? &decompress_operations : &compress_operations;

@@ -270,7 +270,9 @@ static bool add_lanes(struct bench_sample *sample, struct spans *spans, const st
     memcpy(to, from, rest);
     to += rest;
     size_t header_bytes = (size_t)(to - block);
-    qsort(spans->at, spans->count, sizeof *spans->at, compare_spans);
+    if (spans->count) {
+        qsort(spans->at, spans->count, sizeof *spans->at, compare_spans);
+    }
     for (size_t i = 0; i < spans->count; i++) {
         memcpy(to, spans->at[i].data, spans->at[i].bytes);
         to += spans->at[i].bytes;
