@@ -66,7 +66,7 @@ class Kill(db.DatabaseCase):
     def kill_one(self, command, seconds, **options):
         """Starts a scan and kills it. True: it was over before. The layers it told of."""
         terminal = Terminal()
-        options.setdefault("env", harness.many_runs_environment(command))
+        options["env"] = harness.many_runs_environment(command, options.get("env"))
         scan = subprocess.Popen([*map(str, command)], stdout=terminal.theirs,
                                 stderr=subprocess.PIPE, **options)
         os.close(terminal.theirs)

@@ -348,7 +348,7 @@ static uint64_t next_random(uint64_t *state) {
 static uint32_t *shuffled(struct bench_sample *sample, const struct varve_catalog *catalog,
                           uint64_t seed) {
     size_t count = varve_catalog_blob_count(catalog);
-    uint32_t *order = malloc((count + 1) * sizeof *order);
+    uint32_t *order = calloc(count + 1, sizeof *order);
     for (size_t i = 0; order && i < count; i++) {
         struct varve_blob blob = varve_catalog_blob(catalog, i);
         if (blob.twin_of == i) {
