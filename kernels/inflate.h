@@ -47,14 +47,11 @@ struct varve_inflate_block {
 /* The first blocks of a stream: what tells compressors apart, counted in passing. */
 #define VARVE_INFLATE_LOG_BLOCKS 48
 struct varve_inflate_log {
+    size_t in_left; /* input that is still to be counted: symbols that end in it */
     struct varve_inflate_block each[VARVE_INFLATE_LOG_BLOCKS]; /* whole ones */
     size_t count;
     struct varve_inflate_block cut; /* the one under way, as far as it went; else zeros */
 };
-
-/* Input of a run that counts, at most: a loop counts in fields of 21 bits, and no literal takes
- * less than a bit. */
-#define VARVE_INFLATE_LOG_IN_BYTES ((size_t)1 << 18)
 
 enum varve_inflate_stop {
     VARVE_INFLATE_STOP_INPUT,  /* in == in_end, and what is left of it is less than a symbol */
@@ -74,9 +71,9 @@ struct varve_inflate_stream {
     uint8_t *out_stop;       /* room up to out_stop + SLACK */
     const uint8_t *earliest; /* what no match of this stream may reach beyond; the window moves,
                                 and this with it, by the caller's hand */
-    /* NULL, or where blocks are counted, zeros at first. The kernel makes it NULL when the last
-     * block is over or `each` is full, the caller when enough is known; then the counts are those
-     * of all bytes made so far, however they were cut. */
+    /* NULL, or where blocks are counted, at first `in_left` and zeros. The kernel makes it NULL
+     * when the last block is over, `each` is full or the input that counts is used up; then the
+     * counts are those of all bytes made so far, however they were cut. */
     struct varve_inflate_log *log;
     /* The kernel's answer. */
     enum varve_inflate_stop stop;
@@ -91,12 +88,13 @@ struct varve_inflate_stream {
     uint64_t bits;          /* those, lowest first; above them only what will come next */
     uint64_t pos;           /* in the loop: address of the next bit */
     const uint8_t *begin;   /* of this run's input */
+    const uint8_t *in_all;  /* its end, where `in_end` is that of what is counted */
     const uint8_t *start;   /* of its output */
     const uint8_t *counted; /* output up to here is in the log's sizes */
     uint32_t left;          /* of a stored block */
     uint16_t litlen_count, dist_count, precode_count, have;
     uint8_t lengths[320];
-    uint8_t precode[128];
+    uint32_t precode[128];
     uint32_t litlen[VARVE_INFLATE_LITLEN_ENTRIES];
     uint32_t dist[VARVE_INFLATE_DIST_ENTRIES + 1];
 };

@@ -66,16 +66,14 @@ INLINE void solo(struct varve_inflate_stream *s, bool counting) {
                 }
             }
             uint64_t before = bits_pos(&b);
-            unsigned length = e >> 16 & 0xff;
-            if (likely(!(e & 63))) {
-                bits_drop(&b, e >> 24);
-            } else if (exception_kind(e) == KIND_LENGTH) {
-                unsigned bits;
-                length = long_length(e, b.word, &bits);
-                bits_drop(&b, bits);
-                bits_refill(&b);
-            } else {
+            if (unlikely(!is_match(e))) {
                 goto rarely;
+            }
+            unsigned bits;
+            unsigned length = match_length(e, b.word, &bits);
+            bits_drop(&b, bits);
+            if (unlikely(e >= LONG_MATCH)) {
+                bits_refill(&b);
             }
             uint32_t d = s->dist[b.word & DIST_MASK];
             if (unlikely((d & 63) == 63)) {

@@ -15,6 +15,8 @@
 #ifndef VARVE_KERNELS_INFLATE_TEMPLATE_H
 #define VARVE_KERNELS_INFLATE_TEMPLATE_H
 
+#include <immintrin.h>
+
 #include "inflate_text.h"
 
 enum { ITEMS_MOST = 32, ITEM_IN = 16, LOAD_IN = 16 };
@@ -31,12 +33,7 @@ INLINE const uint8_t *address(uint64_t pos) {
 }
 
 INLINE uint64_t bits_below(uint64_t word, uint32_t bits) {
-    return word & ((UINT64_C(1) << (bits & 63)) - 1);
-}
-
-INLINE void copy32(uint8_t *to, const uint8_t *from) {
-    typedef uint8_t piece __attribute__((vector_size(32), aligned(1), may_alias));
-    *(piece *)to = *(const piece *)from;
+    return _bzhi_u64(word, bits & 0xff);
 }
 
 /* Any match; writes up to 31 bytes beyond it. */
@@ -77,6 +74,25 @@ struct place {
     uint8_t *out;
 };
 
+/* A match whose entry is known, at the bit where its code begins. Where it is a fault, nothing is
+ * done and `special` set. */
+INLINE struct place rare_match(struct varve_inflate_stream *s, struct place at, uint32_t entry) {
+    uint64_t word = load64(address(at.pos)) >> (at.pos & 7);
+    unsigned bits;
+    unsigned length = match_length(entry, word, &bits);
+    word >>= bits;
+    entry = look_up(s->dist, DIST_ROOT, word);
+    unsigned all = entry & 0xff;
+    size_t dist = (entry >> 16) + (bits_below(word, all) >> (entry >> 8 & 15));
+    if (unlikely(all == 63 || dist > (size_t)(at.out - s->earliest))) {
+        s->special = true;
+        return at;
+    }
+    copy_any(at.out, dist, length);
+    log_match(s, length);
+    return (struct place){at.pos + bits + all, at.out + length};
+}
+
 /* One item with subtables, long matches and all copies. Where a symbol ends the block or is a
  * fault, it comes back before it, and `special` is set. */
 static __attribute__((noinline)) struct place rare(struct varve_inflate_stream *s,
@@ -84,35 +100,16 @@ static __attribute__((noinline)) struct place rare(struct varve_inflate_stream *
     for (unsigned n = 0; n < 3; n++) {
         uint64_t word = load64(address(at.pos)) >> (at.pos & 7);
         uint32_t entry = look_up(s->litlen, ROOT, word);
-        unsigned bits = entry & 0xff;
-        unsigned length = entry >> 16 & 0xff;
-        if (entry & LITERAL_FLAG) {
-            *at.out++ = (uint8_t)(entry >> 8);
-            at.pos += bits;
-            log_literal(s);
-            continue;
+        if (is_match(entry)) {
+            return rare_match(s, at, entry);
         }
-        if (!bits) {
-            bits = entry >> 24;
-        } else if (exception_kind(entry) == KIND_LENGTH) {
-            length = long_length(entry, word, &bits);
-        } else {
+        if (!(entry & LITERAL_FLAG)) {
             s->special = true;
             return at;
         }
-        word >>= bits;
-        entry = look_up(s->dist, DIST_ROOT, word);
-        unsigned all = entry & 0xff;
-        size_t dist = (entry >> 16) + (bits_below(word, all) >> (entry >> 8 & 15));
-        if (all == 63 || dist > (size_t)(at.out - s->earliest)) {
-            s->special = true;
-            return at;
-        }
-        copy_any(at.out, dist, length);
-        at.out += length;
-        at.pos += bits + all;
-        log_match(s, length);
-        return at;
+        *at.out++ = (uint8_t)(entry >> 8);
+        at.pos += entry & 0xff;
+        log_literal(s);
     }
     return at;
 }

@@ -4,13 +4,16 @@
  *
  * Entries of the literal/length table, 32 bits:
  *   literal      bits of the code | value << 8 | 1 << 31
- *   match        0 | length << 16 | (bits of the code and of its extra bits) << 24: the extra bits
- *                are part of the index; length <= COPY_BYTES
+ *   match        0 | length << 16 | 1 << 22 for a length of 3 |
+ *                (bits of the code and of its extra bits) << 24: the extra bits are part of the
+ *                index; length <= COPY_BYTES
+ *   long match   0 | bits of the code << 8 | extra bits << 12 | base << 15 | 63 << 24
  *   exception    63 | bits << 8 | kind << 12 | what << 16
  * and of the distance table:
  *   distance     (bits of the code and extra bits) | bits of the code << 8 | base << 16
  *   exception    as above
- * An exception shifts all bits out of a 64-bit word, so that a loop sees it there.
+ * An exception shifts all bits out of a 64-bit word, and so does a long match where a match's bits
+ * are taken: a loop sees it there.
  */
 #ifndef VARVE_KERNELS_INFLATE_TEXT_H
 #define VARVE_KERNELS_INFLATE_TEXT_H
@@ -31,17 +34,20 @@ enum { ROOT = VARVE_INFLATE_LITLEN_BITS, DIST_ROOT = VARVE_INFLATE_DIST_BITS };
 #define ROOT_MASK ((1u << ROOT) - 1)
 #define DIST_MASK ((1u << DIST_ROOT) - 1)
 
-/* The longest match that the loops copy, in one piece. */
-enum { COPY_BYTES = 32 };
+/* The longest match that the loops copy, in one piece; the first length with extra bits, and the
+ * first of which all are longer. */
+enum { COPY_BYTES = 32, LENGTHS_PLAIN = 265, LENGTHS_LONG = 273 };
 
 /* What a lane whose item ends in a literal takes for a distance: no bits, no length. */
 #define NULL_DIST VARVE_INFLATE_DIST_ENTRIES
 
 enum phase { HEADER, STORED_LENGTH, STORED, COUNTS, PRECODE, LENGTHS, CODES, ENDED, BROKEN };
 
-enum kind { KIND_SUBTABLE, KIND_LENGTH, KIND_END, KIND_INVALID };
+enum kind { KIND_SUBTABLE, KIND_END, KIND_INVALID };
 
 #define LITERAL_FLAG 0x80000000u
+#define SHORT_FLAG (1u << 22)
+#define LONG_MATCH (63u << 24)
 #define EXCEPTION(kind, bits, what)                                                                \
     (63u | (uint32_t)(bits) << 8 | (uint32_t)(kind) << 12 | (uint32_t)(what) << 16)
 INLINE unsigned exception_bits(uint32_t entry) {
@@ -57,13 +63,25 @@ INLINE uint64_t load64(const uint8_t *from) {
     return word;
 }
 
+INLINE void copy32(uint8_t *to, const uint8_t *from) {
+    typedef uint8_t piece __attribute__((vector_size(32), aligned(1), may_alias));
+    *(piece *)to = *(const piece *)from;
+}
+
 /* ---- Tables ---- */
 
-/* RFC 1951, 3.2.5: lengths 257..285 and distances 0..29, `extra << 12 | base` and base, extra. */
+/* RFC 1951, 3.2.5: lengths 257..285 (their extra bits are `>> 12`, their least `& 0x1ff`) and
+ * distances 0..29. */
 static const uint16_t length_codes[29] = {
     0x0003, 0x0004, 0x0005, 0x0006, 0x0007, 0x0008, 0x0009, 0x000a, 0x100b, 0x100d,
     0x100f, 0x1011, 0x2013, 0x2017, 0x201b, 0x201f, 0x3023, 0x302b, 0x3033, 0x303b,
     0x4043, 0x4053, 0x4063, 0x4073, 0x5083, 0x50a3, 0x50c3, 0x50e3, 0x0102};
+INLINE unsigned length_extra(unsigned symbol) {
+    return length_codes[symbol - 257] >> 12;
+}
+INLINE unsigned length_base(unsigned symbol) {
+    return length_codes[symbol - 257] & 0x1ff;
+}
 INLINE unsigned dist_extra(unsigned symbol) {
     return symbol < 4 ? 0 : symbol / 2 - 1;
 }
@@ -71,15 +89,20 @@ INLINE unsigned dist_base(unsigned symbol) {
     return symbol < 4 ? symbol + 1 : ((2 + symbol % 2) << (symbol / 2 - 1)) + 1;
 }
 
+INLINE uint32_t match_entry(unsigned length, unsigned bits) {
+    return (uint32_t)length << 16 | (length == 3 ? SHORT_FLAG : 0) | (uint32_t)bits << 24;
+}
+
 static inline uint32_t litlen_entry(unsigned symbol, unsigned bits) {
     if (symbol < 256) {
         return bits | symbol << 8 | LITERAL_FLAG;
     }
-    if (symbol == 256) {
-        return EXCEPTION(KIND_END, bits, 0);
+    if (symbol == 256 || symbol > 285) {
+        return EXCEPTION(symbol == 256 ? KIND_END : KIND_INVALID, bits, 0);
     }
-    return symbol < 286 ? EXCEPTION(KIND_LENGTH, bits, length_codes[symbol - 257])
-                        : EXCEPTION(KIND_INVALID, bits, 0);
+    unsigned extra = length_extra(symbol), base = length_base(symbol);
+    return !extra && base <= COPY_BYTES ? match_entry(base, bits)
+                                        : bits << 8 | extra << 12 | base << 15 | LONG_MATCH;
 }
 
 static inline uint32_t dist_entry(unsigned symbol, unsigned bits) {
@@ -101,28 +124,42 @@ struct code {
 };
 
 /* False for a set that zlib refuses: over-subscribed, or incomplete and not a single code of one
- * bit. */
+ * bit. Both halves of the symbols are counted and sorted side by side, for neighbours have the same
+ * length often and would wait for each other. */
 static inline bool sort_code(struct code *code, const uint8_t *lengths, unsigned symbols) {
-    uint16_t at[16];
-    memset(code->count, 0, sizeof code->count);
-    for (unsigned i = 0; i < symbols; i++) {
-        code->count[lengths[i]]++;
+    uint16_t low[16] = {0}, high[16] = {0};
+    const unsigned half = symbols / 2;
+    for (unsigned i = 0; i < half; i++) {
+        low[lengths[i]]++;
+        high[lengths[half + i]]++;
+    }
+    if (symbols % 2) {
+        high[lengths[symbols - 1]]++;
     }
     int left = 1;
     unsigned sum = 0;
     code->longest = 0;
-    for (unsigned bits = 1; bits <= 15; bits++) {
-        left = 2 * left - code->count[bits];
-        if (left < 0) {
-            return false;
+    for (unsigned bits = 1; bits <= 16; bits++) {
+        unsigned k = bits % 16; /* those without a code come last */
+        unsigned count = (unsigned)low[k] + high[k];
+        code->count[k] = (uint16_t)count;
+        if (k) {
+            left = 2 * left - (int)count;
+            if (left < 0) {
+                return false;
+            }
+            code->longest = count ? k : code->longest;
         }
-        at[bits] = (uint16_t)sum;
-        sum += code->count[bits];
-        code->longest = code->count[bits] ? bits : code->longest;
+        high[k] = (uint16_t)(sum + low[k]);
+        low[k] = (uint16_t)sum;
+        sum += count;
     }
-    at[0] = (uint16_t)sum;
-    for (unsigned i = 0; i < symbols; i++) {
-        code->sorted[at[lengths[i]]++] = (uint16_t)i;
+    for (unsigned i = 0; i < half; i++) {
+        code->sorted[low[lengths[i]]++] = (uint16_t)i;
+        code->sorted[high[lengths[half + i]]++] = (uint16_t)(half + i);
+    }
+    if (symbols % 2) {
+        code->sorted[high[lengths[symbols - 1]]] = (uint16_t)(symbols - 1);
     }
     return left == 0 || code->longest <= 1;
 }
@@ -164,6 +201,14 @@ INLINE void fill_subtables(uint32_t *table, unsigned root, const struct code *co
     }
 }
 
+/* Puts the first `size` entries behind themselves, eight at a time: what goes beyond is put anew
+ * when the table grows on, which it does to a multiple of eight. */
+INLINE void double_table(uint32_t *table, uint32_t size) {
+    for (uint32_t i = 0; i < size; i += 8) {
+        copy32((uint8_t *)(table + size + i), (const uint8_t *)(table + i));
+    }
+}
+
 /* The table of a sorted code. `words` (may be NULL) gets the code of each symbol from 257 on that
  * is no longer than the root. */
 INLINE void fill_table(uint32_t *table, unsigned root, const struct code *code, entry_fn *entry,
@@ -182,7 +227,7 @@ INLINE void fill_table(uint32_t *table, unsigned root, const struct code *code, 
     for (unsigned bits = 1; bits <= root; bits++) {
         uint32_t size = 1u << bits;
         if (bits > 1) {
-            memcpy(table + size / 2, table, size / 2 * sizeof *table);
+            double_table(table, size / 2);
         }
         for (unsigned n = code->count[bits]; n; n--, symbol++) {
             table[word] = entry(*symbol, bits);
@@ -191,7 +236,7 @@ INLINE void fill_table(uint32_t *table, unsigned root, const struct code *code, 
             }
             if (word == size - 1) {
                 for (; bits < root; bits++, size *= 2) {
-                    memcpy(table + size, table, size * sizeof *table);
+                    double_table(table, size);
                 }
                 return;
             }
@@ -208,18 +253,17 @@ INLINE void fill_table(uint32_t *table, unsigned root, const struct code *code, 
 /* Matches whose extra bits fit into the index and that the loops can copy. */
 static inline void fill_matches(uint32_t *table, const uint8_t *lengths, unsigned symbols,
                                 const uint16_t *words) {
-    for (unsigned symbol = 257; symbol < symbols && symbol < 286; symbol++) {
+    for (unsigned symbol = LENGTHS_PLAIN; symbol < symbols && symbol < LENGTHS_LONG; symbol++) {
         unsigned bits = lengths[symbol];
-        unsigned extra = length_codes[symbol - 257] >> 12;
-        unsigned base = length_codes[symbol - 257] & 0x1ff;
+        unsigned extra = length_extra(symbol);
+        unsigned base = length_base(symbol);
         unsigned all = bits + extra;
-        if (!bits || all > ROOT || base > COPY_BYTES) {
+        if (!bits || all > ROOT) {
             continue;
         }
         for (unsigned v = 0; v < 1u << extra && base + v <= COPY_BYTES; v++) {
-            uint32_t made = (uint32_t)(base + v) << 16 | (uint32_t)all << 24;
             for (uint32_t i = words[symbol - 257] | v << bits; i <= ROOT_MASK; i += 1u << all) {
-                table[i] = made;
+                table[i] = match_entry(base + v, all);
             }
         }
     }
@@ -247,23 +291,36 @@ static inline bool build_dist(struct varve_inflate_stream *s) {
     return true;
 }
 
-/* The code of code lengths, entries `bits << 5 | length`. It must be complete, but may be empty:
- * then zlib takes each bit for the length 0. */
+/* Entries of the code of code lengths:
+ *   bits of the code | extra bits << 4 | (times - 1) << 8 | length << 16 | 255 << 24 to repeat the
+ *   length before
+ */
+INLINE uint32_t precode_entry(unsigned symbol, unsigned bits) {
+    static const uint32_t repeats[3] = {2 << 4 | 2 << 8 | 255u << 24, 3 << 4 | 2 << 8,
+                                        7 << 4 | 10 << 8};
+    return bits | (symbol < 16 ? symbol << 16 : repeats[symbol - 16]);
+}
+
+/* It must be complete, but may be empty: then zlib takes each bit for the length 0. */
 static inline bool build_precode(struct varve_inflate_stream *s, const uint8_t lengths[19]) {
     struct code code;
     if (!sort_code(&code, lengths, 19) || (code.longest == 1 && code.count[1] == 1)) {
         return false;
     }
+    const unsigned all = sizeof s->precode / sizeof s->precode[0];
     if (!code.longest) {
-        memset(s->precode, 1 << 5, sizeof s->precode);
+        for (unsigned i = 0; i < all; i++) {
+            s->precode[i] = precode_entry(0, 1);
+        }
         return true;
     }
     uint32_t word = 0;
     const uint16_t *symbol = code.sorted;
     for (unsigned bits = 1; bits <= code.longest; bits++) {
         for (unsigned n = code.count[bits]; n; n--, symbol++) {
-            for (uint32_t i = word; i < sizeof s->precode; i += 1u << bits) {
-                s->precode[i] = (uint8_t)(bits << 5 | *symbol);
+            uint32_t entry = precode_entry(*symbol, bits);
+            for (uint32_t i = word; i < all; i += 1u << bits) {
+                s->precode[i] = entry;
             }
             if (word == (1u << bits) - 1) {
                 return true;
@@ -356,6 +413,13 @@ static inline void log_bytes(struct varve_inflate_stream *s) {
         s->log->cut.decoded_bytes += (size_t)(s->out - s->counted);
     }
     s->counted = s->out;
+}
+
+/* No more is counted, whatever input there still is. */
+static inline void log_over(struct varve_inflate_stream *s) {
+    log_bytes(s);
+    s->log = NULL;
+    s->in_end = s->in_all;
 }
 
 INLINE void log_match(struct varve_inflate_stream *s, unsigned length) {
@@ -488,52 +552,67 @@ static inline enum step lengths_over(struct varve_inflate_stream *s) {
     return STEP_ON;
 }
 
-/* Code lengths, run-length coded (RFC 1951, 3.2.7). */
+/* Code lengths, run-length coded (RFC 1951, 3.2.7). What is decoded lies in a copy, so that the
+ * bits may stay in registers, and is 0 where nothing was put yet: only other lengths need be, of
+ * which no more than six come at once. */
 static inline enum step lengths(struct varve_inflate_stream *s) {
-    static const uint8_t extra[3] = {2, 3, 7};
-    static const uint8_t base[3] = {3, 3, 11};
     const unsigned all = s->litlen_count + s->dist_count;
-    while (s->have < all) {
-        if (s->count < 14) {
-            refill(s);
+    uint8_t made[sizeof s->lengths + 32] = {0};
+    unsigned have = s->have;
+    for (unsigned i = 0; i < have; i += 32) {
+        copy32(made + i, s->lengths + i);
+    }
+    memset(made + have, 0, 32);
+    uint64_t length = have ? made[have - 1] : 0;
+    enum step why = STEP_ON;
+    for (unsigned k = 0; have < all; k++) {
+        if (k % 4 == 0) {
+            refill(s); /* four take at most 56 bits */
         }
-        unsigned entry = s->precode[low(s->bits, 7)];
-        unsigned bits = entry >> 5;
-        unsigned symbol = entry & 31;
-        if (symbol < 16) {
-            if (bits > s->count) {
-                return STEP_INPUT;
-            }
-            s->lengths[s->have++] = (uint8_t)symbol;
-            consume(s, bits);
-            continue;
+        uint32_t entry = s->precode[low(s->bits, 7)];
+        unsigned bits = entry & 15, extra = entry >> 4 & 15;
+        if (unlikely(bits + extra > s->count)) {
+            why = STEP_INPUT;
+            break;
         }
-        unsigned more = extra[symbol - 16];
-        if (bits + more > s->count) {
-            return STEP_INPUT;
-        }
-        unsigned n = base[symbol - 16] + low(s->bits >> bits, more);
-        consume(s, bits + more);
-        if ((symbol == 16 && !s->have) || s->have + n > all) {
+        unsigned n = 1 + (entry >> 8 & 15) + low(s->bits >> bits, extra);
+        bool orphan = (entry >> 24) & (have == 0); /* repeats what is not there */
+        consume(s, bits + extra);
+        if (unlikely(orphan | (n > all - have))) {
             return fault_here(s);
         }
-        memset(s->lengths + s->have, symbol == 16 ? s->lengths[s->have - 1] : 0, n);
-        s->have = (uint16_t)(s->have + n);
+        length = (entry >> 16 & 15) | (length & entry >> 24);
+        uint64_t six = length * UINT64_C(0x010101010101) & ((UINT64_C(1) << 8 * (n & 7)) - 1);
+        memcpy(made + have, &six, sizeof six);
+        have += n;
     }
-    return lengths_over(s);
+    for (unsigned i = 0; i < sizeof s->lengths; i += 32) {
+        copy32(s->lengths + i, made + i);
+    }
+    s->have = (uint16_t)have;
+    return why == STEP_ON ? lengths_over(s) : why;
 }
 
-/* The length that an exceptional entry means (`what` is one of length_codes), behind `bits`. */
-INLINE unsigned long_length(uint32_t entry, uint64_t word, unsigned *bits) {
-    unsigned extra = entry >> 28;
-    unsigned length = (entry >> 16 & 0x1ff) + low(word >> exception_bits(entry), extra);
-    *bits = exception_bits(entry) + extra;
-    return length;
+INLINE bool is_match(uint32_t entry) {
+    return !(entry & 0xff);
+}
+
+/* The length that the entry of a match means, whose code begins in `word`. `bits` gets what is used
+ * by that code and its extra bits. */
+INLINE unsigned match_length(uint32_t entry, uint64_t word, unsigned *bits) {
+    *bits = entry >> 24;
+    if (likely(entry < LONG_MATCH)) {
+        return entry >> 16 & 63;
+    }
+    unsigned code = entry >> 8 & 15;
+    unsigned extra = entry >> 12 & 7;
+    *bits = code + extra;
+    return (entry >> 15 & 0x1ff) + low(word >> code, extra);
 }
 
 INLINE uint32_t look_up(const uint32_t *table, unsigned root, uint64_t word) {
     uint32_t entry = table[word & ((1u << root) - 1)];
-    if ((entry & 0xff) == 63 && !(entry & LITERAL_FLAG) && exception_kind(entry) == KIND_SUBTABLE) {
+    if ((entry & 0xff) == 63 && exception_kind(entry) == KIND_SUBTABLE) {
         entry = table[(entry >> 16) + low(word >> root, exception_bits(entry))];
     }
     return entry;
@@ -591,27 +670,22 @@ static inline enum step symbol(struct varve_inflate_stream *s) {
         consume(s, bits);
         return STEP_ON;
     }
-    if (!bits) {
-        return match(s, entry >> 16 & 0xff, entry >> 24);
+    if (is_match(entry)) {
+        unsigned length = match_length(entry, s->bits, &bits);
+        return match(s, length, bits);
     }
     bits = exception_bits(entry);
     if (bits > s->count) {
         return STEP_INPUT;
     }
-    switch (exception_kind(entry)) {
-    case KIND_LENGTH: {
-        unsigned length = long_length(entry, s->bits, &bits);
-        return match(s, length, bits);
-    }
-    case KIND_END:
+    if (exception_kind(entry) == KIND_END) {
         consume(s, bits);
         return block_over(s);
-    default:
-        return fault_at(s, 0);
     }
+    return fault_at(s, 0);
 }
 
-static inline enum step step(struct varve_inflate_stream *s) {
+static inline enum step step_phase(struct varve_inflate_stream *s) {
     if (s->phase == BROKEN) {
         return STEP_FAULT;
     }
@@ -639,9 +713,22 @@ static inline enum step step(struct varve_inflate_stream *s) {
     }
 }
 
-/* Before a run. */
+static inline enum step step(struct varve_inflate_stream *s) {
+    enum step why = step_phase(s);
+    if (why == STEP_INPUT && s->in_end != s->in_all) {
+        log_over(s);
+        why = STEP_ON;
+    }
+    return why;
+}
+
+/* Before a run. While there is a log, the input ends where the log does. */
 static inline void enter(struct varve_inflate_stream *s) {
     s->begin = s->in;
+    s->in_all = s->in_end;
+    if (s->log && (size_t)(s->in_end - s->in) > s->log->in_left) {
+        s->in_end = s->in + s->log->in_left;
+    }
     s->start = s->counted = s->out;
     s->special = false;
     s->dist[NULL_DIST] = 0;
@@ -656,6 +743,7 @@ static inline void settle(struct varve_inflate_stream *s, enum step why) {
         [STEP_FAULT] = VARVE_INFLATE_STOP_FAULT,
     };
     s->stop = stops[why];
+    s->in_end = s->in_all;
     log_bytes(s);
     if (why == STEP_END || why == STEP_OUTPUT) {
         unread(s);
@@ -663,6 +751,9 @@ static inline void settle(struct varve_inflate_stream *s, enum step why) {
     if (why == STEP_END) {
         s->count = 0;
         s->bits = 0;
+    }
+    if (s->log) {
+        s->log->in_left -= (size_t)(s->in - s->begin);
     }
 }
 

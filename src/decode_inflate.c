@@ -15,13 +15,10 @@
 
 #define WINDOW_BYTES (VARVE_INFLATE_WINDOW_BYTES + TURN_BYTES + VARVE_INFLATE_SLACK_BYTES)
 
-_Static_assert(VARVE_ENCODER_HEAD_BYTES <= VARVE_INFLATE_LOG_IN_BYTES, "a kernel can count it");
-
 struct varve_window {
     struct varve_inflate_stream stream;
     const uint8_t *given; /* made before it: the caller's; from it to stream.out: pending */
     bool ran;             /* between the two halves of a step */
-    size_t log_left;      /* of the stream's first bytes, in which blocks are counted */
     enum varve_inflate_result ending; /* what comes when all that is pending is given, or INPUT */
     uint8_t bytes[WINDOW_BYTES];
 };
@@ -91,7 +88,9 @@ void varve_inflate_begin(struct varve_inflate *inflate, struct varve_inflate_log
     }
     varve_inflate_stream_begin(&inflate->window->stream);
     inflate->window->stream.log = log;
-    inflate->window->log_left = VARVE_ENCODER_HEAD_BYTES;
+    if (log) {
+        log->in_left = VARVE_ENCODER_HEAD_BYTES;
+    }
     varve_inflate_reset(inflate);
 }
 
@@ -107,14 +106,7 @@ struct varve_inflate_stream *varve_inflate_prepare(struct varve_inflate *inflate
         return NULL;
     }
     stream->in = cursor->in;
-    size_t in_bytes = cursor->in_bytes;
-    if (stream->log && in_bytes > window->log_left) {
-        /* What is counted does not depend on how the blob is cut. */
-        in_bytes = window->log_left;
-        stream->log = in_bytes ? stream->log : NULL;
-        in_bytes = in_bytes ? in_bytes : cursor->in_bytes;
-    }
-    stream->in_end = cursor->in + in_bytes;
+    stream->in_end = cursor->in + cursor->in_bytes;
     /* The slack is taken out of the turn where it is a small part of it, so that as a rule all that
      * is made can be given at once. */
     bool roomy = limit - stream->out >= 4 * VARVE_INFLATE_SLACK_BYTES;
@@ -129,7 +121,6 @@ static void conclude(struct varve_inflate *inflate, struct varve_decoder *decode
     struct varve_window *window = inflate->window;
     const struct varve_inflate_stream *stream = &window->stream;
     size_t used = (size_t)(stream->in - cursor->in);
-    window->log_left -= used < window->log_left ? used : window->log_left;
     varve_cursor_use(decoder, cursor, used);
     if (stream->stop == VARVE_INFLATE_STOP_END) {
         window->ending = VARVE_INFLATE_DONE;
@@ -150,7 +141,6 @@ static enum varve_inflate_result finish_window(struct varve_inflate *inflate,
     if (window->ran) {
         conclude(inflate, decoder, cursor);
         window->ran = false;
-        hungry &= !cursor->in_bytes; /* else not all of it was given */
     }
     size_t pending = (size_t)(window->stream.out - window->given);
     size_t n = pending < cursor->out_bytes ? pending : cursor->out_bytes;

@@ -42,12 +42,12 @@ static void open_all(void) {
 }
 
 /* The reference alone and whole, held against zlib: its lane, until the next one. */
-static const struct inflate_lane *refer(const uint8_t *data, size_t bytes,
+static const struct inflate_lane *refer(const uint8_t *data, size_t bytes, size_t log_bytes,
                                         const struct inflate_judgement *judge,
                                         const uint8_t *judged, struct inflate_random *random) {
     static const struct inflate_cut whole = {BYTES_MOST, INFLATE_ROOM_MOST, 0, false};
     struct inflate_lane *lane = &lanes[LANES];
-    inflate_lane_begin(lane, data, bytes, false);
+    inflate_lane_begin(lane, data, bytes, log_bytes, false);
     MUST(!inflate_batch(&lane, 1, &whole, varve_inflate_scalar, random));
     MUST(!inflate_differ(lane, judge, judged, SIZE_MAX));
     return lane;
@@ -126,13 +126,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
             n = make_mate(copies[i], data, bytes, &random);
         }
         judges[i] = inflate_judge(copies[i], n, made[i], MADE_ROOM);
-        const struct inflate_lane *reference = refer(copies[i], n, &judges[i], made[i], &random);
+        size_t log_bytes =
+            inflate_random_below(&random, 2) ? SIZE_MAX : inflate_random_below(&random, n + 9);
+        const struct inflate_lane *reference =
+            refer(copies[i], n, log_bytes, &judges[i], made[i], &random);
         faults[i] = reference->fault_offset;
         logs[i] = reference->log;
         if (i == subject) {
             ask_igzip(copies[i], n, &judges[i], made[i]);
         }
-        inflate_lane_begin(&lanes[i], copies[i], n, inflate_random_below(&random, 2));
+        inflate_lane_begin(&lanes[i], copies[i], n, log_bytes, inflate_random_below(&random, 2));
         batch[i] = &lanes[i];
         if (!counting || inflate_random_below(&random, 4) == 0) {
             lanes[i].stream->log = NULL;

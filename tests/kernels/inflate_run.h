@@ -89,12 +89,13 @@ static inline void inflate_lane_close(struct inflate_lane *lane) {
     free(lane->made);
 }
 
+/* `log_bytes`: of the stream, in which blocks are counted. */
 static inline void inflate_lane_begin(struct inflate_lane *lane, const uint8_t *data, size_t bytes,
-                                      bool low) {
+                                      size_t log_bytes, bool low) {
     struct varve_inflate_stream *stream = lane->stream;
     memset(stream, 0xa5, sizeof *stream); /* nothing of the last one helps */
     varve_inflate_stream_begin(stream);
-    memset(&lane->log, 0, sizeof lane->log);
+    lane->log = (struct varve_inflate_log){.in_left = log_bytes};
     stream->log = &lane->log;
     lane->data = data;
     lane->bytes = bytes;

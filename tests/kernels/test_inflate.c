@@ -30,13 +30,16 @@ struct subject {
     size_t bytes;
     struct inflate_judgement judge;
     size_t fault_offset;
-    struct varve_inflate_log log; /* of its blocks, as the reference counts */
+    size_t log_bytes;             /* in which blocks are counted: all of it, or some */
+    struct varve_inflate_log log; /* of those, as the reference counts */
 };
 
 static const char *describe(struct subject *subject, uint8_t *made) {
     subject->judge = inflate_judge(subject->data, subject->bytes, made, MADE_ROOM);
     struct inflate_lane *lane = &lanes[INFLATE_LANES_MOST - 1];
-    inflate_lane_begin(lane, subject->data, subject->bytes, false);
+    subject->log_bytes =
+        inflate_random_below(&dice, 3) ? SIZE_MAX : inflate_random_below(&dice, subject->bytes + 9);
+    inflate_lane_begin(lane, subject->data, subject->bytes, subject->log_bytes, false);
     const struct inflate_cut whole = {INFLATE_INPUT_MOST, INFLATE_ROOM_MOST, 0, false};
     const char *wrong = inflate_batch(&lane, 1, &whole, varve_inflate_scalar, &dice);
     subject->fault_offset = lane->fault_offset;
@@ -50,7 +53,7 @@ static const char *check(struct subject *subjects, size_t count, const struct in
     struct inflate_lane *batch[INFLATE_LANES_MOST] = {NULL};
     bool counting = inflate_random_below(&dice, 2);
     for (size_t i = 0; i < count; i++) {
-        inflate_lane_begin(&lanes[i], subjects[i].data, subjects[i].bytes,
+        inflate_lane_begin(&lanes[i], subjects[i].data, subjects[i].bytes, subjects[i].log_bytes,
                            inflate_random_below(&dice, 2));
         batch[i] = &lanes[i];
         if (!counting || inflate_random_below(&dice, 4) == 0) {
