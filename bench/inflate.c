@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench/inflate.c - gzip layers decoded with CRC-32, so many of them alive at once.
  *
- *   varve_bench_inflate [--layers=FOLDER] [OPTION]...
+ *   varve_bench_inflate [--layers=FOLDER | --shape=NAME] [OPTION]...
  *
  * FOLDER is an OCI image layout of gzip layers (corpora/packages.py makes it: one layer per
- * installed Debian package, gzip -6); without it, layers of this system's libraries are made here.
+ * installed Debian package, gzip -6); without it, layers of this system's libraries are made here,
+ * of the shape NAME if one is given: see `shapes`.
  * Case alive-N deals the layers to N places, longest first, so that N layers are alive nearly all
  * the time.
  *
@@ -22,6 +23,7 @@
 #include <zlib.h>
 
 #include "bench.h"
+#include "bytes16.h"
 #include "kernels.h"
 #include "varve/decode.h"
 
@@ -169,7 +171,7 @@ static void prepare_lane(struct place *place) {
     uint8_t *begin = place->lane->window + VARVE_INFLATE_WINDOW_BYTES;
     size_t history =
         place->made < VARVE_INFLATE_WINDOW_BYTES ? place->made : VARVE_INFLATE_WINDOW_BYTES;
-    memmove(begin - history, stream->out - history, history);
+    bytes16_move_down(begin - history, stream->out - history, history);
     stream->earliest = begin - history;
     stream->out = begin;
     stream->out_stop = begin + OUT_BYTES;
@@ -349,36 +351,74 @@ static void load_layout(const char *layout) {
     free(entries);
 }
 
-/* Without a corpus: some libraries as they are, 256 KiB each. */
-static void make_layers(void) {
+/* Layers made here: so many, of so many bytes of this system's libraries or of zeros, and by which
+ * of zlib's strategies. */
+static const struct shape {
+    const char *name;
+    size_t layers, bytes;
+    int level, strategy;
+    bool zeros;
+} shapes[] = {
+    {"libraries", 24, 256 << 10, 6, Z_DEFAULT_STRATEGY, false},
+    {"1k", 2048, 1 << 10, 6, Z_DEFAULT_STRATEGY, false},
+    {"10k", 1024, 10 << 10, 6, Z_DEFAULT_STRATEGY, false},
+    {"100k", 128, 100 << 10, 6, Z_DEFAULT_STRATEGY, false},
+    {"stored", 48, 256 << 10, 0, Z_DEFAULT_STRATEGY, false},
+    {"literals", 48, 256 << 10, 6, Z_HUFFMAN_ONLY, false},
+    {"runs", 48, 256 << 10, 6, Z_RLE, false},
+    {"fixed", 48, 256 << 10, 6, Z_FIXED, false},
+    {"zeros", 48, 1 << 20, 6, Z_DEFAULT_STRATEGY, true},
+};
+
+static void make_layer(const struct shape *shape, uint8_t *content) {
+    z_stream z = {.next_in = content, .avail_in = (uInt)shape->bytes};
+    size_t room = deflateBound(NULL, shape->bytes) + 32;
+    uint8_t *stored = must(malloc(room));
+    z.next_out = stored;
+    z.avail_out = (uInt)room;
+    if (deflateInit2(&z, shape->level, Z_DEFLATED, 31, 8, shape->strategy) != Z_OK ||
+        deflate(&z, Z_FINISH) != Z_STREAM_END) {
+        exit(2);
+    }
+    deflateEnd(&z);
+    add_layer(stored, z.total_out);
+}
+
+static void make_layers(const char *name) {
     static const char folder[] = "/usr/lib/x86_64-linux-gnu";
-    static uint8_t content[256 << 10];
+    static uint8_t content[1 << 20];
+    const struct shape *shape = shapes;
+    while (strcmp(shape->name, name) != 0) {
+        if (++shape == shapes + sizeof shapes / sizeof shapes[0]) {
+            fprintf(stderr, "bench: no shape '%s'\n", name);
+            exit(2);
+        }
+    }
     struct dirent **entries;
-    int count = scandir(folder, &entries, NULL, alphasort);
+    int count = shape->zeros ? 0 : scandir(folder, &entries, NULL, alphasort);
     for (int i = 0; i < count; i++) {
         char path[4096 + 300];
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        FILE *file = layer_count < 24 ? fopen(path, "rb") : NULL;
-        size_t bytes = file ? fread(content, 1, sizeof content, file) : 0;
-        if (bytes == sizeof content) {
-            z_stream z = {.next_in = content, .avail_in = (uInt)bytes};
-            size_t room = deflateBound(NULL, bytes) + 32;
-            uint8_t *stored = must(malloc(room));
-            z.next_out = stored;
-            z.avail_out = (uInt)room;
-            if (deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
-                deflate(&z, Z_FINISH) != Z_STREAM_END) {
-                exit(2);
+        FILE *file = layer_count < shape->layers ? fopen(path, "rb") : NULL;
+        while (file && layer_count < shape->layers &&
+               fread(content, 1, shape->bytes, file) == shape->bytes) {
+            make_layer(shape, content);
+            if (shape == shapes) {
+                break; /* one of each */
             }
-            deflateEnd(&z);
-            add_layer(stored, z.total_out);
         }
         if (file) {
             fclose(file);
         }
         free(entries[i]);
     }
-    free(entries);
+    if (shape->zeros) {
+        for (size_t i = 0; i < shape->layers; i++) {
+            make_layer(shape, content);
+        }
+    } else if (count >= 0) {
+        free(entries);
+    }
 }
 
 static int longer_first(const void *a, const void *b) {
@@ -420,14 +460,18 @@ static struct work *work_of(size_t alive, enum varve_inflate_engine engine) {
 int main(int argc, char **argv) {
     static const size_t alive[] = {1, 2, 3, 4, 8, 16};
     static struct bench_case cases[sizeof alive / sizeof alive[0]];
-    static const char option[] = "--layers=";
-    if (argc > 1 && strncmp(argv[1], option, sizeof option - 1) == 0) {
-        load_layout(argv[1] + sizeof option - 1);
+    static const char from[] = "--layers=", of[] = "--shape=";
+    bool load = argc > 1 && strncmp(argv[1], from, sizeof from - 1) == 0;
+    bool shaped = argc > 1 && strncmp(argv[1], of, sizeof of - 1) == 0;
+    if (load) {
+        load_layout(argv[1] + sizeof from - 1);
+    } else {
+        make_layers(shaped ? argv[1] + sizeof of - 1 : shapes[0].name);
+    }
+    if (load || shaped) {
         argv[1] = argv[0];
         argc--;
         argv++;
-    } else {
-        make_layers();
     }
     qsort(layers, layer_count, sizeof layers[0], longer_first);
     fprintf(

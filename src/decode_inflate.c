@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes16.h"
 #include "decode_igzip.h"
 
 /* Decoded bytes a turn, at most. With 32 KiB before them and the kernels' slack behind, some twelve
@@ -60,7 +61,7 @@ static void slide(struct varve_window *window) {
     size_t history = (size_t)(stream->out - stream->earliest);
     history = history < VARVE_INFLATE_WINDOW_BYTES ? history : VARVE_INFLATE_WINDOW_BYTES;
     size_t pending = (size_t)(stream->out - window->given);
-    memmove(window->bytes, stream->out - history, history);
+    bytes16_move_down(window->bytes, stream->out - history, history);
     stream->earliest = window->bytes;
     stream->out = window->bytes + history;
     window->given = stream->out - pending;
