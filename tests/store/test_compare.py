@@ -4,6 +4,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -137,7 +138,7 @@ class Compare(db.DatabaseCase):
         temporary.mkdir()
         for a, b in ((sources[0], self.paths[1]), (self.paths[0], sources[1]), sources):
             out = harness.run(harness.VARVE, "compare", "--json", a, b, expect=1,
-                              env={"TMPDIR": str(temporary)})
+                              env={**os.environ, "TMPDIR": str(temporary)})
             self.assertEqual([json.loads(line) for line in out.splitlines()], wanted)
         self.assertEqual(list(temporary.iterdir()), [])
 
