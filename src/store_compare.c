@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/store_compare.c - two databases side by side: images paired, blobs new, gone and broken.
  *
- * Both sides are read in one order and merged, so that neither has to fit into memory. */
+ * Blobs of both sides are read in one order and merged, so that neither has to fit into memory; of
+ * images names and digests do. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static const char images_sql[] =
     "SELECT image.id, image.ref, image.platform, image.status, " DIGEST_TEXT(
         "image.digest") " "
                         "FROM image JOIN source ON source.id = image.source "
-                        "WHERE image.gone IS NULL AND image.kind = 'image' AND image.ref <> '' "
+                        "WHERE image.gone IS NULL AND image.kind = 'image' "
                         "ORDER BY image.ref, image.platform, source.name, image.digest";
 
 /* A digest as a name, else the digest of the bytes: a loose file's path says nothing. One blob may
@@ -67,13 +68,14 @@ struct layer_facts {
 struct side {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
-    bool row; /* of IMAGES or BLOBS: there is one at hand */
+    bool row; /* of BLOBS: there is one at hand */
     struct layer_facts *layers;
     size_t layer_count, layer_room;
 };
 
 struct comparison {
     struct side sides[2];
+    struct varve_side_images images[2];
     struct varve_store_fault *fault;
 };
 
@@ -96,15 +98,32 @@ static void close_side(struct side *side) {
     free(side->layers);
 }
 
-static bool next(struct comparison *comparison, struct side *side, int which) {
-    int code = sqlite3_step(side->statements[which]);
+static bool next_blob(struct comparison *comparison, struct side *side) {
+    int code = sqlite3_step(side->statements[BLOBS]);
     side->row = code == SQLITE_ROW;
-    for (int i = 1; which == IMAGES && side->row && i <= 4; i++) {
-        if (!sqlite3_column_text(side->statements[which], i)) {
-            return varve_store_lacks(comparison->fault, side->db, "an image's row");
+    return side->row || code == SQLITE_DONE ||
+           varve_store_blame(comparison->fault, side->db, "the database cannot be read");
+}
+
+/* All images of a side. */
+static bool read_images(struct comparison *comparison, int which) {
+    struct side *side = &comparison->sides[which];
+    sqlite3_stmt *rows = side->statements[IMAGES];
+    int code;
+    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+        const char *texts[4];
+        for (int i = 0; i < 4; i++) {
+            texts[i] = (const char *)sqlite3_column_text(rows, 1 + i);
+            if (!texts[i]) {
+                return varve_store_lacks(comparison->fault, side->db, "an image's row");
+            }
+        }
+        if (!varve_side_images_add(&comparison->images[which], sqlite3_column_int64(rows, 0),
+                                   texts)) {
+            return varve_store_no_memory(comparison->fault);
         }
     }
-    return side->row || code == SQLITE_DONE ||
+    return code == SQLITE_DONE ||
            varve_store_blame(comparison->fault, side->db, "the database cannot be read");
 }
 
@@ -215,7 +234,8 @@ static uint32_t unequal_facets(const struct comparison *comparison) {
 }
 
 /* Two manifests that differ. */
-static bool judge(struct comparison *comparison, struct varve_image_pair *pair) {
+static bool judge(struct comparison *comparison, struct varve_image_pair *pair,
+                  const struct varve_side_image *const images[2]) {
     static const enum varve_pair_verdict verdicts[VARVE_RUNG_COUNT] = {
         VARVE_PAIR_MANIFEST, VARVE_PAIR_COMPRESSION, VARVE_PAIR_ARCHIVE, VARVE_PAIR_ENCODING,
         VARVE_PAIR_FACETS,   VARVE_PAIR_FACETS,      VARVE_PAIR_FACETS,  VARVE_PAIR_FACETS,
@@ -223,7 +243,7 @@ static bool judge(struct comparison *comparison, struct varve_image_pair *pair) 
     struct varve_rungs rungs[2] = {{0}, {0}};
     for (int i = 0; i < 2; i++) {
         struct side *side = &comparison->sides[i];
-        int64_t image = sqlite3_column_int64(side->statements[IMAGES], 0);
+        int64_t image = images[i]->id;
         if (!read_layers(comparison, side, image) ||
             !read_digests(comparison, side, IMAGE_RUNGS, image, &rungs[i].present, rungs[i].digest,
                           VARVE_RUNG_COUNT)) {
@@ -258,50 +278,61 @@ static bool judge(struct comparison *comparison, struct varve_image_pair *pair) 
     return true;
 }
 
-static const char *text_of(const struct side *side, int which, int column) {
-    return (const char *)sqlite3_column_text(side->statements[which], column);
+/* Two images, or one whose other side is NULL. */
+static bool compare_two(struct comparison *comparison,
+                        const struct varve_side_image *const images[2],
+                        void (*each)(void *cookie, const struct varve_image_pair *pair),
+                        void *cookie) {
+    struct varve_image_pair pair = {.platform = images[images[0] ? 0 : 1]->platform,
+                                    .verdict = images[0] ? VARVE_PAIR_ONLY_A : VARVE_PAIR_ONLY_B};
+    for (int i = 0; i < 2; i++) {
+        pair.ref[i] = images[i] ? images[i]->ref : NULL;
+        pair.digest[i] = images[i] ? images[i]->digest : NULL;
+        pair.status[i] = images[i] ? images[i]->status : NULL;
+    }
+    if (images[0] && images[1]) {
+        pair.verdict = VARVE_PAIR_IDENTICAL;
+        pair.newly_broken = strcmp(pair.status[0], "ok") == 0 && strcmp(pair.status[1], "ok") != 0;
+        if (strcmp(pair.digest[0], pair.digest[1]) != 0 && !judge(comparison, &pair, images)) {
+            return false;
+        }
+    }
+    each(cookie, &pair);
+    return true;
 }
 
-/* Which side's image comes first; 0: they are a pair. */
-static int order_images(const struct comparison *comparison) {
-    const struct side *a = &comparison->sides[0];
-    const struct side *b = &comparison->sides[1];
-    if (!a->row || !b->row) {
-        return a->row ? -1 : 1;
-    }
-    int refs = strcmp(text_of(a, IMAGES, 1), text_of(b, IMAGES, 1));
-    return refs ? refs : strcmp(text_of(a, IMAGES, 2), text_of(b, IMAGES, 2));
+/* Pairs stand where A's image does. */
+static int order_images(const struct varve_side_image *a, const struct varve_side_image *b) {
+    int refs = strcmp(a->ref, b->ref);
+    return refs ? refs : strcmp(a->platform, b->platform);
 }
 
 static bool compare_images(struct comparison *comparison,
                            void (*each)(void *cookie, const struct varve_image_pair *pair),
                            void *cookie) {
-    struct side *sides = comparison->sides;
-    if (!next(comparison, &sides[0], IMAGES) || !next(comparison, &sides[1], IMAGES)) {
+    struct varve_side_images *a = &comparison->images[0];
+    struct varve_side_images *b = &comparison->images[1];
+    size_t i = 0;
+    size_t j = 0;
+    if (!read_images(comparison, 0) || !read_images(comparison, 1)) {
         return false;
     }
-    while (sides[0].row || sides[1].row) {
-        int order = order_images(comparison);
-        struct side *first = order > 0 ? &sides[1] : &sides[0];
-        struct varve_image_pair pair = {.ref = text_of(first, IMAGES, 1),
-                                        .platform = text_of(first, IMAGES, 2)};
-        for (int i = 0; i < 2; i++) {
-            bool there = order == 0 || first == &sides[i];
-            pair.status[i] = there ? text_of(&sides[i], IMAGES, 3) : NULL;
-            pair.digest[i] = there ? text_of(&sides[i], IMAGES, 4) : NULL;
+    if (!varve_store_pair(comparison->images)) {
+        return varve_store_no_memory(comparison->fault);
+    }
+    while (i < a->count || j < b->count) {
+        const struct varve_side_image *images[2] = {i < a->count ? &a->images[i] : NULL,
+                                                    j < b->count ? &b->images[j] : NULL};
+        bool from_a = images[0] && (!images[1] || order_images(images[0], images[1]) <= 0);
+        i += from_a;
+        j += !from_a;
+        if (!from_a && images[1]->partner != SIZE_MAX) {
+            continue;
         }
-        if (order) {
-            pair.verdict = order < 0 ? VARVE_PAIR_ONLY_A : VARVE_PAIR_ONLY_B;
-        } else {
-            pair.newly_broken =
-                strcmp(pair.status[0], "ok") == 0 && strcmp(pair.status[1], "ok") != 0;
-            if (strcmp(pair.digest[0], pair.digest[1]) != 0 && !judge(comparison, &pair)) {
-                return false;
-            }
-        }
-        each(cookie, &pair);
-        if ((order <= 0 && !next(comparison, &sides[0], IMAGES)) ||
-            (order >= 0 && !next(comparison, &sides[1], IMAGES))) {
+        size_t partner = from_a ? images[0]->partner : SIZE_MAX;
+        images[0] = from_a ? images[0] : NULL;
+        images[1] = !from_a ? images[1] : partner == SIZE_MAX ? NULL : &b->images[partner];
+        if (!compare_two(comparison, images, each, cookie)) {
             return false;
         }
     }
@@ -326,7 +357,7 @@ static bool compare_blobs(struct comparison *comparison,
                                        const char *name, uint64_t bytes),
                           void *cookie) {
     struct side *sides = comparison->sides;
-    if (!next(comparison, &sides[0], BLOBS) || !next(comparison, &sides[1], BLOBS)) {
+    if (!next_blob(comparison, &sides[0]) || !next_blob(comparison, &sides[1])) {
         return false;
     }
     while (sides[0].row || sides[1].row) {
@@ -339,11 +370,11 @@ static bool compare_blobs(struct comparison *comparison,
                                             : order < 0 ? VARVE_BLOB_GONE
                                             : broken[1] ? VARVE_BLOB_BROKEN
                                                         : VARVE_BLOB_MENDED;
-            each(cookie, change, text_of(from, BLOBS, 1),
+            each(cookie, change, (const char *)sqlite3_column_text(from->statements[BLOBS], 1),
                  (uint64_t)sqlite3_column_int64(from->statements[BLOBS], 3));
         }
-        if ((order <= 0 && !next(comparison, &sides[0], BLOBS)) ||
-            (order >= 0 && !next(comparison, &sides[1], BLOBS))) {
+        if ((order <= 0 && !next_blob(comparison, &sides[0])) ||
+            (order >= 0 && !next_blob(comparison, &sides[1]))) {
             return false;
         }
     }
@@ -362,7 +393,9 @@ enum varve_store_status varve_store_compare(
         compare_images(&comparison, pair, cookie)) {
         compare_blobs(&comparison, blob, cookie);
     }
-    close_side(&comparison.sides[0]);
-    close_side(&comparison.sides[1]);
+    for (int i = 0; i < 2; i++) {
+        close_side(&comparison.sides[i]);
+        varve_side_images_free(&comparison.images[i]);
+    }
     return fault->status;
 }

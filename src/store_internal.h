@@ -9,6 +9,8 @@
  *   store_queue.c    results on their way from the scan's threads to the writer
  *   store_write.c    the writer: one thread, one connection, batched transactions
  *   store_query.c    questions and their answers
+ *   store_compare.c  two databases side by side
+ *   store_pair.c     which of their images belong together
  */
 #ifndef VARVE_STORE_INTERNAL_H
 #define VARVE_STORE_INTERNAL_H
@@ -264,6 +266,23 @@ bool varve_store_open_readers(struct varve_store *store, struct varve_store_faul
 void varve_store_close_readers(struct varve_store *store);
 /* Lets the readers' transactions go, so that a checkpoint can go past them. */
 void varve_store_end_reading(struct varve_store *store);
+
+/* An image of one side of a comparison. */
+struct varve_side_image {
+    int64_t id;                                   /* row */
+    const char *ref, *platform, *status, *digest; /* in one piece of memory, which is ref's */
+    size_t partner;                               /* place on the other side; SIZE_MAX: none */
+};
+struct varve_side_images {
+    struct varve_side_image *images; /* in the order in which they are told of */
+    size_t count, room;
+};
+/* Texts in the order of the members; they are copied. False: no memory. */
+bool varve_side_images_add(struct varve_side_images *images, int64_t id,
+                           const char *const texts[4]);
+void varve_side_images_free(struct varve_side_images *images);
+/* Finds the partners, of several that could be the first ones. False: no memory. */
+bool varve_store_pair(struct varve_side_images sides[2]);
 
 /* store_write.c */
 void *varve_store_write(void *store); /* the writer's thread */

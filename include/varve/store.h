@@ -141,7 +141,8 @@ struct varve_value {
 VARVE_API struct varve_value varve_query_value(const struct varve_query *query, size_t column);
 
 /* What two mirrors, each as a scan left it in a database, have in common. Images are paired by
- * reference and platform. */
+ * reference and platform; those that are left, by the reference without its host (and without
+ * docker.io's "library/"); those without a reference by their manifests' digest. */
 enum varve_pair_verdict {
     VARVE_PAIR_IDENTICAL, /* the same manifest */
     VARVE_PAIR_MANIFEST,  /* the same layers and config; only what the manifest says beside them */
@@ -159,8 +160,9 @@ enum varve_pair_verdict {
 VARVE_API const char *varve_pair_verdict_name(enum varve_pair_verdict verdict);
 
 struct varve_image_pair {
-    const char *ref, *platform; /* platform: "" where there is none */
-    const char *digest[2];      /* of the manifests: "sha256:...", NULL where there is none */
+    const char *platform;  /* "" where there is none */
+    const char *ref[2];    /* on each side; NULL: no such image there; "": it has none */
+    const char *digest[2]; /* of the manifests: "sha256:..."; NULL: no such image there */
     const char *status[2];
     enum varve_pair_verdict verdict;
     bool has_rung;

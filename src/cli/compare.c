@@ -100,6 +100,11 @@ static struct varve_store *open_side(const struct settings *settings, const char
     return store;
 }
 
+/* A pair's name: A's, where there is an image of A's with a name. */
+static const char *reference(const struct varve_image_pair *pair) {
+    return pair->ref[0] && *pair->ref[0] ? pair->ref[0] : pair->ref[1] ? pair->ref[1] : "";
+}
+
 /* --- as JSON --- */
 
 static void json_pair(const struct varve_image_pair *pair) {
@@ -107,7 +112,9 @@ static void json_pair(const struct varve_image_pair *pair) {
     json_open(&json, NULL, '{');
     json_unsigned(&json, "v", 1);
     json_text(&json, "type", "pair");
-    json_text(&json, "ref", pair->ref);
+    if (*reference(pair)) {
+        json_text(&json, "ref", reference(pair));
+    }
     if (*pair->platform) {
         json_text(&json, "platform", pair->platform);
     }
@@ -131,6 +138,9 @@ static void json_pair(const struct varve_image_pair *pair) {
     for (int i = 0; i < 2; i++) {
         if (pair->digest[i]) {
             json_open(&json, i ? "b" : "a", '{');
+            if (strcmp(pair->ref[i], reference(pair)) != 0) {
+                json_text(&json, "ref", pair->ref[i]);
+            }
             json_text(&json, "digest", pair->digest[i]);
             json_text(&json, "status", pair->status[i]);
             json_close(&json, '}');
@@ -179,7 +189,11 @@ static void json_result(const struct result *result, int code) {
 
 static void text_pair(const struct varve_image_pair *pair) {
     printf("%-12s ", varve_pair_verdict_name(pair->verdict));
-    put_safe_text(pair->ref);
+    put_safe_text(*reference(pair) ? reference(pair) : pair->digest[pair->digest[0] ? 0 : 1]);
+    if (pair->ref[1] && *pair->ref[1] && strcmp(pair->ref[1], reference(pair)) != 0) {
+        fputs(" and ", stdout);
+        put_safe_text(pair->ref[1]);
+    }
     if (*pair->platform) {
         fputs(" (", stdout);
         put_safe_text(pair->platform);

@@ -174,6 +174,52 @@ class Compare(db.DatabaseCase):
                          [("blob", "broken"), ("blob", "new"), ("pair", "identical"),
                           ("pair", "only in B")])
 
+    def test_names(self):
+        """References pair whole; else without the host; images without one by their digest."""
+        names = {
+            # A's tags by content, then B's, then who is paired with whom.
+            "localhost/app:1": "app:1",
+            "docker.io/library/base:1": "base:1",
+            "docker.io/library/db:1": "mirror.example:5000/db:1",
+            "a.example/team/web:1": "b.example/team/web:1",
+            "team/same:1": "team/same:1",
+            "team/untouched:1": "other/untouched:1",
+            "docker.io/owner/tool:1": "owner/tool:1",
+        }
+        strangers = {"team/untouched:1", "other/untouched:1"}
+        sides = [self.work / "names-a", self.work / "names-b"]
+        layouts = [oci.Layout(side) for side in sides]
+        for number, refs in enumerate(names.items()):
+            for side, ref in enumerate(refs):
+                # Contents differ, so that no digest can pair them.
+                layouts[side].tag(ref, self.image(layouts[side], tree(content=b"%d %d" % (
+                    number, side))))
+        # One with the same path elsewhere does not come before the one of the whole name.
+        layouts[0].tag("quay.io/team/same:1", self.image(layouts[0], tree(content=b"quay")))
+        # A nameless one meets a named one, and one that is nowhere else.
+        for side in range(2):
+            layouts[side].tag("named:1", self.image(layouts[side], tree(content=b"n%d" % side)))
+        named = self.image(layouts[0], tree(content=b"named in B"))
+        alone = self.image(layouts[0], tree(content=b"nowhere else"))
+        layouts[1].tag("b:1", self.image(layouts[1], tree(content=b"named in B")))
+        layouts[0].top += [named, alone]
+        layouts[0].tags([])
+        lines = self.compare(*(f"oci:{side}" for side in sides))
+        pairs = [line for line in lines if line["type"] == "pair"]
+        found = {(line.get("ref") or line["a"]["digest"], line.get("b", {}).get("ref"),
+                  line["verdict"]) for line in pairs}
+        expected = {(a, b if a != b else None, "content") for a, b in names.items()
+                    if a not in strangers}
+        expected |= {("team/untouched:1", None, "only in A"), ("other/untouched:1", None, "only in B"),
+                     ("quay.io/team/same:1", None, "only in A"), ("named:1", None, "content"),
+                     (alone["digest"], None, "only in A"), ("b:1", None, "identical")}
+        self.assertEqual(found, expected)
+        self.assertEqual(len(pairs), len(expected))
+        text = harness.run(harness.VARVE, "compare", *(f"oci:{side}" for side in sides),
+                           expect=1).decode()
+        self.assertIn("content      localhost/app:1 and app:1 (linux/amd64)\n", text)
+        self.assertIn(f"only in A    {alone['digest']}", text)
+
     def test_text(self):
         out = harness.run(harness.VARVE, "compare", *self.paths, expect=1).decode()
         for words in ("compression  app:compression (linux/amd64)\n",
