@@ -89,6 +89,19 @@ static bool read_number(sqlite3 *db, struct varve_store_fault *fault, int64_t *n
     return good;
 }
 
+static bool make_views(sqlite3 *db, struct varve_store_fault *fault) {
+    bool good = true;
+    for (size_t i = 0; i < varve_store_view_count && good; i++) {
+        char *sql = sqlite3_mprintf("DROP VIEW IF EXISTS %s; CREATE VIEW %s AS %s",
+                                    varve_store_views[i].name, varve_store_views[i].name,
+                                    varve_store_views[i].sql);
+        good = sql ? varve_store_execute(db, fault, sql, "a view cannot be made")
+                   : varve_store_no_memory(fault);
+        sqlite3_free(sql);
+    }
+    return good;
+}
+
 static bool make_tables(sqlite3 *db, struct varve_store_fault *fault) {
     char numbers[128];
     snprintf(numbers, sizeof numbers, "PRAGMA application_id = %d; PRAGMA user_version = %d;",
@@ -96,7 +109,7 @@ static bool make_tables(sqlite3 *db, struct varve_store_fault *fault) {
     const char *doing = "the database cannot be made";
     bool good = varve_store_execute(db, fault, "BEGIN IMMEDIATE", doing) &&
                 varve_store_execute(db, fault, varve_store_tables, doing) &&
-                varve_store_execute(db, fault, numbers, doing) &&
+                make_views(db, fault) && varve_store_execute(db, fault, numbers, doing) &&
                 varve_store_execute(db, fault, "COMMIT", doing);
     if (!good) {
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
@@ -341,19 +354,6 @@ static bool add_scan(struct varve_store *store, struct varve_store_fault *fault)
     return good;
 }
 
-static bool make_views(struct varve_store *store, struct varve_store_fault *fault) {
-    bool good = true;
-    for (size_t i = 0; i < varve_store_view_count && good; i++) {
-        char *sql = sqlite3_mprintf("DROP VIEW IF EXISTS %s; CREATE VIEW %s AS %s",
-                                    varve_store_views[i].name, varve_store_views[i].name,
-                                    varve_store_views[i].sql);
-        good = sql ? varve_store_execute(store->main.db, fault, sql, "a view cannot be made")
-                   : varve_store_no_memory(fault);
-        sqlite3_free(sql);
-    }
-    return good;
-}
-
 /* Digests in an index are in no order: of every layer that is written, seven go to pages all over
  * it. The questions that want them in order sort them. Older databases have had such indexes. */
 static bool drop_indexes(struct varve_store *store, struct varve_store_fault *fault) {
@@ -381,7 +381,7 @@ static bool renew_views(struct varve_store *store, struct varve_store_fault *fau
         sqlite3_free(sql);
     }
     sqlite3_finalize(find);
-    return same || make_views(store, fault);
+    return same || make_views(store->main.db, fault);
 }
 
 /* Of all versions that ever wrote; this one has VARVE_CODE_COUNT. */

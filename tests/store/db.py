@@ -2,6 +2,7 @@
 """What the tests of the store share: mirrors whose files' times can be trusted, scans with a database,
 and a database's content as something that two can be compared by."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -46,8 +47,10 @@ def mirror(folder, layers, seed=1, most_bytes=60000):
 
 def query(path, sql, *values):
     """Writable, as a database whose writer was killed may have to be rolled back first."""
-    with sqlite3.connect(f"file:{path}?mode=rw", uri=True) as connection:
-        return connection.execute(sql, values).fetchall()
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+        found = connection.execute(sql, values).fetchall()
+        connection.commit()
+        return found
 
 
 def execute(path, sql, *values):

@@ -122,7 +122,8 @@ class Faults(db.DatabaseCase):
         with subprocess.Popen([harness.VARVE, "scan", "--db", str(path), "blob:-"],
                               stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as first:
             while not path.exists() or not db.query(
-                    path, "SELECT count(*) FROM sqlite_schema WHERE name = 'classes'")[0][0]:
+                    path, "SELECT count(*) FROM sqlite_schema WHERE name = 'scan'")[0][0] \
+                    or not db.query(path, "SELECT count(*) FROM scan")[0][0]:
                 time.sleep(0.02)
             self.fails(path, LOCKED, "another scan is writing")
             first.kill()

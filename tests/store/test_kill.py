@@ -5,6 +5,7 @@ one of a scan that nobody killed."""
 import contextlib
 import json
 import os
+import pathlib
 import pty
 import random
 import shutil
@@ -141,6 +142,39 @@ class Kill(db.DatabaseCase):
         print(f"{kills} kills, {most} layers lost at most")
         # Else the writer was never behind, and nothing is shown.
         self.assertGreater(most, QUEUED)
+
+    def test_copy_of_the_file(self):
+        """After a kill the log holds what the file does not, until somebody has opened it: then a copy of
+        the file alone is whole. So do the units."""
+        path = self.work / "copied.db"
+        log = pathlib.Path(f"{path}-wal")
+        scan = subprocess.Popen([*map(str, self.command), str(path), "--read-limit=100000B"],
+                                stdout=subprocess.DEVNULL)
+        while self.known(path) < 20:
+            self.assertIsNone(scan.poll())
+            time.sleep(0.05)
+        scan.kill()
+        scan.wait()
+        self.assertGreater(log.stat().st_size if log.exists() else 0, 0)
+        harness.run(harness.VARVE, "status", "--db", path)
+        self.assertFalse(log.exists())
+        copy = self.work / "copy.db"
+        shutil.copy(path, copy)
+        self.assertTrue(db.is_whole(copy))
+        self.assertEqual(self.known(copy), self.known(path))
+        self.assertGreaterEqual(self.known(copy), 20)
+
+    def test_begun(self):
+        """A database can be asked from the moment there is one."""
+        path = self.work / "begun.db"
+        with subprocess.Popen([harness.VARVE, "scan", "--db", path, "--files0-from=-"],
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as scan:
+            while not path.exists() or not db.query(
+                    path, "SELECT count(*) FROM sqlite_schema")[0][0]:
+                time.sleep(0.02)
+            out = harness.run(harness.VARVE, "status", "--db", path)
+            self.assertEqual(len(out.splitlines()), 1)
+            scan.kill()
 
     def test_interrupted(self):
         """Told to stop it stops in good order, says so, and the next scan goes on."""
