@@ -41,9 +41,27 @@ static void on_alarm(int number) {
     }
 }
 
+/* What SIGUSR1 is answered before there is a scan to ask. */
+static char listing_text[64];
+static volatile sig_atomic_t listing;
+
 static void on_question(int number) {
+    int before = errno;
     (void)number;
-    progress_ask();
+    if (!listing) {
+        progress_ask();
+    } else if (write(STDERR_FILENO, listing_text, strlen(listing_text)) < 0) {
+        /* Nobody to tell. */
+    }
+    errno = before;
+}
+
+static void begin_listing(const struct settings *settings) {
+    bool json = settings->progress == PROGRESS_JSON;
+    snprintf(listing_text, sizeof listing_text, "%s%s\n", json ? "" : log_prefix(LOG_PRIORITY_INFO),
+             json ? "{\"v\":1,\"type\":\"progress\",\"state\":\"listing\"}"
+                  : "varve: the sources are being listed");
+    listing = 1;
 }
 
 /* Restarted: stdio would drop what it could not write for a signal's sake. */
@@ -151,6 +169,7 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
         return EXIT_FATAL;
     }
     running_scan = scan;
+    listing = 0;
     watch(SIGINT, on_signal);
     watch(SIGTERM, on_signal);
     if (database_failed) {
@@ -367,6 +386,7 @@ static int run(const struct settings *settings, enum mode mode) {
         return EXIT_FATAL;
     }
     /* The time is counted from here: walking a registry takes some of it. */
+    begin_listing(settings);
     watch(SIGALRM, on_alarm);
     watch(SIGUSR1, on_question);
     if (settings->max_seconds) {

@@ -182,6 +182,61 @@ class Nightly(db.DatabaseCase):
             for line in error.splitlines():
                 self.assertRegex(line, r"^varve: [\d.]+ of [\d.]+ MB, \d+ of 150 layers, ")
 
+    def test_gone_meanwhile(self):
+        """An image is deleted while the scan runs: its blobs are gone, and that is no error."""
+        folder = self.work / "deleted from"
+        shutil.copytree(self.folder, folder)
+        db.age(folder)
+        self.scan(f"oci:{folder}")
+        index = json.loads((folder / "index.json").read_bytes())
+
+        def blob(descriptor):
+            return folder / "blobs/sha256" / descriptor["digest"][7:]
+
+        def layers(descriptor):
+            return json.loads(blob(descriptor).read_bytes())["layers"]
+
+        # The smallest layer comes last.
+        top = min(index["manifests"], key=lambda image: min(x["size"] for x in layers(image)))
+        mine = layers(top)
+        smallest = min(mine, key=lambda layer: layer["size"])["digest"]
+        index["manifests"].remove(top)
+        with subprocess.Popen([harness.VARVE, "scan", "--json", "--db", self.db, "--rescan",
+                               "--threads=1", f"--read-limit={self.bytes // 4}B", f"oci:{folder}"],
+                              stdout=subprocess.PIPE) as scan:
+            scan.stdout.readline() # it has begun
+            time.sleep(0.3)
+            self.assertIsNone(scan.poll())
+            (folder / "index.json").write_text(json.dumps(index))
+            for descriptor in [top, *mine]:
+                blob(descriptor).unlink()
+            lines = [json.loads(line) for line in scan.communicate(timeout=60)[0].splitlines()]
+        self.assertEqual(scan.returncode, 0)
+        gone = {line["name"] for line in lines if line["type"] == "gone"}
+        self.assertIn(smallest, gone)
+        self.assertLessEqual(gone, {layer["digest"] for layer in mine})
+        self.assertEqual({line["status"] for line in lines if "status" in line}, {"ok"})
+        self.assertEqual((lines[-1]["gone"], lines[-1]["images_gone"]), (len(gone), 1))
+        self.assertEqual({name for (name,) in db.query(self.db, "SELECT name FROM gone")}, gone)
+        self.assertEqual(db.query(self.db, "SELECT count(*) FROM image WHERE gone = 2"), [(1,)])
+
+    def test_question_while_listing(self):
+        """SIGUSR1 is answered, too, while the sources are still listed."""
+        for mode, answer in (("plain", b"varve: the sources are being listed\n"),
+                             ("json", b'{"v":1,"type":"progress","state":"listing"}\n')):
+            with subprocess.Popen([harness.VARVE, "scan", f"--progress={mode}", "--files0-from=-",
+                                   self.source], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE) as scan:
+                # The list on standard input keeps it from beginning.
+                status = pathlib.Path(f"/proc/{scan.pid}/status")
+                while not int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16) \
+                        >> (signal.SIGUSR1 - 1) & 1:
+                    time.sleep(0.01)
+                scan.send_signal(signal.SIGUSR1)
+                self.assertEqual(scan.stderr.readline(), answer)
+                scan.communicate(b"", timeout=60)
+                self.assertEqual(scan.returncode, 0)
+
     def test_progress_json(self):
         with self.slow("--progress=json") as scan:
             error = scan.communicate(timeout=60)[1]
