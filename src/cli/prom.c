@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/prom.c - a scan's figures in Prometheus' text format (version 0.0.4), for the node
- * exporter's textfile collector. The file is written beside its place and renamed, as the collector
- * asks for. */
+ * exporter's textfile collector. The file appears whole, as the collector asks for. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "json.h"
+#include "output.h"
 
 static void put_head(FILE *out, const char *name, const char *text) {
     fprintf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, text, name);
@@ -100,28 +99,39 @@ static char *sources_label(const struct settings *settings) {
     return label;
 }
 
-bool write_prom(const struct settings *settings, const struct varve_scan_summary *summary,
-                int exit_code) {
-    const char *path = settings->prom;
-    char *beside = NULL;
+/* All figures. NULL: no memory. malloc'ed. */
+static char *write_figures(const struct settings *settings, size_t *bytes,
+                           const struct varve_scan_summary *summary, int exit_code) {
+    char *text = NULL;
     char *sources = sources_label(settings);
-    bool good = sources && asprintf(&beside, "%s.%ld.tmp", path, (long)getpid()) >= 0;
-    FILE *out = good ? fopen(beside, "wxe") : NULL;
+    FILE *out = sources ? open_memstream(&text, bytes) : NULL;
     if (out) {
         put_figures(out, sources, summary, exit_code);
-        good = fflush(out) == 0 && !ferror(out) && fsync(fileno(out)) == 0;
-        good = fclose(out) == 0 && good;
-        good = good && rename(beside, path) == 0;
-    } else {
-        good = false;
+        if (fclose(out) != 0) {
+            free(text);
+            text = NULL;
+        }
     }
-    if (!good) {
-        complain("cannot write to %s: %s", path, strerror(errno));
-    }
-    if (!good && out) {
-        unlink(beside);
-    }
-    free(beside);
     free(sources);
+    return text;
+}
+
+bool write_prom(const struct settings *settings, const struct varve_scan_summary *summary,
+                int exit_code) {
+    size_t bytes = 0;
+    struct output output;
+    char *text = write_figures(settings, &bytes, summary, exit_code);
+    bool good = false;
+    if (!text) {
+        complain("cannot write to %s: out of memory", settings->prom);
+    } else if (output_open(&output, settings->prom)) {
+        good = output_write(&output, text, bytes);
+        if (!good) {
+            complain("cannot write to %s: %s", settings->prom, strerror(errno));
+            output_drop(&output);
+        }
+        good = good && output_commit(&output);
+    }
+    free(text);
     return good;
 }

@@ -149,6 +149,21 @@ class Nightly(db.DatabaseCase):
             with open(path, "rb") as file:
                 harness.run("promtool", "check", "metrics", stdin=file)
         self.assertEqual(self.code(f"--prom={self.work}/no/where", self.source), 2)
+        # What is no file is written to, and stays what it is.
+        out = harness.run(harness.VARVE, "scan", "--prom=/dev/stdout", "--json", self.source)
+        self.assertIn(b"\nvarve_scan_complete{", out)
+        pipe = self.work / "pipe"
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as cat:
+            self.assertEqual(self.code(f"--prom={pipe}", self.source), 0)
+            self.assertIn(b"\nvarve_scan_complete{", cat.communicate(timeout=60)[0])
+        self.assertTrue(pipe.is_fifo())
+        # A link is not replaced, what it leads to is.
+        link = self.work / "link.prom"
+        link.symlink_to(path)
+        self.assertEqual(self.code(f"--prom={link}", self.source), 0)
+        self.assertTrue(link.is_symlink())
+        self.assertIn("varve_scan_exit_code{", path.read_text())
 
     def test_prom_label(self):
         """Sources are told apart by a label, in which nothing breaks out of its quotes."""
