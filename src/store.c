@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +63,10 @@ static bool take_lock(struct varve_store *store, struct varve_store_fault *fault
     if (store->fd < 0) {
         return say(fault, VARVE_STORE_UNUSABLE, "the database cannot be opened for writing",
                    strerror(errno));
+    }
+    struct stat status;
+    if (fstat(store->fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        return say(fault, VARVE_STORE_UNUSABLE, "the database is no regular file", NULL);
     }
     struct flock lock = {
         .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_OFFSET, .l_len = 1};

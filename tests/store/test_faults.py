@@ -205,6 +205,10 @@ class Faults(db.DatabaseCase):
         self.fails(text, UNUSABLE, "not a database")
         self.assertEqual(text.read_text(), "no database at all\n" * 100)
         self.fails(self.work, UNUSABLE, "Is a directory")
+        pipe = self.work / "pipe.db"
+        os.mkfifo(pipe)
+        for path in (pipe, "/dev/zero"):
+            self.fails(path, UNUSABLE, "no regular file")
         harness.run(harness.VARVE, "query", "--db", self.work / "nowhere.db", "waste",
                     expect=UNUSABLE)
         self.assertFalse((self.work / "nowhere.db").exists())
