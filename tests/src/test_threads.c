@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many CPUs a process may use: quotas of made-up cgroup trees, and the affinity of this one. */
+/* How many CPUs a process may use: quotas of made-up cgroup trees, and the affinity of this one;
+ * and how many threads and descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "team.h"
 #include "threads.h"
 #include "varve/scan.h"
 
@@ -136,6 +140,51 @@ static void affinity_is_what_the_kernel_says(void **state) {
     assert_true(varve_thread_default() >= 1);
 }
 
+static unsigned team_of(unsigned threads) {
+    unsigned there = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : there)
+    there += 1;
+    return there;
+}
+
+/* What is granted is there, larger and smaller by turns; nobody is asked for less than one. */
+static void a_team_is_what_was_granted(void **state) {
+    (void)state;
+    /* The largest first: LLVM's library forgets memory where a team grows. */
+    static const unsigned sizes[] = {8, 1, 3, 7, 2, 0, 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned granted = varve_thread_team(sizes[i], 0);
+        assert_in_range(granted, 1, sizes[i] ? sizes[i] : 1);
+        assert_int_equal(team_of(granted), granted);
+    }
+}
+
+/* Exactly as many descriptors as the limit leaves, but for those that are left for others. */
+static void descriptors_bound_a_team(void **state) {
+    (void)state;
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit few = {.rlim_cur = 100, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    size_t before = varve_free_descriptors(1000);
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    size_t during = varve_free_descriptors(1000);
+    unsigned threads = varve_thread_team(4096, 20);
+    close(fds[0]);
+    close(fds[1]);
+    size_t enough = varve_free_descriptors(3);
+    const struct rlimit none = {.rlim_cur = 5, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    unsigned alone = varve_thread_team(4096, 20);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_in_range(before, 20, 80);
+    assert_int_equal(during, before - 2);
+    assert_int_equal(enough, 3);
+    assert_in_range(threads, 1, 4);
+    assert_int_equal(alone, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_there_is_no_quota, make_root, remove_root),
@@ -146,6 +195,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_container_sees_its_own_group_as_the_top, make_root,
                                         remove_root),
         cmocka_unit_test(affinity_is_what_the_kernel_says),
+        cmocka_unit_test(a_team_is_what_was_granted),
+        cmocka_unit_test(descriptors_bound_a_team),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
