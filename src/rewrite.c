@@ -95,8 +95,6 @@ bool varve_rewrite_referrers_tag(char digest[VARVE_REFERRERS_DIGEST_BYTES], cons
 
 /* ---- What a document names ---- */
 
-static void visit(struct varve_rewrite *rewrite, uint32_t top);
-
 static bool add_use(struct varve_rewrite *rewrite, uint32_t blob, uint32_t document) {
     struct blob *of = &rewrite->blobs[blob];
     if (of->last_use != VARVE_NAME_NONE && rewrite->uses[of->last_use].document == document) {
@@ -198,32 +196,33 @@ static const char *reference_of(const json_t *holder) {
         json_object_get(json_object_get(holder, "annotations"), "vnd.docker.reference.digest"));
 }
 
-/* What it refers to is to be written before it, or `number` before index.json. */
-static void refer(struct varve_rewrite *rewrite, uint32_t number, const json_t *holder) {
-    uint32_t on = document_if_there(rewrite, reference_of(holder));
-    if (on != VARVE_NAME_NONE && number != VARVE_NAME_NONE) {
-        hang(rewrite, number, on);
-    } else if (on != VARVE_NAME_NONE) {
-        visit(rewrite, on);
+/* The document that is a document's subject. */
+static uint32_t subject_if_there(struct varve_rewrite *rewrite, const json_t *root) {
+    const json_t *subject = json_object_get(root, "subject");
+    const json_t *size = json_object_get(subject, "size");
+    uint32_t on = document_if_there(rewrite, digest_of(subject));
+    if (on != VARVE_NAME_NONE && json_is_integer(size) &&
+        rewrite->documents[on].kind != DOCUMENT_NONE) {
+        expect_size(rewrite, on, (uint64_t)json_integer_value(size));
     }
+    return on;
+}
+
+/* Something that is there is to be written before a document. */
+static void hang_if_there(struct varve_rewrite *rewrite, uint32_t number, uint32_t on) {
+    if (on != VARVE_NAME_NONE) {
+        hang(rewrite, number, on);
+    }
+}
+
+static void refer(struct varve_rewrite *rewrite, uint32_t number, const json_t *holder) {
+    hang_if_there(rewrite, number, document_if_there(rewrite, reference_of(holder)));
 }
 
 /* The subject of a document, and what either refers to. */
 static void refer_to_subject(struct varve_rewrite *rewrite, uint32_t number, const json_t *root) {
-    const json_t *subject = json_object_get(root, "subject");
-    const json_t *size = json_object_get(subject, "size");
-    uint32_t on = document_if_there(rewrite, digest_of(subject));
-    if (on != VARVE_NAME_NONE) {
-        if (json_is_integer(size) && rewrite->documents[on].kind != DOCUMENT_NONE) {
-            expect_size(rewrite, on, (uint64_t)json_integer_value(size));
-        }
-        if (number == VARVE_NAME_NONE) {
-            visit(rewrite, on);
-        } else {
-            hang(rewrite, number, on);
-        }
-    }
-    refer(rewrite, number, subject);
+    hang_if_there(rewrite, number, subject_if_there(rewrite, root));
+    refer(rewrite, number, json_object_get(root, "subject"));
     refer(rewrite, number, root);
 }
 
@@ -281,9 +280,7 @@ static void take_index(struct varve_rewrite *rewrite, uint32_t number,
     json_t *children = json_object_get(document->root, "manifests");
     for (size_t i = 0; i < document->child_count && !rewrite->place.no_memory; i++) {
         uint32_t on = take_child(rewrite, number, &document->children[i]);
-        if (on != VARVE_NAME_NONE) {
-            hang(rewrite, number, on);
-        }
+        hang_if_there(rewrite, number, on);
         refer(rewrite, number, json_array_get(children, i));
     }
 }
@@ -459,8 +456,8 @@ struct step {
     size_t next;
 };
 
-/* Puts a document and all that it hangs on into `order`. A list of its own instead of calls:
- * nesting of any depth costs no stack. */
+/* Puts a document and all that it hangs on into `order` (VARVE_NAME_NONE: nothing). A list of its
+ * own instead of calls: nesting of any depth costs no stack. */
 static void visit(struct varve_rewrite *rewrite, uint32_t top) {
     struct step *steps = NULL;
     size_t count = 0;
@@ -578,11 +575,10 @@ static void keep(struct varve_rewrite *rewrite, size_t top, const struct varve_d
     }
     rewrite->tops[top].kept = true;
     uint32_t number = take_child(rewrite, VARVE_NAME_NONE, &index->children[top]);
+    const json_t *entry = json_array_get(json_object_get(index->root, "manifests"), top);
     rewrite->tops[top].document = number;
-    if (number != VARVE_NAME_NONE) {
-        visit(rewrite, number);
-    }
-    refer(rewrite, VARVE_NAME_NONE, json_array_get(json_object_get(index->root, "manifests"), top));
+    visit(rewrite, number);
+    visit(rewrite, document_if_there(rewrite, reference_of(entry)));
 }
 
 /* The entries that refer to what is kept, and those that refer to these, and so on: by a tag, by
@@ -607,7 +603,8 @@ static void follow(struct varve_rewrite *rewrite, const struct varve_document *i
     for (size_t i = 0; i < rewrite->order_count && !rewrite->place.no_memory; i++) {
         uint32_t about =
             varve_name_map_find(&followers.about, rewrite->names.names[rewrite->order[i]]);
-        uint32_t at = about == VARVE_NAME_NONE ? VARVE_NAME_NONE : followers.first[about];
+        uint32_t at =
+            followers.first && about != VARVE_NAME_NONE ? followers.first[about] : VARVE_NAME_NONE;
         for (; at != VARVE_NAME_NONE; at = followers.waiting[at].next) {
             keep(rewrite, followers.waiting[at].top, index);
         }
@@ -632,7 +629,10 @@ static void walk(struct varve_rewrite *rewrite, const struct varve_document *ind
             keep(rewrite, i, index);
         }
     }
-    refer_to_subject(rewrite, VARVE_NAME_NONE, index->root);
+    visit(rewrite, subject_if_there(rewrite, index->root));
+    visit(rewrite, document_if_there(rewrite, reference_of(index->root)));
+    visit(rewrite,
+          document_if_there(rewrite, reference_of(json_object_get(index->root, "subject"))));
     if (tag && !found) {
         varve_place_complain(&rewrite->place, tag,
                              varve_fault_of(VARVE_CODE_SOURCE_TAG, VARVE_NO_OFFSET));

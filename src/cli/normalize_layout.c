@@ -129,17 +129,21 @@ static int compare_blobs(const void *a, const void *b) {
     return (x->blob > y->blob) - (x->blob < y->blob);
 }
 
+/* As many threads as were asked for, as there are blobs for, and as can be had. */
+static unsigned team_of(const struct work *work) {
+    unsigned asked = work->settings->scan.threads;
+    unsigned wanted = asked ? asked : varve_thread_default();
+    return varve_thread_team(wanted < work->job_count ? wanted : (unsigned)work->job_count,
+                             BLOB_DESCRIPTORS);
+}
+
 /* All blobs on a team of threads. What found no room in the memory that all share has it to itself
  * afterwards: so it does not depend on the others whether it fits. */
 static void do_jobs(struct work *work) {
-    unsigned asked = work->settings->scan.threads;
-    unsigned wanted = asked ? asked : varve_thread_default();
     struct job *jobs = work->jobs;
     size_t count = work->job_count;
     qsort(jobs, count, sizeof *jobs, compare_jobs);
-    unsigned threads =
-        varve_thread_team(wanted < count ? wanted : (unsigned)count, BLOB_DESCRIPTORS);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team_of(work))
     for (size_t i = 0; i < count; i++) {
         do_job(work, &jobs[i]);
     }
