@@ -3,9 +3,9 @@
  *
  * First by the whole reference. Then by its repository and tag without the host before them: a
  * mirror is elsewhere by its nature, and programs put hosts before names that had none
- * (distribution's reference grammar: a first component with a dot or a colon in it, or "localhost";
- * Docker's own registry keeps what has no owner under "library"). What has no reference is told by
- * its manifest's digest. */
+ * (distribution's reference grammar: a first component with a dot or a colon in it, or "localhost")
+ * or "library/" where there was no owner. What has no reference is told by its manifest's digest.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,15 +20,11 @@ struct key {
 
 static const char *without_host(const char *ref) {
     static const char library[] = "library/";
-    size_t host = strcspn(ref, "/");
-    bool is_host = ref[host] && (memchr(ref, '.', host) || memchr(ref, ':', host) ||
-                                 (host == 9 && memcmp(ref, "localhost", 9) == 0));
-    bool is_docker = (host == 9 && memcmp(ref, "docker.io", 9) == 0) ||
-                     (host == 15 && memcmp(ref, "index.docker.io", 15) == 0);
-    const char *name = is_host ? ref + host + 1 : ref;
-    return is_docker && is_host && strncmp(name, library, strlen(library)) == 0
-               ? name + strlen(library)
-               : name;
+    size_t first = strcspn(ref, "/");
+    bool is_host = ref[first] && (memchr(ref, '.', first) || memchr(ref, ':', first) ||
+                                  (first == 9 && memcmp(ref, "localhost", 9) == 0));
+    const char *name = is_host ? ref + first + 1 : ref;
+    return strncmp(name, library, strlen(library)) == 0 ? name + strlen(library) : name;
 }
 
 /* NULL: the image is not paired in this pass. */

@@ -141,8 +141,8 @@ struct varve_value {
 VARVE_API struct varve_value varve_query_value(const struct varve_query *query, size_t column);
 
 /* What two mirrors, each as a scan left it in a database, have in common. Images are paired by
- * reference and platform; those that are left, by the reference without its host (and without
- * docker.io's "library/"); those without a reference by their manifests' digest. */
+ * reference and platform; those that are left, by the reference without its host and
+ * without "library/"; those without a reference by their manifests' digest. */
 enum varve_pair_verdict {
     VARVE_PAIR_IDENTICAL, /* the same manifest */
     VARVE_PAIR_MANIFEST,  /* the same layers and config; only what the manifest says beside them */

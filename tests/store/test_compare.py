@@ -180,6 +180,7 @@ class Compare(db.DatabaseCase):
             # A's tags by content, then B's, then who is paired with whom.
             "localhost/app:1": "app:1",
             "docker.io/library/base:1": "base:1",
+            "library/nginx:1": "nginx:1",
             "docker.io/library/db:1": "mirror.example:5000/db:1",
             "a.example/team/web:1": "b.example/team/web:1",
             "team/same:1": "team/same:1",
