@@ -3,7 +3,8 @@
  *
  * As tar data: any bytes end in a status with a code, and nothing is taken from outside the folder,
  * which holds one file. As a layer: whatever decodes is parted, and the lines give it back. The
- * first byte says whether contents are taken or left among the lines. */
+ * first byte says whether contents are taken or left among the lines, and whether checksums of
+ * blocks that bear a ustar magic are put right beforehand. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -153,9 +154,17 @@ static void as_layer(const uint8_t *data, size_t bytes, bool taken) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    if (bytes > 0) {
-        as_tar_data(data + 1, bytes - 1, data[0] & 1);
-        as_layer(data + 1, bytes - 1, data[0] & 2);
+    if (bytes == 0) {
+        return 0;
     }
+    as_tar_data(data + 1, bytes - 1, data[0] & 1);
+    uint8_t *layer = malloc(bytes);
+    MUST(layer != NULL);
+    memcpy(layer, data + 1, bytes - 1);
+    if (data[0] & 4) {
+        fuzz_mend_checksums(layer, bytes - 1);
+    }
+    as_layer(layer, bytes - 1, data[0] & 2);
+    free(layer);
     return 0;
 }
