@@ -179,6 +179,17 @@ bool diff_show_layers(struct diff_view *view, const struct varve_diff_side *left
     return good;
 }
 
+bool diff_show_security(struct diff_view *view, const struct varve_diff_side *left,
+                        const struct varve_diff_side *right) {
+    bool good = varve_diff_layers(view->diff, left, right) == VARVE_OK &&
+                (view->settings->json ? diff_show_kind_json(view, VARVE_DIFF_SECURITY)
+                                      : diff_show_kind_text(view, VARVE_DIFF_SECURITY));
+    if (!good) {
+        complain("out of memory: some differences are left out");
+    }
+    return good;
+}
+
 /* Two blobs that are operands themselves. */
 static int show_blobs(struct diff_view *view, struct diff_operand operands[2]) {
     struct varve_diff_side sides[2];
@@ -236,6 +247,10 @@ int run_diff(const struct settings *settings) {
     struct diff_operand operands[2] = {{.text = settings->operands[0]},
                                        {.text = settings->operands[1]}};
     int code = EXIT_FATAL;
+    if (strcmp(operands[0].text, "-") == 0 && strcmp(operands[1].text, "-") == 0) {
+        complain("standard input can be one side only");
+        return EXIT_FATAL;
+    }
     if (find(&operands[0], settings) && find(&operands[1], settings)) {
         code = compare(settings, operands);
     }

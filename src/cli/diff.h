@@ -22,6 +22,9 @@ struct diff_view {
     int pair;             /* of JSON: which pair of layers of two images, or -1 */
 };
 
+/* What a verdict begins with where there are such entries. */
+#define DIFF_SECURITY_FIRST "setuid bits or capabilities differ; "
+
 /* "same content; differs by: header encoding", for the rungs and facets of two layers. */
 #define VERDICT_BYTES 512
 void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict);
@@ -29,6 +32,10 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
 /* Tells all of it. False: memory ran out. */
 bool diff_show_text(struct diff_view *view);
 bool diff_show_json(struct diff_view *view);
+
+/* Tells of the differences of one kind alone. */
+bool diff_show_kind_text(struct diff_view *view, enum varve_diff_kind kind);
+bool diff_show_kind_json(struct diff_view *view, enum varve_diff_kind kind);
 
 /* One of the two things compared: a blob or an image of a catalog. */
 struct diff_operand {
@@ -45,6 +52,10 @@ bool diff_open_side(struct varve_diff_side *side, struct diff_operand *operand, 
 /* Compares two layers and tells all of it. False: memory ran out, and that was said. */
 bool diff_show_layers(struct diff_view *view, const struct varve_diff_side *left,
                       const struct varve_diff_side *right);
+
+/* The same, and tells of entries with setuid bits or capabilities alone. */
+bool diff_show_security(struct diff_view *view, const struct varve_diff_side *left,
+                        const struct varve_diff_side *right);
 
 /* Compares two images and tells all of it. Returns the exit code. */
 int diff_show_images(struct diff_view *view, struct diff_operand operands[2]);

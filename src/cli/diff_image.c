@@ -2,7 +2,9 @@
 /* src/cli/diff_image.c - two images: the verdict, their documents, their layers pair by pair. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "diff.h"
@@ -50,12 +52,16 @@ static void add_config(char text[VERDICT_BYTES], const struct varve_image_diff_v
     }
 }
 
-static void verdict_text(char text[VERDICT_BYTES], const struct varve_image_diff *diff) {
+static void verdict_text(char text[VERDICT_BYTES], const struct varve_image_diff *diff,
+                         uint64_t security_count) {
     static const char *const ignored[VARVE_RUNG_COUNT] = {[VARVE_RUNG_ARCHIVE] = "end of archive",
                                                           [VARVE_RUNG_ENCODING] = "header encoding",
                                                           [VARVE_RUNG_ORDER] = "order of entries"};
     struct varve_image_diff_verdict verdict = varve_image_diff_verdict(diff);
     text[0] = 0;
+    if (security_count) {
+        add(text, "", DIFF_SECURITY_FIRST);
+    }
     if (verdict.meet == VARVE_RUNG_BLOB) {
         add(text, "", "identical");
     } else if (verdict.meet == VARVE_RUNG_DIFFID) {
@@ -250,12 +256,12 @@ static void put_image_json(struct json *json, const char *key, const struct diff
 }
 
 static void put_verdict_json(const struct diff_view *view, const struct varve_image_diff *diff,
-                             const struct diff_operand operands[2]) {
+                             const struct diff_operand operands[2], uint64_t security_count) {
     static const char *const spellings[] = {"space", "order", "escapes"};
     struct varve_image_diff_verdict verdict = varve_image_diff_verdict(diff);
     char text[VERDICT_BYTES];
     struct json json;
-    verdict_text(text, diff);
+    verdict_text(text, diff, security_count);
     begin_line(&json, "image-diff");
     json_text(&json, "verdict", text);
     json_text(&json, "rung", varve_rung_name(view->settings->diff_rung));
@@ -263,6 +269,7 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
     if (verdict.meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(verdict.meet));
     }
+    json_unsigned(&json, "security", security_count);
     json_open(&json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         json_text(&json, varve_rung_name((enum varve_rung)i),
@@ -313,7 +320,8 @@ static void put_value_json(void *cookie, const struct varve_document_difference 
     end_line(&json);
 }
 
-static void put_pair_json(size_t number, const struct varve_image_diff_pair *pair) {
+static void put_pair_json(size_t number, const struct varve_image_diff_pair *pair,
+                          uint64_t security_count) {
     static const char *const keys[] = {"left", "right"};
     struct json json;
     begin_line(&json, "layer-pair");
@@ -330,6 +338,7 @@ static void put_pair_json(size_t number, const struct varve_image_diff_pair *pai
     if (pair->meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(pair->meet));
     }
+    json_unsigned(&json, "security", security_count);
     end_line(&json);
 }
 
@@ -354,58 +363,127 @@ static void put_summary_json(const struct document_view views[2],
 
 /* --- both --- */
 
-/* Why two layers of a pair are not the same blob. */
-static bool show_pair(struct diff_view *view, struct diff_operand operands[2],
+/* Opens a pair's layers; one of one side alone is held against nothing. False: said why. */
+static bool open_pair(struct varve_diff_side sides[2], struct diff_operand operands[2],
                       const struct varve_image_diff_pair *pair) {
-    struct varve_diff_side sides[2];
     bool good = true;
     for (unsigned i = 0; i < 2; i++) {
         operands[i].fd = -1;
+        if (good && pair->found[i]) {
+            good = diff_open_side(&sides[i], &operands[i], pair->found[i]->blob);
+        } else if (good) {
+            operands[i].fd = memfd_create("nothing", MFD_CLOEXEC);
+            sides[i] = (struct varve_diff_side){
+                .fd = operands[i].fd, .bytes = UINT64_MAX, .name = "", .source = ""};
+            good = sides[i].fd >= 0;
+        }
     }
-    if (diff_open_side(&sides[0], &operands[0], pair->found[0]->blob) &&
-        diff_open_side(&sides[1], &operands[1], pair->found[1]->blob)) {
-        good = diff_show_layers(view, &sides[0], &sides[1]);
-    }
+    return good;
+}
+
+static void close_pair(struct diff_operand operands[2]) {
     for (unsigned i = 0; i < 2; i++) {
         if (operands[i].fd >= 0) {
             close(operands[i].fd);
         }
         operands[i].fd = -1;
     }
+}
+
+/* Why two layers of a pair are not the same blob. */
+static bool show_pair(struct diff_view *view, struct diff_operand operands[2],
+                      const struct varve_image_diff_pair *pair) {
+    struct varve_diff_side sides[2];
+    bool good = true;
+    if (open_pair(sides, operands, pair)) {
+        good = pair->found[0] && pair->found[1] ? diff_show_layers(view, &sides[0], &sides[1])
+                                                : diff_show_security(view, &sides[0], &sides[1]);
+    }
+    close_pair(operands);
     return good;
 }
 
+/* Whether setuid bits and capabilities of a pair are known to be the same: the facets they belong
+ * to are. */
+static bool is_as_safe(const struct varve_image_diff_pair *pair) {
+    static const enum varve_facet facets[] = {VARVE_FACET_MODE, VARVE_FACET_XATTRS};
+    bool same = pair->found[0] && pair->found[1];
+    for (size_t i = 0; same && i < sizeof facets / sizeof *facets; i++) {
+        const struct varve_facets *left = &pair->found[0]->facets;
+        const struct varve_facets *right = &pair->found[1]->facets;
+        same = left->present & right->present & 1u << facets[i] &&
+               memcmp(left->digest[facets[i]], right->digest[facets[i]], VARVE_SHA256_BYTES) == 0;
+    }
+    return same || pair->meet == VARVE_RUNG_BLOB;
+}
+
+/* Looks through the layers whose setuid bits or capabilities may differ, before anything is told:
+ * they are named before all else. counts[] by pair. False, after a message: no memory. */
+static bool count_security(uint64_t *total, uint64_t *counts, const struct diff_view *view,
+                           const struct varve_image_diff *diff, struct diff_operand operands[2]) {
+    bool good = true;
+    *total = 0;
+    for (size_t i = 0; good && i < varve_image_diff_pair_count(diff); i++) {
+        struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
+        struct varve_diff_side sides[2];
+        bool unread = false;
+        for (unsigned k = 0; k < 2; k++) {
+            unread |= pair.found[k] && pair.found[k]->status == VARVE_ERROR; /* is told later */
+        }
+        if (unread || is_as_safe(&pair)) {
+            continue;
+        }
+        if (open_pair(sides, operands, &pair)) {
+            good = varve_diff_layers(view->diff, &sides[0], &sides[1]) == VARVE_OK;
+            counts[i] = good ? varve_diff_verdict(view->diff).security_count : 0;
+            *total += counts[i];
+        }
+        close_pair(operands);
+    }
+    if (!good) {
+        complain("out of memory");
+    }
+    return good;
+}
+
+static void show_head(const struct diff_view *view, const struct varve_image_diff *diff,
+                      const struct diff_operand operands[2], uint64_t security_count) {
+    char text[VERDICT_BYTES];
+    verdict_text(text, diff, security_count);
+    diff_paint(view, security_count ? RED : BOLD);
+    puts(text);
+    diff_paint(view, PLAIN);
+    put_image(&operands[0], "left ");
+    put_image(&operands[1], "right");
+    put_rungs(diff);
+    put_documents(view, diff);
+    puts("\nlayers");
+}
+
 static bool show(struct diff_view *view, const struct varve_image_diff *diff,
-                 struct diff_operand operands[2]) {
+                 struct diff_operand operands[2], uint64_t security_count,
+                 const uint64_t *security_counts) {
     bool json = view->settings->json;
     struct document_view views[2] = {{view, VARVE_DOCUMENT_MANIFEST_JSON, 0, 0},
                                      {view, VARVE_DOCUMENT_CONFIG_JSON, 0, 0}};
-    char text[VERDICT_BYTES];
     bool good = true;
     if (json) {
-        put_verdict_json(view, diff, operands);
+        put_verdict_json(view, diff, operands, security_count);
         varve_image_diff_each(diff, put_value_json, views);
     } else {
-        verdict_text(text, diff);
-        diff_paint(view, BOLD);
-        puts(text);
-        diff_paint(view, PLAIN);
-        put_image(&operands[0], "left ");
-        put_image(&operands[1], "right");
-        put_rungs(diff);
-        put_documents(view, diff);
-        puts("\nlayers");
+        show_head(view, diff, operands, security_count);
     }
     view->indent = "      ";
     for (size_t i = 0; good && i < varve_image_diff_pair_count(diff); i++) {
         struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
         view->pair = (int)i;
         if (json) {
-            put_pair_json(i, &pair);
+            put_pair_json(i, &pair, security_counts[i]);
         } else {
             put_pair(view, &pair);
         }
-        if (pair.found[0] && pair.found[1] && pair.meet != VARVE_RUNG_BLOB) {
+        bool both = pair.found[0] && pair.found[1];
+        if (both ? pair.meet != VARVE_RUNG_BLOB : security_counts[i] > 0) {
             good = show_pair(view, operands, &pair);
         }
     }
@@ -435,7 +513,14 @@ int diff_show_images(struct diff_view *view, struct diff_operand operands[2]) {
     }
     enum varve_diff_relation relation = varve_image_diff_relation(diff, settings->diff_rung);
     view->relation = relation;
-    bool good = show(view, diff, operands);
+    uint64_t security_count = 0;
+    uint64_t *counts = calloc(varve_image_diff_pair_count(diff) + 1, sizeof *counts);
+    bool good = counts && count_security(&security_count, counts, view, diff, operands) &&
+                show(view, diff, operands, security_count, counts);
+    if (!counts) {
+        complain("out of memory");
+    }
+    free(counts);
     varve_image_diff_close(diff);
     return good ? diff_exit_code(relation) : EXIT_FATAL;
 }

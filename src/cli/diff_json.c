@@ -223,6 +223,11 @@ static void show(void *cookie, const struct varve_difference *difference) {
     end_line(&json);
 }
 
+bool diff_show_kind_json(struct diff_view *view, enum varve_diff_kind kind) {
+    struct shower shower = {.view = view};
+    return varve_diff_each(view->diff, 1u << kind, show, &shower) == VARVE_OK;
+}
+
 bool diff_show_json(struct diff_view *view) {
     struct shower shower = {.view = view};
     struct json json;

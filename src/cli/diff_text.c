@@ -35,7 +35,7 @@ void diff_add_facets(char text[VERDICT_BYTES], uint32_t unequal) {
 void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
     text[0] = 0;
     if (verdict->security_count) {
-        add(text, "", "setuid bits or capabilities differ; ");
+        add(text, "", DIFF_SECURITY_FIRST);
     }
     if (verdict->meet == VARVE_RUNG_BLOB) {
         add(text, "", "identical");
@@ -394,7 +394,7 @@ static void put_title(const struct diff_view *view, enum varve_diff_kind kind,
     fputs(fields && tally->name_count ? ")\n" : "\n", stdout);
 }
 
-static bool put_section(struct diff_view *view, enum varve_diff_kind kind) {
+bool diff_show_kind_text(struct diff_view *view, enum varve_diff_kind kind) {
     struct tally tally = {.all = 0};
     struct shower shower = {view, 0};
     uint32_t kinds = 1u << kind;
@@ -472,7 +472,7 @@ bool diff_show_text(struct diff_view *view) {
     put_side(view, 1);
     put_rungs(view);
     for (int kind = 0; kind < VARVE_DIFF_KIND_COUNT; kind++) {
-        good &= put_section(view, (enum varve_diff_kind)kind);
+        good &= diff_show_kind_text(view, (enum varve_diff_kind)kind);
     }
     return good;
 }

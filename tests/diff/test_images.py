@@ -4,6 +4,7 @@
 
 import gzip
 import io
+import itertools
 import json
 import pathlib
 import sys
@@ -30,6 +31,9 @@ APP = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")])
 APP_LATER = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")], 1_800_000_000)
 APP_SUID = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")], mode=0o4755)
 EXTRA = archive([("extra/file", b"extra")])
+# Version 2, effective: cap_net_raw, permitted (capabilities(7), linux/capability.h).
+CAPABILITY = "\1\0\0\2\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+FIRST = "setuid bits or capabilities differ; "
 CREATED = "2023-11-14T22:13:20Z"
 
 
@@ -168,9 +172,41 @@ class Images(harness.Case):
         self.assertEqual({pair["meet"] for pair in pairs}, {"diffid"})
         right, _ = self.image(layout, "c", [BASE, APP_SUID])
         said, _, _ = self.compare(left, right)
-        self.assertEqual(said[0]["verdict"], "same content; differs by: mode")
+        self.assertEqual(said[0]["verdict"], FIRST + "same content; differs by: mode")
+        self.assertEqual(said[0]["security"], 2)
         self.assertEqual([line["path"] for line in said if line.get("kind") == "security"],
                          ["app/data", "app/run"])
+
+    def test_security_of_a_layer_alone(self):
+        """A whole layer of one side is looked through, and nothing else is told of it."""
+        layout = self.layout()
+        capable = io.BytesIO()
+        with tarfile.open(fileobj=capable, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            entry = tarfile.TarInfo("bin/ping")
+            entry.pax_headers = {"SCHILY.xattr.security.capability": CAPABILITY}
+            tar.addfile(entry)
+        few, _ = self.image(layout, "few", [BASE])
+        numbers = itertools.count()
+        for layer, paths in ((APP_SUID, ["app/data", "app/run"]), (capable.getvalue(), ["bin/ping"]),
+                             (APP, [])):
+            for compress in False, True:
+                many, _ = self.image(layout, "many%d" % next(numbers), [BASE, layer],
+                                     compress=compress)
+                for left, right, side in ((few, many, "right"), (many, few, "left")):
+                    said, _, pairs = self.compare(left, right, expect=(1,))
+                    self.assertEqual(said[0]["verdict"].startswith(FIRST), bool(paths))
+                    self.assertEqual((said[0]["security"], [pair["security"] for pair in pairs]),
+                                     (len(paths), [0, len(paths)]))
+                    found = [line for line in said if line["type"] == "difference"
+                             and line["pair"] == 1]
+                    self.assertEqual([(line["kind"], line["path"]) for line in found],
+                                     [("security", path) for path in paths])
+                    self.assertTrue(all((side in line) and len({"left", "right"} & set(line)) == 1
+                                        for line in found))
+                    text = harness.run(harness.VARVE, "diff", left, right, expect=1).decode()
+                    self.assertEqual(text.startswith(FIRST), bool(paths))
+                    for path in paths:
+                        self.assertIn("! %s  on the %s alone\n" % (path, side), text)
 
     def test_digests(self):
         layout = self.layout()
