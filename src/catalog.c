@@ -101,6 +101,7 @@ struct varve_catalog {
     struct varve_catalog_error *errors;
     size_t error_count, error_room;
     bool keeps_documents;
+    bool checks_contents;
     void **kept; /* arrays of claims, digests of configs */
     size_t kept_count, kept_room;
     uint32_t notes[VARVE_CODE_COUNT]; /* of the source begun last: error + 1 by code */
@@ -538,6 +539,10 @@ bool varve_catalog_keeps_documents(const struct varve_catalog *catalog) {
     return catalog->keeps_documents;
 }
 
+void varve_catalog_check_contents(struct varve_catalog *catalog) {
+    catalog->checks_contents = true;
+}
+
 void varve_catalog_set_threads(struct varve_catalog *catalog, unsigned threads) {
     catalog->threads = threads ? threads : varve_thread_default();
 }
@@ -662,9 +667,9 @@ static int open_blob(const struct varve_catalog *catalog, struct varve_opened *o
     size_t place = number - source->first_blob;
     if (place < source->replay_room && source->replays[place].split != VARVE_NAME_NONE) {
         const struct replay *replay = &source->replays[place];
-        return varve_tar_split_open(fault, catalog->roots[source->root],
-                                    catalog->strings.names[replay->split],
-                                    catalog->strings.names[replay->folder]);
+        return varve_tar_split_open(
+            fault, catalog->roots[source->root], catalog->strings.names[replay->split],
+            catalog->strings.names[replay->folder], catalog->checks_contents);
     }
     if (source->root == VARVE_ROOT_NONE && strcmp(name, "-") == 0) {
         return duplicate(fault, STDIN_FILENO);

@@ -406,7 +406,12 @@ static bool replay_all(struct joiner *j, int fd) {
             return fail(j, varve_decoder_fault(j->decoder));
         }
     } while (!j->portion.final);
-    return j->line_bytes == 0 || replay_line(j);
+    if (j->line_bytes > 0 && !replay_line(j)) {
+        return false;
+    }
+    /* Go's gzip, which the stores read it with, takes nothing behind the last member. */
+    return varve_decoder_info(j->decoder).trailing_offset == VARVE_NO_OFFSET ||
+           fail_code(j, VARVE_CODE_SPLIT_LINE, 0);
 }
 
 enum varve_status varve_join(struct varve_join_result *result, int fd, int folder,

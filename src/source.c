@@ -245,13 +245,14 @@ uint32_t varve_source_add_unpacked(struct varve_place *place,
                                    const char *split, const char *folder, uint64_t bytes,
                                    bool unread) {
     char name[VARVE_DIGEST_TEXT_BYTES];
-    bool whole = split && folder && varve_folder_has(place->fd, split) &&
-                 varve_folder_has(place->fd, folder);
+    bool told = split && folder && varve_folder_has(place->fd, split);
+    bool whole = told && varve_folder_has(place->fd, folder);
     varve_digest_name_text(name, diffid);
     const struct varve_new_blob blob = {.name = name,
                                         .unreferenced = unreferenced,
                                         .unreadable = !whole,
                                         .code = unread ? VARVE_CODE_IO_READ
+                                                : told ? VARVE_CODE_IO_MISSING
                                                        : VARVE_CODE_SOURCE_UNPACKED,
                                         .bytes = bytes == VARVE_NO_SIZE ? 0 : bytes,
                                         .split = whole ? split : NULL,

@@ -20,6 +20,7 @@
 
 struct replay {
     int split, folder, out;
+    bool checked;
 };
 
 static bool send_all(void *cookie, const void *data, size_t bytes) {
@@ -48,7 +49,7 @@ static void free_replay(struct replay *replay) {
 
 static void *run(void *cookie) {
     struct replay *replay = cookie;
-    const struct varve_join_options options = {.unchecked = true}; /* the reader has a digest */
+    const struct varve_join_options options = {.unchecked = !replay->checked};
     struct varve_join_result result;
     char credit;
     if (varve_join(&result, replay->split, replay->folder, &options, send_all, replay) ==
@@ -71,14 +72,15 @@ static bool start(struct replay *replay) {
     return started;
 }
 
-int varve_tar_split_open(struct varve_fault *fault, int root, const char *split,
-                         const char *folder) {
+int varve_tar_split_open(struct varve_fault *fault, int root, const char *split, const char *folder,
+                         bool checked) {
     int sockets[2] = {-1, -1};
     struct replay *replay = calloc(1, sizeof *replay);
     *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
     if (!replay) {
         return -1;
     }
+    replay->checked = checked;
     replay->split = varve_file_open(fault, NULL, root, split);
     replay->folder = replay->split < 0 ? -1 : varve_directory_open(fault, root, folder);
     bool good = replay->folder >= 0;

@@ -8,9 +8,10 @@
 
 /* Begins to put an archive together, on a thread of its own. `split` and `folder` are paths beneath
  * `root`, no link of which is followed, nor any in the folder. Returns a descriptor that gives the
- * archive's bytes and then ends; where something is missing or not of the size it had, reading ends
- * with ECONNRESET instead. The caller's to close, at any time. -1 with *fault: it cannot begin. */
-int varve_tar_split_open(struct varve_fault *fault, int root, const char *split,
-                         const char *folder);
+ * archive's bytes and then ends; where something is missing or not of the size it had, or, where
+ * contents are `checked`, not of the CRC-64, reading ends with ECONNRESET instead. The caller's to
+ * close, at any time. -1 with *fault: it cannot begin. */
+int varve_tar_split_open(struct varve_fault *fault, int root, const char *split, const char *folder,
+                         bool checked);
 
 #endif

@@ -35,6 +35,12 @@ VARVE_API void varve_catalog_close(struct varve_catalog *catalog);
  * varve_thread_default() (scan.h). What is found does not depend on it. */
 VARVE_API void varve_catalog_set_threads(struct varve_catalog *catalog, unsigned threads);
 
+/* From now on files of unpacked layers are held against the CRC-64 that the store has kept of each
+ * (varve/split.h), which the stores' own programs do too: they give no layer with a file, or a CRC,
+ * that is another. Such a layer cannot be read then, and varve_scan_run says split.content of it,
+ * not what its bytes digest to. */
+VARVE_API void varve_catalog_check_contents(struct varve_catalog *catalog);
+
 /* From now on the manifests and configs of images are kept as they were read: for comparing images,
  * for a whole registry would keep a great deal. */
 VARVE_API void varve_catalog_keep_documents(struct varve_catalog *catalog);

@@ -58,6 +58,17 @@ static bool is_free(const struct file_tree *tree) {
     return count < 3;
 }
 
+/* What an empty folder that will be replaced lets whom do, the new one does: somebody may have made
+ * it so that nobody else can look into it. False with errno. */
+static bool take_mode(const struct file_tree *tree) {
+    struct stat status;
+    if (fstatat(tree->parent, tree->name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT;
+    }
+    bool owned = fchown(tree->fd, status.st_uid, status.st_gid) == 0 || errno == EPERM;
+    return owned && fchmod(tree->fd, status.st_mode & 07777) == 0;
+}
+
 bool file_tree_open(struct file_tree *tree, const char *path) {
     *tree = (struct file_tree){.parent = -1, .fd = -1, .last = -1, .file = -1};
     tree->path = strdup(path);
@@ -83,17 +94,18 @@ bool file_tree_open(struct file_tree *tree, const char *path) {
         if (name && mkdirat(tree->parent, name, 0777) == 0) {
             tree->temporary = name;
             tree->fd = openat(tree->parent, name, O_DIRECTORY | O_NOFOLLOW | O_RDONLY | O_CLOEXEC);
-            good = tree->fd >= 0;
+            good = tree->fd >= 0 && take_mode(tree);
         } else {
             good = name && errno == EEXIST;
             free(name);
         }
     }
-    if (tree->fd < 0) {
+    if (!good || tree->fd < 0) {
         refuse(tree);
         file_tree_drop(tree);
+        return false;
     }
-    return tree->fd >= 0;
+    return true;
 }
 
 static bool is_same(const struct stat *a, const struct stat *b) {

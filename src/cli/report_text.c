@@ -276,6 +276,9 @@ static void put_files(const struct varve_catalog *catalog, size_t blob) {
     } else if (status == VARVE_OK) {
         puts("            all files are as the store says: its own record of the archive is at "
              "fault");
+    } else if (status == VARVE_MALFORMED) {
+        puts(
+            "            it is the store's own record of the archive (tar-split) that is at fault");
     }
     free(result.entry);
 }

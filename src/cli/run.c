@@ -402,6 +402,9 @@ static int run(const struct settings *settings, enum mode mode) {
         varve_store_close(store);
         return EXIT_FATAL;
     }
+    if (mode == MODE_VERIFY_STORE) {
+        varve_catalog_check_contents(catalog);
+    }
     int code = EXIT_FATAL;
     if (!add_operands(catalog, settings, mode == MODE_DIGEST)) {
         complain("out of memory");

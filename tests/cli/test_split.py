@@ -23,20 +23,11 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
+from crc64 import crc64
 
 GOLDEN = harness.SOURCE / "corpora" / "golden"
 VECTORS = harness.SOURCE.parent / "shared" / "vectors"
 LARGEST = 16 << 20  # decoded: bombs are judged by digest alone
-
-
-def crc64(data):
-    """CRC-64 of ISO 3309 bit by bit, as bytes."""
-    crc = 2 ** 64 - 1
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xD800000000000000 if crc & 1 else 0)
-    return (crc ^ 2 ** 64 - 1).to_bytes(8, "big")
 
 
 def file_line(name, data, position, **more):
@@ -317,8 +308,10 @@ class Split(harness.Case):
         # An empty folder may take the files.
         empty = self.place / "empty"
         empty.mkdir()
+        empty.chmod(0o2710)
         done = self.run_varve("split", layer, "-o", out, "--files", str(empty) + "/")
         self.assertEqual((done.returncode, os.listdir(empty)), (0, ["f"]), done.stderr)
+        self.assertEqual(empty.stat().st_mode & 0o7777, 0o2710)
         self.assertIn(b"1 files, 7 bytes, in ", done.stdout)
 
     def test_changed_folder(self):

@@ -15,6 +15,7 @@ import subprocess
 import tarfile
 
 import stores
+from crc64 import crc64
 import harness
 from harness import run
 
@@ -255,7 +256,7 @@ class Unpacked(stores.StoreCase):
         bad, = [line for line in self.scan(root, expect=1)["layer"] if line["status"] != "ok"]
         self.assertEqual((bad["name"], bad["error"]["code"]),
                          (stores.sha256(stores.TOP), "claim.name"))
-        self.at_fault(root, "claim.name", "split.content")
+        self.at_fault(root, "split.content", "split.content")
         for spoil, code in ((lambda: file.write_bytes(whole[:-1]), "split.size"),
                             (file.unlink, "split.missing"),
                             (lambda: file.symlink_to("/etc/hostname"), "split.missing")):
@@ -350,7 +351,7 @@ class Unpacked(stores.StoreCase):
             self.assertEqual((found["error"], found["note"]), ([], []))
             self.assertEqual(self.refs(found), [("app:1", identity, tuple(diffids))])
             self.assertEqual({line["error"]["code"] for line in found["layer"]},
-                             {"source.unpacked"})
+                             {"io.missing"})
         (chains[1] / "diff").write_text(diffids[0])
         found = self.scan(folder, expect=1)
         self.assertEqual(self.codes(found), ["source.chain"])
@@ -424,16 +425,61 @@ class Unpacked(stores.StoreCase):
         for path, content in whole.items():
             path.write_bytes(bytes(byte ^ 1 for byte in content))
         changed = sum(1 for content in whole.values() if content)
+        self.assertEqual({line["error"]["code"] for line in self.scan(folder, expect=1)["layer"]
+                          if line["status"] != "ok"}, {"claim.name"})
         told = run(harness.VARVE, "verify-store", f"docker:{folder}", expect=1).decode()
-        self.assertIn("claim.name", told)
+        self.assertIn(": split.content: ", told)
         self.assertEqual(told.count("\n            file "), 1)
         self.assertEqual(f"and {changed - 1} more files" in told, changed > 1)
         self.assertRegex(told, r"\n +in app:1 \(linux/amd64\)")
         for path, content in whole.items():
             path.write_bytes(content)
         files.rename(files.with_name("away"))
-        self.lines(folder, expect=3, command="verify-store")
+        self.assertEqual(self.verdict(folder, 3), ("error", "io.missing", 0, False))
         files.with_name("away").rename(files)
+        run(harness.VARVE, "verify-store", folder)
+        self.changed_record(folder, files)
+
+    def verdict(self, folder, expect):
+        """Of the layer that `varve verify-store` finds at fault."""
+        bad, = [line for line in self.lines(folder, expect=expect, command="verify-store")
+                if line["type"] == "layer" and line["status"] != "ok"]
+        return bad["status"], bad["error"]["code"], bad["bad_files"], bad["files_complete"]
+
+    def changed_record(self, folder, files):
+        """tar-split data with another CRC for the files that are there, with something behind it, that
+        breaks off, or behind which a file cannot be looked at: docker could not read the layer either."""
+        record, = (path for path in folder.rglob("tar-split.json.gz")
+                   if (path.parent / "cache-id").read_text() == f"{1:064x}")
+        whole = record.read_bytes()
+        lines = [json.loads(line) for line in gzip.decompress(whole).splitlines()]
+        count = sum(1 for line in lines if line.get("size"))
+        for line in lines:
+            if line.get("size"):
+                line["payload"] = "AAAAAAAAAAE="
+
+        def pack(lines):
+            return gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+        record.write_bytes(pack(lines))
+        run(harness.VARVE, "scan", folder)
+        self.assertEqual(self.verdict(folder, 1), ("mismatch", "split.content", count, True))
+        record.write_bytes(pack([*lines, {"type": 4, "position": len(lines)}]))
+        self.assertEqual(self.verdict(folder, 1), ("mismatch", "split.content", count, False))
+        told = run(harness.VARVE, "verify-store", folder, expect=1).decode()
+        self.assertIn("\n            behind it not all files could be looked at\n", told)
+        for data, code in ((whole + b"junk", "split.line"), (whole + bytes(512), "split.line"),
+                           (whole[:-9], "gzip.truncated")):
+            record.write_bytes(data)
+            self.assertEqual(self.verdict(folder, 1), ("malformed", code, 0, False))
+            told = run(harness.VARVE, "verify-store", folder, expect=1).decode()
+            self.assertIn("(tar-split) that is at fault\n", told)
+        record.unlink()
+        self.assertEqual(self.verdict(folder, 3), ("unsupported", "source.unpacked", 0, False))
+        record.write_bytes(whole)
+        # What is no part of the archive may be otherwise.
+        for path in files.rglob("*"):
+            path.chmod(0o700)
         run(harness.VARVE, "verify-store", folder)
 
     def test_verify_store_of_others(self):
@@ -468,7 +514,8 @@ def written_split(tar):
                 named = {"name": name.decode()}
             except UnicodeDecodeError:
                 named = {"name_raw": base64.b64encode(name).decode()}
-            lines.append({"type": 1, **named, "size": member.size, "payload": ""})
+            lines.append({"type": 1, **named, "size": member.size, "payload": base64.b64encode(
+                crc64(tar[member.offset_data:member.offset_data + member.size])).decode()})
             last = member.offset_data + member.size
     lines.append({"type": 2, "payload": base64.b64encode(tar[last:]).decode()})
     return gzip.compress(b"".join(json.dumps({**line, "position": i}).encode() + b"\n"
