@@ -130,7 +130,7 @@ class Interrupt(harness.Case):
         for name, argv in [*self.long_ones(self.place / "out", self.place / "files", piped=False),
                            ("layout", layout)]:
             with self.subTest(name):
-                most = 100 if name == "layout" else 100_000
+                most = 2500 if name == "layout" else 100_000
                 process = self.start(argv, stdout=subprocess.DEVNULL, most=most)
                 self.assertTrue(harness.wait_awake(process, PATIENCE))
                 self.assertEqual(process.returncode, 2)
