@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/json_load.h - JSON that was made by strangers, told apart from JSON that there was no memory
- * for. jansson (2.14) says "invalid token" for both, or even drops what it had no memory for and
- * gives the rest. */
+ * for. jansson (2.14) says "invalid token" for both, or drops what it had no memory for and gives
+ * the rest, or reads beyond its buffer. */
 #ifndef VARVE_JSON_LOAD_H
 #define VARVE_JSON_LOAD_H
 
