@@ -16,9 +16,8 @@
 #include "output.h"
 #include "output_name.h"
 
-static bool refuse(const struct file_tree *tree) {
-    complain("cannot write %s: %s", tree->path, strerror(errno));
-    return false;
+static void refuse(const char *path) {
+    complain("cannot write %s: %s", path, strerror(errno));
 }
 
 /* Whether the name is free, or an empty folder's: with errno where it is not. */
@@ -83,7 +82,7 @@ bool file_tree_open(struct file_tree *tree, const char *path) {
         slash[1] = 0;
     }
     bool good = tree->path && tree->name && *tree->name;
-    errno = good ? 0 : EISDIR;
+    errno = tree->name && !*tree->name ? EISDIR : ENOMEM;
     if (good) {
         tree->parent = open(slash ? whole : ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
         good = tree->parent >= 0 && is_free(tree);
@@ -101,7 +100,7 @@ bool file_tree_open(struct file_tree *tree, const char *path) {
         }
     }
     if (!good || tree->fd < 0) {
-        refuse(tree);
+        refuse(path);
         file_tree_drop(tree);
         return false;
     }
@@ -216,7 +215,7 @@ bool file_tree_commit(struct file_tree *tree) {
         good = fsync(tree->parent) == 0;
     }
     if (!good) {
-        refuse(tree);
+        refuse(tree->path);
     }
     file_tree_drop(tree);
     return good;
