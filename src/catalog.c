@@ -16,6 +16,7 @@
 #include "file.h"
 #include "name_map.h"
 #include "pattern.h"
+#include "spill.h"
 #include "tar_split.h"
 #include "varve/scan.h"
 
@@ -47,7 +48,7 @@ struct source {
     size_t replay_room;
 };
 
-/* Some 150 bytes each with its name and its places in the two tables. */
+/* Beside it: its name, and its places in the tables. */
 struct blob {
     uint64_t size;
     uint64_t inode;
@@ -75,8 +76,18 @@ struct claim {
 /* Open hashing of numbers: which blob is that file, which claim is that one. */
 struct slots {
     uint32_t *slots; /* number + 1, 0 = free */
-    size_t room;     /* a power of two */
+    uint8_t *tags;   /* of what is there: a byte of its hash */
+    size_t count;
+    size_t room; /* a power of two */
 };
+
+/* What is kept of a mirror may be more than should be in memory: what is beyond this lies in a
+ * temporary file (spill.h). Some 70,000 layers and their images are less. */
+#define MEMORY_BYTES ((size_t)16 << 20)
+
+/* So many times something is added, or found to be there, before memory is looked at: each time
+ * touches some pages anywhere. */
+#define RELAX_EVERY 64u
 
 struct varve_catalog {
     int *roots;
@@ -86,27 +97,47 @@ struct varve_catalog {
     uint32_t operand; /* of sources begun from now on */
     dev_t *devices;
     size_t device_count, device_room;
-    struct slots file_slots; /* blobs by device and inode, first twins only */
-    struct blob *blobs;
-    size_t blob_count, blob_room;
-    size_t looked_at; /* blobs before this one were looked at */
+    struct slots file_slots; /* blobs by device and inode, first twins that may have others */
+    struct varve_spill *spill;
+    struct varve_table blobs;
+    size_t looked_at;   /* blobs before this one were looked at */
+    size_t alone_count; /* of these, those that are in file_slots only if another source comes */
     unsigned threads;
-    struct claim *claims;
-    size_t claim_count, claim_room;
+    unsigned touched; /* since memory was looked at */
+    struct varve_table claims;
     struct slots claim_slots;
+    char *folder;    /* where temporary files go; NULL: varve's choice */
     uint64_t key[2]; /* of both tables' hashes */
     int64_t opened_ns;
-    struct varve_image *images;
-    size_t image_count, image_room;
+    struct varve_table images;
     struct varve_catalog_error *errors;
     size_t error_count, error_room;
     bool keeps_documents;
     bool checks_contents;
-    void **kept; /* arrays of claims, digests of configs */
-    size_t kept_count, kept_room;
     uint32_t notes[VARVE_CODE_COUNT]; /* of the source begun last: error + 1 by code */
     struct varve_name_map strings;    /* media types, platforms, tags, digests of documents */
 };
+
+static struct blob *blob_at(const struct varve_catalog *catalog, size_t number) {
+    return varve_table_at(&catalog->blobs, number);
+}
+
+/* For who asks of blobs in no order: see varve_spill_copy. */
+static struct blob blob_of(const struct varve_catalog *catalog, size_t number) {
+    struct blob blob;
+    varve_table_get(&catalog->blobs, &blob, number);
+    return blob;
+}
+
+static struct claim *claim_at(const struct varve_catalog *catalog, size_t number) {
+    return varve_table_at(&catalog->claims, number);
+}
+
+static struct claim claim_of(const struct varve_catalog *catalog, size_t number) {
+    struct claim claim;
+    varve_table_get(&catalog->claims, &claim, number);
+    return claim;
+}
 
 /* Room for one element more behind `count` of them. */
 static bool reserve(void **array, size_t *room, size_t count, size_t element_bytes) {
@@ -124,9 +155,53 @@ static bool reserve(void **array, size_t *room, size_t count, size_t element_byt
 }
 #define RESERVE(array, room, count) reserve((void **)&(array), &(room), count, sizeof *(array))
 
+/* Begins with an empty spill, whose files go to `folder`. */
+static bool set_spill(struct varve_catalog *catalog, const char *folder) {
+    struct varve_spill *spill = varve_spill_open(MEMORY_BYTES, folder);
+    if (!spill) {
+        return false;
+    }
+    varve_spill_close(catalog->spill);
+    catalog->spill = catalog->strings.spill = spill;
+    catalog->blobs = (struct varve_table){spill, sizeof(struct blob), 0, NULL, 0, 0};
+    catalog->claims = (struct varve_table){spill, sizeof(struct claim), 0, NULL, 0, 0};
+    catalog->images = (struct varve_table){spill, sizeof(struct varve_image), 0, NULL, 0, 0};
+    return true;
+}
+
+bool varve_catalog_set_temporary(struct varve_catalog *catalog, const char *folder) {
+    assert(!catalog->source_count && !catalog->folder);
+    catalog->folder = strdup(folder);
+    return catalog->folder && set_spill(catalog, catalog->folder);
+}
+
+const char *varve_catalog_temporary(const struct varve_catalog *catalog) {
+    return catalog->folder;
+}
+
+uint64_t varve_catalog_spilled(const struct varve_catalog *catalog, int *error) {
+    *error = varve_spill_error(catalog->spill);
+    return varve_spill_file_bytes(catalog->spill);
+}
+
+void varve_catalog_relax(const struct varve_catalog *catalog) {
+    varve_spill_relax(catalog->spill);
+}
+
+static void touch(struct varve_catalog *catalog) {
+    if (++catalog->touched % RELAX_EVERY == 0) {
+        varve_spill_relax(catalog->spill);
+    }
+}
+
 enum varve_status varve_catalog_open(struct varve_catalog **catalog) {
     *catalog = calloc(1, sizeof **catalog);
     if (!*catalog) {
+        return VARVE_ERROR;
+    }
+    if (!set_spill(*catalog, NULL)) {
+        free(*catalog);
+        *catalog = NULL;
         return VARVE_ERROR;
     }
     (*catalog)->operand = VARVE_NAME_NONE;
@@ -138,6 +213,11 @@ enum varve_status varve_catalog_open(struct varve_catalog **catalog) {
         (*catalog)->key[0] = (uint64_t)(uintptr_t)*catalog; /* early boot */
     }
     return VARVE_OK;
+}
+
+static void free_slots(struct slots *table) {
+    free(table->slots);
+    free(table->tags);
 }
 
 void varve_catalog_close(struct varve_catalog *catalog) {
@@ -159,20 +239,18 @@ void varve_catalog_close(struct varve_catalog *catalog) {
     for (size_t i = 0; i < catalog->error_count; i++) {
         free((char *)catalog->errors[i].name);
     }
-    for (size_t i = 0; i < catalog->kept_count; i++) {
-        free(catalog->kept[i]);
-    }
     varve_name_map_free(&catalog->strings);
     free(catalog->roots);
     free(catalog->sources);
     free(catalog->devices);
-    free(catalog->file_slots.slots);
-    free(catalog->blobs);
-    free(catalog->claims);
-    free(catalog->claim_slots.slots);
-    free(catalog->images);
+    free_slots(&catalog->file_slots);
+    free_slots(&catalog->claim_slots);
+    varve_table_free(&catalog->blobs);
+    varve_table_free(&catalog->claims);
+    varve_table_free(&catalog->images);
+    varve_spill_close(catalog->spill);
     free(catalog->errors);
-    free(catalog->kept);
+    free(catalog->folder);
     free(catalog);
 }
 
@@ -203,7 +281,8 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
         .pattern = location->pattern ? strdup(location->pattern) : NULL,
         .root = location->root,
         .operand = location->root == VARVE_ROOT_NONE ? VARVE_NAME_NONE : catalog->operand,
-        .first_blob = (uint32_t)catalog->blob_count,
+        .first_blob = (uint32_t)catalog->blobs.count,
+        .blobs.spill = catalog->spill,
     };
     if (!source.name || !source.prefix || (location->pattern && !source.pattern) ||
         !RESERVE(catalog->sources, catalog->source_room, catalog->source_count)) {
@@ -224,12 +303,31 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
 }
 
 static const struct source *source_of(const struct varve_catalog *catalog, size_t blob) {
-    return &catalog->sources[catalog->blobs[blob].source];
+    return &catalog->sources[blob_of(catalog, blob).source];
 }
 
 static const char *name_of(const struct varve_catalog *catalog, size_t blob) {
     const struct source *source = source_of(catalog, blob);
     return source->blobs.names[blob - source->first_blob];
+}
+
+const char *varve_catalog_name(const struct varve_catalog *catalog,
+                               char text[VARVE_DIGEST_TEXT_BYTES], size_t blob) {
+    static const size_t counts[] = {7 + 64,
+                                    7 + 128}; /* of digests; others lie in no order either */
+    const char *name = name_of(catalog, blob);
+    if (!varve_spill_is_in_file(catalog->spill, name)) {
+        return name;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (varve_spill_is_in_file(catalog->spill, name + counts[i])) {
+            varve_spill_copy(catalog->spill, text, name, counts[i] + 1);
+            if (!text[counts[i]] && strlen(text) == counts[i]) {
+                return text;
+            }
+        }
+    }
+    return name;
 }
 
 /* Where a blob lies beneath *root: a loose file by its name. NULL where its path is too long. */
@@ -258,26 +356,68 @@ static uint32_t device_number(struct varve_catalog *catalog, dev_t device) {
     return (uint32_t)catalog->device_count++;
 }
 
-/* Room for one number more in a table that holds `count`. `slot` finds a number's place again. */
-static bool grow_slots(struct varve_catalog *catalog, struct slots *table, size_t count,
-                       uint32_t *(*slot)(const struct varve_catalog *, uint32_t number)) {
-    if (2 * (count + 1) <= table->room) {
-        return true;
-    }
-    struct slots old = *table;
-    size_t room = old.room ? 2 * old.room : 256;
-    uint32_t *slots = calloc(room, sizeof *slots);
-    if (!slots) {
-        return false;
-    }
-    *table = (struct slots){slots, room};
-    for (size_t i = 0; i < old.room; i++) {
-        if (old.slots[i]) {
-            *slot(catalog, old.slots[i] - 1) = old.slots[i];
+/* What tells the elements of one of the tables apart. */
+struct slots_kind {
+    uint64_t (*hash)(const struct varve_catalog *catalog, const void *element);
+    bool (*equal)(const struct varve_catalog *catalog, uint32_t number, const void *element);
+    const void *(*element)(const struct varve_catalog *catalog, uint32_t number);
+};
+
+/* The slot of what equals `element`, or the free one it would take. */
+static size_t slot_of(const struct varve_catalog *catalog, const struct slots *table,
+                      const struct slots_kind *kind, const void *element, uint64_t hash) {
+    size_t mask = table->room - 1;
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+        if (!table->slots[i] || (table->tags[i] == (uint8_t)(hash >> 56) &&
+                                 kind->equal(catalog, table->slots[i] - 1, element))) {
+            return i;
         }
     }
-    free(old.slots);
+}
+
+/* Room for one number more, with at most two thirds taken. */
+static bool grow_slots(struct varve_catalog *catalog, struct slots *table,
+                       const struct slots_kind *kind) {
+    if (3 * (table->count + 1) <= 2 * table->room) {
+        return true;
+    }
+    struct slots grown = {.count = table->count, .room = table->room ? 2 * table->room : 256};
+    grown.slots = calloc(grown.room, sizeof *grown.slots);
+    grown.tags = calloc(grown.room, sizeof *grown.tags);
+    if (!grown.slots || !grown.tags) {
+        free_slots(&grown);
+        return false;
+    }
+    for (size_t i = 0; i < table->room; i++) {
+        if (table->slots[i]) {
+            uint64_t hash = kind->hash(catalog, kind->element(catalog, table->slots[i] - 1));
+            size_t at = hash & (grown.room - 1);
+            while (grown.slots[at]) {
+                at = (at + 1) & (grown.room - 1);
+            }
+            grown.slots[at] = table->slots[i];
+            grown.tags[at] = (uint8_t)(hash >> 56);
+            touch(catalog);
+        }
+    }
+    free_slots(table);
+    *table = grown;
     return true;
+}
+
+/* The number + 1 of what equals `element`; `number` takes its place there where nothing does, and 0
+ * is returned. Room was made. */
+static uint32_t find_or_take(const struct varve_catalog *catalog, struct slots *table,
+                             const struct slots_kind *kind, const void *element, uint32_t number) {
+    uint64_t hash = kind->hash(catalog, element);
+    size_t slot = slot_of(catalog, table, kind, element, hash);
+    uint32_t found = table->slots[slot];
+    if (!found) {
+        table->slots[slot] = number + 1;
+        table->tags[slot] = (uint8_t)(hash >> 56);
+        table->count++;
+    }
+    return found;
 }
 
 static bool is_digest(const char *name) {
@@ -293,24 +433,29 @@ static bool names_agree(const struct varve_catalog *catalog, uint32_t a, uint32_
     return strcmp(x, y) == 0 || (!is_digest(x) && !is_digest(y));
 }
 
-/* The place of a blob's file in the table: of its first twin, or the free one it would take. */
-static uint32_t *file_slot(const struct varve_catalog *catalog, uint32_t number) {
-    const struct blob *blob = &catalog->blobs[number];
-    const uint64_t file[2] = {blob->inode, blob->device};
-    size_t mask = catalog->file_slots.room - 1;
-    for (size_t i = varve_siphash(catalog->key, file, sizeof file) & mask;; i = (i + 1) & mask) {
-        uint32_t *slot = &catalog->file_slots.slots[i];
-        const struct blob *other = *slot ? &catalog->blobs[*slot - 1] : NULL;
-        if (!other || (other->inode == blob->inode && other->device == blob->device &&
-                       names_agree(catalog, *slot - 1, number))) {
-            return slot;
-        }
-    }
+static const void *file_element(const struct varve_catalog *catalog, uint32_t number) {
+    return blob_at(catalog, number);
 }
+
+static uint64_t hash_file(const struct varve_catalog *catalog, const void *element) {
+    const struct blob *blob = element;
+    const uint64_t file[2] = {blob->inode, blob->device};
+    return varve_siphash(catalog->key, file, sizeof file);
+}
+
+/* Whether a blob is the file of a first twin. */
+static bool same_file(const struct varve_catalog *catalog, uint32_t number, const void *element) {
+    const struct blob *blob = element;
+    const struct blob *other = blob_at(catalog, number);
+    return other->inode == blob->inode && other->device == blob->device &&
+           names_agree(catalog, number, blob->last_twin);
+}
+
+static const struct slots_kind file_kind = {hash_file, same_file, file_element};
 
 /* Whether opening a blob, which follows no link, gives the file that was seen. */
 static bool opens_as_seen(const struct varve_catalog *catalog, uint32_t number) {
-    const struct blob *blob = &catalog->blobs[number];
+    const struct blob *blob = blob_at(catalog, number);
     const struct source *source = source_of(catalog, number);
     char text[VARVE_PATTERN_PATH_BYTES];
     struct varve_fault fault;
@@ -329,27 +474,26 @@ static bool opens_as_seen(const struct varve_catalog *catalog, uint32_t number) 
 
 /* Joins a blob just added to those that are the same file. */
 static bool join_twins(struct varve_catalog *catalog, uint32_t number) {
-    if (!grow_slots(catalog, &catalog->file_slots, catalog->blob_count, file_slot)) {
+    if (!grow_slots(catalog, &catalog->file_slots, &file_kind)) {
         return false;
     }
-    uint32_t *slot = file_slot(catalog, number);
-    if (!*slot) {
-        *slot = number + 1;
+    struct blob *blob = blob_at(catalog, number);
+    uint32_t found = find_or_take(catalog, &catalog->file_slots, &file_kind, blob, number);
+    if (!found) {
         return true;
     }
-    struct blob *first = &catalog->blobs[*slot - 1];
-    struct blob *blob = &catalog->blobs[number];
-    if (opens_as_seen(catalog, *slot - 1) && opens_as_seen(catalog, number)) {
-        blob->twin_of = *slot - 1;
-        catalog->blobs[first->last_twin].next_twin = number;
+    struct blob *first = blob_at(catalog, found - 1);
+    if (opens_as_seen(catalog, found - 1) && opens_as_seen(catalog, number)) {
+        blob->twin_of = found - 1;
+        blob_at(catalog, first->last_twin)->next_twin = number;
         first->last_twin = number;
     }
     return true;
 }
 
-/* What looking at a blob's file tells: *device and what goes into the blob. False: nothing. Writes
- * to no blob but this one. */
-static bool see(const struct varve_catalog *catalog, dev_t *device, struct blob *blob,
+/* What looking at a blob's file tells: *device, whether it has a *single name, and what goes into
+ * the blob. False: nothing. Writes to no blob but this one. */
+static bool see(const struct varve_catalog *catalog, dev_t *device, bool *single, struct blob *blob,
                 uint32_t number) {
     const struct source *source = source_of(catalog, number);
     char text[VARVE_PATTERN_PATH_BYTES];
@@ -365,6 +509,7 @@ static bool see(const struct varve_catalog *catalog, dev_t *device, struct blob 
     blob->inode = (uint64_t)status.st_ino;
     blob->mtime_ns = mtime_of(&status);
     *device = status.st_dev;
+    *single = status.st_nlink == 1;
     return true;
 }
 
@@ -372,43 +517,73 @@ static bool see(const struct varve_catalog *catalog, dev_t *device, struct blob 
 static bool is_file(const struct varve_catalog *catalog, uint32_t number) {
     const struct source *source = source_of(catalog, number);
     size_t place = number - source->first_blob;
-    return !source->extents && !catalog->blobs[number].fault &&
+    return !source->extents && !blob_at(catalog, number)->fault &&
            (place >= source->replay_room || source->replays[place].split == VARVE_NAME_NONE);
+}
+
+/* Whether there is one source only, and not of loose files: within it a file with a single name is
+ * no other's twin. */
+static bool is_lone(const struct varve_catalog *catalog) {
+    return catalog->source_count == 1 && catalog->sources[0].root != VARVE_ROOT_NONE;
+}
+
+/* Puts the files of what was the only source where those of others are looked for. */
+static bool join_alone(struct varve_catalog *catalog) {
+    catalog->alone_count = 0;
+    for (uint32_t i = 0; i < catalog->looked_at; i++) {
+        const struct blob *blob = blob_at(catalog, i);
+        if (blob->device != VARVE_NAME_NONE && blob->twin_of == i) {
+            if (!grow_slots(catalog, &catalog->file_slots, &file_kind)) {
+                return false;
+            }
+            find_or_take(catalog, &catalog->file_slots, &file_kind, blob, i);
+        }
+        touch(catalog);
+    }
+    return true;
 }
 
 /* Blobs are looked at by the slice: what is found out side by side is then joined in order. */
 #define LOOK_COUNT 4096u
 
 bool varve_catalog_look(struct varve_catalog *catalog) {
+    if (catalog->alone_count && !is_lone(catalog) && !join_alone(catalog)) {
+        return false;
+    }
     struct {
-        bool seen;
+        bool seen, single;
         dev_t device;
     } *found = NULL;
-    size_t most = catalog->blob_count - catalog->looked_at;
+    size_t most = catalog->blobs.count - catalog->looked_at;
     most = most < LOOK_COUNT ? most : LOOK_COUNT;
     found = calloc(most + 1, sizeof *found);
-    while (found && catalog->looked_at < catalog->blob_count) {
+    while (found && catalog->looked_at < catalog->blobs.count) {
         uint32_t from = (uint32_t)catalog->looked_at;
-        size_t left = catalog->blob_count - from;
+        size_t left = catalog->blobs.count - from;
         int count = (int)(left < most ? left : most);
 #pragma omp parallel for schedule(dynamic, 64)                                                     \
     num_threads(varve_catalog_threads(catalog)) if (count > 64)
         for (int i = 0; i < count; i++) {
             uint32_t number = from + (uint32_t)i;
-            found[i].seen = is_file(catalog, number) &&
-                            see(catalog, &found[i].device, &catalog->blobs[number], number);
+            found[i].seen =
+                is_file(catalog, number) &&
+                see(catalog, &found[i].device, &found[i].single, blob_at(catalog, number), number);
         }
         for (int i = 0; i < count; i++) {
-            struct blob *blob = &catalog->blobs[from + (uint32_t)i];
+            struct blob *blob = blob_at(catalog, from + (uint32_t)i);
             if (found[i].seen) {
                 blob->device = device_number(catalog, found[i].device);
-                if (blob->device == VARVE_NAME_NONE || !join_twins(catalog, from + (uint32_t)i)) {
+                bool alone = found[i].single && is_lone(catalog);
+                if (blob->device == VARVE_NAME_NONE ||
+                    (!alone && !join_twins(catalog, from + (uint32_t)i))) {
                     free(found);
                     return false;
                 }
+                catalog->alone_count += alone;
             }
             catalog->looked_at++;
         }
+        varve_spill_relax(catalog->spill);
     }
     bool good = found != NULL;
     free(found);
@@ -439,7 +614,8 @@ uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varv
     struct source *source = &catalog->sources[source_number];
     bool archive = source->root != VARVE_ROOT_NONE && !source->pattern;
     bool added = false;
-    if (!RESERVE(catalog->blobs, catalog->blob_room, catalog->blob_count) ||
+    touch(catalog);
+    if (!varve_table_reserve(&catalog->blobs) ||
         (archive && !RESERVE(source->extents, source->extent_room, source->blobs.count))) {
         return VARVE_NAME_NONE;
     }
@@ -449,10 +625,11 @@ uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varv
     }
     uint32_t number = source->first_blob + place;
     if (!added) {
-        catalog->blobs[number].unreferenced &= new->unreferenced;
+        blob_at(catalog, number)->unreferenced &= new->unreferenced;
         return number;
     }
-    catalog->blobs[catalog->blob_count++] = (struct blob){
+    struct blob *blob = varve_table_add(&catalog->blobs);
+    *blob = (struct blob){
         .source = source_number,
         .first_claim = VARVE_NAME_NONE,
         .device = VARVE_NAME_NONE,
@@ -476,19 +653,58 @@ bool varve_catalog_has_blob(const struct varve_catalog *catalog, const char *nam
     return varve_name_map_find(&source->blobs, name) != VARVE_NAME_NONE;
 }
 
-static uint32_t *claim_slot_of(const struct varve_catalog *catalog, const struct claim *claim) {
-    size_t mask = catalog->claim_slots.room - 1;
-    uint64_t hash = varve_siphash(catalog->key, claim, CLAIM_KEY_BYTES);
-    for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        uint32_t *slot = &catalog->claim_slots.slots[i];
-        if (!*slot || memcmp(&catalog->claims[*slot - 1], claim, CLAIM_KEY_BYTES) == 0) {
-            return slot;
-        }
-    }
+static const void *claim_element(const struct varve_catalog *catalog, uint32_t number) {
+    return claim_at(catalog, number);
 }
 
-static uint32_t *claim_slot(const struct varve_catalog *catalog, uint32_t number) {
-    return claim_slot_of(catalog, &catalog->claims[number]);
+static uint64_t hash_claim(const struct varve_catalog *catalog, const void *element) {
+    return varve_siphash(catalog->key, element, CLAIM_KEY_BYTES);
+}
+
+static bool same_claim(const struct varve_catalog *catalog, uint32_t number, const void *element) {
+    return memcmp(claim_at(catalog, number), element, CLAIM_KEY_BYTES) == 0;
+}
+
+static const struct slots_kind claim_kind = {hash_claim, same_claim, claim_element};
+
+/* Claims of a blob that are looked through. One that has more, which no honest mirror has, has all
+ * of them in the table too. */
+#define FEW_CLAIMS 8
+
+static bool list_claim(struct varve_catalog *catalog, const struct claim *claim, uint32_t number) {
+    if (!grow_slots(catalog, &catalog->claim_slots, &claim_kind)) {
+        return false;
+    }
+    find_or_take(catalog, &catalog->claim_slots, &claim_kind, claim, number);
+    return true;
+}
+
+/* The number of an equal claim, or VARVE_NAME_NONE; *many: it is to be put into the table. */
+static uint32_t find_claim(struct varve_catalog *catalog, bool *many, const struct claim *claim) {
+    uint32_t first = blob_of(catalog, claim->blob).first_claim;
+    uint32_t found = first;
+    size_t count = 0;
+    for (; found != VARVE_NAME_NONE && count < FEW_CLAIMS; count++) {
+        struct claim other = claim_of(catalog, found);
+        if (memcmp(&other, claim, CLAIM_KEY_BYTES) == 0) {
+            return found;
+        }
+        found = other.next;
+    }
+    *many = count == FEW_CLAIMS;
+    if (!*many) {
+        return VARVE_NAME_NONE;
+    }
+    if (found == VARVE_NAME_NONE) {
+        /* There are just so many: the first that will not be looked through any more. */
+        for (found = first; found != VARVE_NAME_NONE; found = claim_of(catalog, found).next) {
+            list_claim(catalog, claim_at(catalog, found), found);
+        }
+        return VARVE_NAME_NONE;
+    }
+    uint64_t hash = hash_claim(catalog, claim);
+    size_t slot = slot_of(catalog, &catalog->claim_slots, &claim_kind, claim, hash);
+    return catalog->claim_slots.slots[slot] - 1; /* 0 - 1: VARVE_NAME_NONE */
 }
 
 uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, uint64_t size,
@@ -503,32 +719,33 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
         claim.has_diffid = 1;
         memcpy(claim.diffid, diffid, sizeof claim.diffid);
     }
-    if ((media_type && claim.media_type == VARVE_NAME_NONE) ||
-        !grow_slots(catalog, &catalog->claim_slots, catalog->claim_count, claim_slot) ||
-        !RESERVE(catalog->claims, catalog->claim_room, catalog->claim_count)) {
+    touch(catalog);
+    if (media_type && claim.media_type == VARVE_NAME_NONE) {
         return VARVE_NAME_NONE;
     }
-    uint32_t *slot = claim_slot_of(catalog, &claim);
-    if (!*slot) {
-        claim.next = catalog->blobs[blob].first_claim;
-        catalog->blobs[blob].first_claim = (uint32_t)catalog->claim_count;
-        catalog->claims[catalog->claim_count++] = claim;
-        *slot = (uint32_t)catalog->claim_count;
+    bool many = false;
+    uint32_t known = find_claim(catalog, &many, &claim);
+    if (known != VARVE_NAME_NONE) {
+        return known;
     }
-    return *slot - 1;
+    if (many && !list_claim(catalog, &claim, (uint32_t)catalog->claims.count)) {
+        return VARVE_NAME_NONE;
+    }
+    struct claim *kept = varve_table_add(&catalog->claims);
+    if (!kept) {
+        return VARVE_NAME_NONE;
+    }
+    struct blob *claimed = blob_at(catalog, blob);
+    claim.next = claimed->first_claim;
+    *kept = claim;
+    claimed->first_claim = (uint32_t)catalog->claims.count - 1;
+    return claimed->first_claim;
 }
 
-static bool keep_block(struct varve_catalog *catalog, void *block) {
-    if (!RESERVE(catalog->kept, catalog->kept_room, catalog->kept_count)) {
-        free(block);
-        return false;
-    }
-    catalog->kept[catalog->kept_count++] = block;
-    return true;
-}
-
-bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims) {
-    return keep_block(catalog, claims);
+uint32_t *varve_catalog_new_claims(struct varve_catalog *catalog, size_t count) {
+    return count < SIZE_MAX / sizeof(uint32_t) / 2
+               ? varve_spill_allocate(catalog->spill, (count + 1) * sizeof(uint32_t))
+               : NULL;
 }
 
 void varve_catalog_keep_documents(struct varve_catalog *catalog) {
@@ -557,17 +774,23 @@ bool varve_catalog_keep_document(struct varve_catalog *catalog, struct varve_byt
     if (!catalog->keeps_documents) {
         return true;
     }
-    uint8_t *copy = malloc(bytes ? bytes : 1);
+    uint8_t *copy = varve_spill_allocate_bytes(catalog->spill, bytes);
     if (!copy) {
         return false;
     }
     memcpy(copy, data, bytes);
     *kept = (struct varve_bytes){copy, bytes};
-    return keep_block(catalog, copy);
+    return true;
 }
 
-bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_config_digests *config) {
-    return keep_block(catalog, config);
+const struct varve_config_digests *
+varve_catalog_keep_config(struct varve_catalog *catalog,
+                          const struct varve_config_digests *config) {
+    struct varve_config_digests *copy = varve_spill_allocate(catalog->spill, sizeof *copy);
+    if (copy) {
+        *copy = *config;
+    }
+    return copy;
 }
 
 /* The catalog's own copy of a string; NULL stays NULL. */
@@ -583,13 +806,16 @@ static bool keep(struct varve_catalog *catalog, const char **text) {
 bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_image *image) {
     struct varve_image copy = *image;
     copy.source = catalog->sources[catalog->source_count - 1].name;
-    if (!RESERVE(catalog->images, catalog->image_room, catalog->image_count) ||
-        !keep(catalog, &copy.ref) || !keep(catalog, &copy.digest) ||
+    touch(catalog);
+    if (!keep(catalog, &copy.ref) || !keep(catalog, &copy.digest) ||
         !keep(catalog, &copy.platform) || !keep(catalog, &copy.fault_digest)) {
         return false;
     }
-    catalog->images[catalog->image_count++] = copy;
-    return true;
+    struct varve_image *kept = varve_table_add(&catalog->images);
+    if (kept) {
+        *kept = copy;
+    }
+    return kept != NULL;
 }
 
 bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, const char *detail,
@@ -645,17 +871,16 @@ static int duplicate(struct varve_fault *fault, int fd) {
 }
 
 static int open_blob(const struct varve_catalog *catalog, struct varve_opened *opened,
-                     struct varve_fault *fault, size_t number) {
-    const struct blob *blob = &catalog->blobs[number];
-    const struct source *source = source_of(catalog, number);
-    const char *name = name_of(catalog, number);
+                     struct varve_fault *fault, size_t number, const char *name) {
+    const struct blob blob = blob_of(catalog, number);
+    const struct source *source = &catalog->sources[blob.source];
     char text[VARVE_PATTERN_PATH_BYTES];
     int root = AT_FDCWD;
     opened->offset = 0;
     opened->bytes = UINT64_MAX;
     opened->has_seen = false;
-    if (blob->fault) {
-        *fault = varve_fault_of((enum varve_code)(blob->fault - 1), VARVE_NO_OFFSET);
+    if (blob.fault) {
+        *fault = varve_fault_of((enum varve_code)(blob.fault - 1), VARVE_NO_OFFSET);
         return -1;
     }
     if (source->extents) {
@@ -685,15 +910,15 @@ static int open_blob(const struct varve_catalog *catalog, struct varve_opened *o
 }
 
 bool varve_catalog_open_seen(const struct varve_catalog *catalog, struct varve_opened *opened,
-                             struct varve_fault *fault, size_t blob) {
-    opened->fd = open_blob(catalog, opened, fault, blob);
+                             struct varve_fault *fault, size_t blob, const char *name) {
+    opened->fd = open_blob(catalog, opened, fault, blob, name);
     return opened->fd >= 0;
 }
 
 int varve_catalog_open_blob(const struct varve_catalog *catalog, uint64_t *offset, uint64_t *bytes,
                             struct varve_fault *fault, size_t blob) {
     struct varve_opened opened;
-    varve_catalog_open_seen(catalog, &opened, fault, blob);
+    varve_catalog_open_seen(catalog, &opened, fault, blob, name_of(catalog, blob));
     *offset = opened.offset;
     *bytes = opened.bytes;
     return opened.fd;
@@ -728,16 +953,16 @@ enum varve_status varve_catalog_check_files(const struct varve_catalog *catalog,
 
 bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,
                          size_t number) {
-    const struct blob *blob = &catalog->blobs[number];
-    const struct source *source = source_of(catalog, number);
+    const struct blob blob = blob_of(catalog, number);
+    const struct source *source = &catalog->sources[blob.source];
     if (source->extents) {
-        *stamp = (struct varve_stamp){blob->size, source->inode,
+        *stamp = (struct varve_stamp){blob.size, source->inode,
                                       source->extents[number - source->first_blob].offset,
                                       source->mtime_ns};
-        return !blob->fault;
+        return !blob.fault;
     }
-    *stamp = (struct varve_stamp){blob->size, blob->inode, 0, blob->mtime_ns};
-    return !blob->fault && blob->device != VARVE_NAME_NONE;
+    *stamp = (struct varve_stamp){blob.size, blob.inode, 0, blob.mtime_ns};
+    return !blob.fault && blob.device != VARVE_NAME_NONE;
 }
 
 const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t blob) {
@@ -758,7 +983,7 @@ const char *varve_catalog_source_name(const struct varve_catalog *catalog, size_
 }
 
 size_t varve_catalog_source_of(const struct varve_catalog *catalog, size_t blob) {
-    return catalog->blobs[blob].source;
+    return blob_of(catalog, blob).source;
 }
 
 bool varve_catalog_replays(const struct varve_catalog *catalog) {
@@ -791,69 +1016,73 @@ size_t varve_catalog_find(const struct varve_catalog *catalog, const char *name_
 }
 
 size_t varve_catalog_blob_count(const struct varve_catalog *catalog) {
-    return catalog->blob_count;
+    return catalog->blobs.count;
 }
 
 struct varve_blob varve_catalog_blob(const struct varve_catalog *catalog, size_t blob) {
-    assert(blob < catalog->blob_count);
-    const struct blob *from = &catalog->blobs[blob];
-    return (struct varve_blob){.name = name_of(catalog, blob),
-                               .source = source_of(catalog, blob)->name,
-                               .size = from->size,
-                               .referenced = !from->unreferenced,
-                               .twin_of = from->twin_of};
+    assert(blob < catalog->blobs.count);
+    const struct blob from = blob_of(catalog, blob);
+    const struct source *source = &catalog->sources[from.source];
+    return (struct varve_blob){.name = source->blobs.names[blob - source->first_blob],
+                               .source = source->name,
+                               .size = from.size,
+                               .referenced = !from.unreferenced,
+                               .twin_of = from.twin_of};
 }
 
 void varve_catalog_fetch(const struct varve_catalog *catalog, size_t blob) {
-    __builtin_prefetch(&catalog->blobs[blob]);
+    __builtin_prefetch(blob_at(catalog, blob));
 }
 
 void varve_catalog_fetch_on(const struct varve_catalog *catalog, size_t number) {
-    const struct blob *blob = &catalog->blobs[number];
+    const struct blob *blob = blob_at(catalog, number);
+    if (varve_spill_is_in_file(catalog->spill, blob)) {
+        return; /* it would be touched */
+    }
     const char *name = name_of(catalog, number);
     __builtin_prefetch(name);
     __builtin_prefetch(name + 64);
     if (blob->first_claim != VARVE_NAME_NONE) {
-        __builtin_prefetch(&catalog->claims[blob->first_claim]);
+        __builtin_prefetch(claim_at(catalog, blob->first_claim));
     }
 }
 
 size_t varve_catalog_next_twin(const struct varve_catalog *catalog, size_t blob) {
-    return index_or_none(catalog->blobs[blob].next_twin);
+    return index_or_none(blob_of(catalog, blob).next_twin);
 }
 
 size_t varve_catalog_claim_count(const struct varve_catalog *catalog) {
-    return catalog->claim_count;
+    return catalog->claims.count;
 }
 
 struct varve_claim varve_catalog_claim(const struct varve_catalog *catalog, size_t claim) {
-    assert(claim < catalog->claim_count);
-    const struct claim *from = &catalog->claims[claim];
-    struct varve_claim out = {.blob = from->blob,
-                              .size = from->size,
-                              .media_type = from->media_type == VARVE_NAME_NONE
+    assert(claim < catalog->claims.count);
+    const struct claim from = claim_of(catalog, claim);
+    struct varve_claim out = {.blob = from.blob,
+                              .size = from.size,
+                              .media_type = from.media_type == VARVE_NAME_NONE
                                                 ? NULL
-                                                : catalog->strings.names[from->media_type],
-                              .has_diffid = from->has_diffid};
-    memcpy(out.diffid, from->diffid, sizeof out.diffid);
+                                                : catalog->strings.names[from.media_type],
+                              .has_diffid = from.has_diffid};
+    memcpy(out.diffid, from.diffid, sizeof out.diffid);
     return out;
 }
 
 size_t varve_catalog_first_claim(const struct varve_catalog *catalog, size_t blob) {
-    return index_or_none(catalog->blobs[blob].first_claim);
+    return index_or_none(blob_of(catalog, blob).first_claim);
 }
 
 size_t varve_catalog_next_claim(const struct varve_catalog *catalog, size_t claim) {
-    return index_or_none(catalog->claims[claim].next);
+    return index_or_none(claim_of(catalog, claim).next);
 }
 
 size_t varve_catalog_image_count(const struct varve_catalog *catalog) {
-    return catalog->image_count;
+    return catalog->images.count;
 }
 
 struct varve_image varve_catalog_image(const struct varve_catalog *catalog, size_t image) {
-    assert(image < catalog->image_count);
-    return catalog->images[image];
+    assert(image < catalog->images.count);
+    return *(const struct varve_image *)varve_table_at(&catalog->images, image);
 }
 
 size_t varve_catalog_error_count(const struct varve_catalog *catalog) {

@@ -72,9 +72,15 @@ struct varve_opened {
     struct stat seen;
 };
 
-/* varve_catalog_open_blob. False with *fault. */
+/* varve_catalog_open_blob, of a blob whose name is at hand. False with *fault. */
 bool varve_catalog_open_seen(const struct varve_catalog *catalog, struct varve_opened *opened,
-                             struct varve_fault *fault, size_t blob);
+                             struct varve_fault *fault, size_t blob, const char *name);
+
+/* A blob's name, copied into `text` where it lies in a file and is a digest; else the catalog's
+ * own.
+ */
+const char *varve_catalog_name(const struct varve_catalog *catalog,
+                               char text[VARVE_DIGEST_TEXT_BYTES], size_t blob);
 
 /* Has what is known of a blob, and then, in a second call, what that leads to, fetched into the
  * cache: the blobs of a large catalog are read in an order that is not the one they lie in. */
@@ -107,13 +113,14 @@ bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp
                          size_t blob);
 
 /* An image of the source begun last. Strings are copied; `claims` and `config` are by pointer:
- * keep_claims, keep_config. */
+ * new_claims, keep_config. */
 bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_image *image);
 
-/* Makes a malloc'ed array of claims, or malloc'ed digests of a config, the catalog's, so that many
- * images can share it. On false it is freed. */
-bool varve_catalog_keep_claims(struct varve_catalog *catalog, uint32_t *claims);
-bool varve_catalog_keep_config(struct varve_catalog *catalog, struct varve_config_digests *config);
+/* An array for claims that is the catalog's, zeroed, so that many images can share it; and a copy
+ * of a config's digests. NULL: no memory. */
+uint32_t *varve_catalog_new_claims(struct varve_catalog *catalog, size_t count);
+const struct varve_config_digests *
+varve_catalog_keep_config(struct varve_catalog *catalog, const struct varve_config_digests *config);
 
 /* Makes a copy of a document the catalog's, where it keeps them (varve_catalog_keep_documents);
  * else *kept is nothing. False: no memory. */
@@ -129,6 +136,13 @@ unsigned varve_catalog_threads(const struct varve_catalog *catalog);
 /* Looks at the files of all blobs that were added and not looked at yet (the loose ones were), side
  * by side: what varve_catalog_add ends with. False: no memory. */
 bool varve_catalog_look(struct varve_catalog *catalog);
+
+/* Hands memory back, where the catalog is so large that part of it lies in a file (spill.h): now
+ * and then, for who goes through all of it. Any thread. */
+void varve_catalog_relax(const struct varve_catalog *catalog);
+
+/* Where temporary files go; NULL: varve's choice. */
+const char *varve_catalog_temporary(const struct varve_catalog *catalog);
 
 /* An error; `detail` (may be NULL) is put behind the source's name. */
 bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, const char *detail,

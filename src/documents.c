@@ -9,6 +9,7 @@
 #include "image_ladder.h"
 #include "limits.h"
 #include "oci_json.h"
+#include "spill.h"
 
 /* A reference from an index to a document. */
 struct link {
@@ -37,6 +38,11 @@ struct reading {
 };
 
 enum node_kind { NODE_UNREAD, NODE_BAD, NODE_MANIFEST, NODE_INDEX };
+
+/* Of documents' nodes and names, before they lie in a temporary file (spill.h); freed with the
+ * source. */
+#define MEMORY_BYTES ((size_t)8 << 20)
+#define RELAX_EVERY 64u
 
 /* A document: number = its digest's in `names`. */
 struct node {
@@ -72,8 +78,9 @@ struct varve_documents {
     const char *repository;
     struct varve_name_map names; /* digests as text */
     struct varve_name_map strings;
-    struct node *nodes;
-    size_t node_room;
+    struct varve_spill *spill; /* where both and the nodes lie */
+    struct varve_table nodes;
+    unsigned reads;     /* of nodes, since memory was looked at */
     struct step *steps; /* what a walk still has to visit */
     size_t step_count, step_room;
     uint32_t *expected; /* nodes that will be read, in about that order */
@@ -82,6 +89,10 @@ struct varve_documents {
     size_t visit_count; /* of all walks */
     bool found_any;     /* a manifest or an index */
 };
+
+static struct node *node_at(const struct varve_documents *documents, uint32_t number) {
+    return varve_table_at(&documents->nodes, number);
+}
 
 static uint32_t intern(struct varve_documents *documents, const char *text) {
     if (!text || !*text) {
@@ -99,21 +110,14 @@ static const char *interned(const struct varve_documents *documents, uint32_t nu
 /* The node of a document, made where it was not known. */
 static uint32_t node_named(struct varve_documents *documents, const char *name) {
     bool added = false;
-    uint32_t number = varve_name_map_add(&documents->names, &added, name);
-    if (added && number >= documents->node_room) {
-        size_t room = documents->node_room ? 2 * documents->node_room : 64;
-        struct node *nodes = realloc(documents->nodes, room * sizeof *nodes);
-        if (!nodes) {
-            documents->place->no_memory = true;
-            return VARVE_NAME_NONE;
-        }
-        documents->nodes = nodes;
-        documents->node_room = room;
-    }
+    uint32_t number = varve_table_reserve(&documents->nodes)
+                          ? varve_name_map_add(&documents->names, &added, name)
+                          : VARVE_NAME_NONE;
     if (number == VARVE_NAME_NONE) {
         documents->place->no_memory = true;
     } else if (added) {
-        documents->nodes[number] = (struct node){
+        struct node *node = varve_table_add(&documents->nodes);
+        *node = (struct node){
             .fault_digest = number, .platform = VARVE_NAME_NONE, .file = VARVE_NAME_NONE};
     }
     return number;
@@ -135,7 +139,7 @@ static void blame(struct node *node, uint32_t document, struct varve_fault fault
 
 /* A document as people know it: its file, else its digest. */
 static const char *label_of(const struct varve_documents *documents, uint32_t number) {
-    const char *file = interned(documents, documents->nodes[number].file);
+    const char *file = interned(documents, node_at(documents, number)->file);
     return file ? file : documents->names.names[number];
 }
 
@@ -215,7 +219,7 @@ static void read_ahead(struct varve_documents *documents, size_t from) {
     num_threads(varve_catalog_threads(documents->place->catalog))
     for (int i = 0; i < count; i++) {
         uint32_t number = documents->expected[from + (size_t)i];
-        struct node *node = &documents->nodes[number];
+        struct node *node = node_at(documents, number);
         uint64_t taken = 0;
 #pragma omp atomic read
         taken = bytes;
@@ -236,7 +240,7 @@ static void read_ahead(struct varve_documents *documents, size_t from) {
 
 /* Says that a document will be read, if it was not yet. */
 static void expect(struct varve_documents *documents, uint32_t number) {
-    if (documents->nodes[number].kind != NODE_UNREAD || documents->nodes[number].turn) {
+    if (node_at(documents, number)->kind != NODE_UNREAD || node_at(documents, number)->turn) {
         return;
     }
     if (documents->expected_count == documents->expected_room) {
@@ -249,7 +253,7 @@ static void expect(struct varve_documents *documents, uint32_t number) {
         documents->expected_room = room;
     }
     documents->expected[documents->expected_count++] = number;
-    documents->nodes[number].turn = (uint32_t)documents->expected_count;
+    node_at(documents, number)->turn = (uint32_t)documents->expected_count;
 }
 
 /* The config's faults and platform become the node's. */
@@ -260,7 +264,7 @@ static void take_config(struct varve_documents *documents, uint32_t number,
     if (document == VARVE_NAME_NONE) {
         return;
     }
-    struct node *node = &documents->nodes[number];
+    struct node *node = node_at(documents, number);
     blame(node, document, reading->config_fault);
     if (reading->config_there) {
         if (reading->config_data) {
@@ -299,11 +303,11 @@ static void take_manifest(struct varve_documents *documents, uint32_t number,
     const struct varve_document *document = &reading->document;
     const struct varve_config *config = &reading->config;
     bool has_config = reading->config_parsed;
-    blame(&documents->nodes[number], number, document->config.fault);
+    blame(node_at(documents, number), number, document->config.fault);
     if (!document->config.fault.code) {
         take_config(documents, number, reading);
     }
-    struct node *node = &documents->nodes[number];
+    struct node *node = node_at(documents, number);
     node->kind = NODE_MANIFEST;
     node->attestation = document->attestation;
     node->artifact = document->artifact;
@@ -314,7 +318,7 @@ static void take_manifest(struct varve_documents *documents, uint32_t number,
                   varve_fault_of(VARVE_CODE_OCI_DIFFID_COUNT, VARVE_NO_OFFSET));
         }
     }
-    uint32_t *claims = calloc(document->child_count + 1, sizeof *claims);
+    uint32_t *claims = varve_catalog_new_claims(documents->place->catalog, document->child_count);
     size_t count = 0;
     for (size_t i = 0; claims && i < document->child_count; i++) {
         const struct varve_descriptor *layer = &document->children[i];
@@ -326,10 +330,7 @@ static void take_manifest(struct varve_documents *documents, uint32_t number,
             count += claim != VARVE_NAME_NONE;
         }
     }
-    if (!claims || !varve_catalog_keep_claims(documents->place->catalog, claims)) {
-        documents->place->no_memory = true;
-        return;
-    }
+    documents->place->no_memory |= !claims;
     node->claims = claims;
     node->claim_count = count;
 }
@@ -352,7 +353,7 @@ static void take_index(struct varve_documents *documents, uint32_t number,
             if (node == VARVE_NAME_NONE) {
                 break;
             }
-            documents->nodes[node].has_parent = true;
+            node_at(documents, node)->has_parent = true;
             expect(documents, node);
             links[count++] =
                 (struct link){node, intern(documents, child->platform),
@@ -361,7 +362,7 @@ static void take_index(struct varve_documents *documents, uint32_t number,
             add_layer(documents, child, NULL);
         }
     }
-    struct node *node = &documents->nodes[number];
+    struct node *node = node_at(documents, number);
     node->kind = NODE_INDEX;
     node->links = links;
     node->link_count = count;
@@ -370,7 +371,7 @@ static void take_index(struct varve_documents *documents, uint32_t number,
 /* Makes a node of what reading its document gave. */
 static void take(struct varve_documents *documents, uint32_t number,
                  const struct reading *reading) {
-    struct node *node = &documents->nodes[number];
+    struct node *node = node_at(documents, number);
     node->size = reading->data_bytes;
     if (!reading->parsed) {
         blame(node, number, reading->document_fault);
@@ -400,10 +401,13 @@ static void take_bytes(struct varve_documents *documents, uint32_t number, uint8
 /* Reads the document behind a node, if that was not done yet, and where it is one of many that are
  * expected those after it too. */
 static void read_node(struct varve_documents *documents, uint32_t number) {
-    struct node *node = &documents->nodes[number];
+    struct node *node = node_at(documents, number);
     struct reading here;
     if (node->kind != NODE_UNREAD) {
         return;
+    }
+    if (++documents->reads % RELAX_EVERY == 0) {
+        varve_spill_relax(documents->spill);
     }
     if (node->turn && !node->reading) {
         read_ahead(documents, node->turn - 1);
@@ -444,13 +448,13 @@ static void push_links(struct varve_documents *documents, const struct link *lin
             .platform = link->platform != VARVE_NAME_NONE ? link->platform : from->platform,
             .attestation = link->attestation,
             .size_holds =
-                link->size == VARVE_NO_SIZE || documents->nodes[link->node].size == link->size,
+                link->size == VARVE_NO_SIZE || node_at(documents, link->node)->size == link->size,
         };
     }
 }
 
 static void add_image(struct varve_documents *documents, const struct step *step, const char *ref) {
-    const struct node *node = &documents->nodes[step->node];
+    const struct node *node = node_at(documents, step->node);
     uint32_t platform = node->platform != VARVE_NAME_NONE ? node->platform : step->platform;
     bool attestation = step->attestation || node->attestation;
     struct varve_image image = {
@@ -482,7 +486,7 @@ static void walk_link(struct varve_documents *documents, const struct link *top,
     push_links(documents, top, 1, &nowhere);
     while (documents->step_count > 0 && !documents->place->no_memory) {
         struct step step = documents->steps[--documents->step_count];
-        struct node *node = &documents->nodes[step.node];
+        struct node *node = node_at(documents, step.node);
         if (node->visited == walk) {
             continue;
         }
@@ -502,7 +506,6 @@ static void walk_link(struct varve_documents *documents, const struct link *top,
                 documents->place, label_of(documents, step.node),
                 node->fault.code ? node->fault : varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size));
         }
-        /* The links stay where they are; the node itself may move while children are read. */
         push_links(documents, node->links, node->link_count, &step);
     }
 }
@@ -531,6 +534,15 @@ struct varve_documents *varve_documents_open(struct varve_place *place, const ch
     }
     documents->place = place;
     documents->repository = repository;
+    documents->spill = varve_spill_open(MEMORY_BYTES, varve_catalog_temporary(place->catalog));
+    if (!documents->spill) {
+        free(documents);
+        place->no_memory = true;
+        return NULL;
+    }
+    documents->names.spill = documents->strings.spill = documents->spill;
+    documents->nodes =
+        (struct varve_table){.spill = documents->spill, .element_bytes = sizeof(struct node)};
     return documents;
 }
 
@@ -538,18 +550,23 @@ void varve_documents_close(struct varve_documents *documents) {
     if (!documents) {
         return;
     }
-    for (size_t i = 0; i < documents->names.count && i < documents->node_room; i++) {
-        free(documents->nodes[i].links);
-        if (documents->nodes[i].reading) {
-            free_reading(documents->nodes[i].reading);
-            free(documents->nodes[i].reading);
+    for (size_t i = 0; i < documents->nodes.count; i++) {
+        struct node *node = varve_table_at(&documents->nodes, i);
+        free(node->links);
+        if (node->reading) {
+            free_reading(node->reading);
+            free(node->reading);
+        }
+        if (i % RELAX_EVERY == 0) {
+            varve_spill_relax(documents->spill);
         }
     }
-    free(documents->nodes);
+    varve_table_free(&documents->nodes);
     free(documents->expected);
     free(documents->steps);
     varve_name_map_free(&documents->names);
     varve_name_map_free(&documents->strings);
+    varve_spill_close(documents->spill);
     free(documents);
 }
 
@@ -566,30 +583,29 @@ uint32_t varve_documents_file(struct varve_documents *documents, const char *pat
     if (varve_digest_name_of(&digest, data, data_bytes)) {
         number = node_of(documents, &digest);
     }
-    if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_UNREAD) {
-        documents->nodes[number].kind = NODE_BAD;
-        documents->nodes[number].file = intern(documents, path);
+    if (number != VARVE_NAME_NONE && node_at(documents, number)->kind == NODE_UNREAD) {
+        node_at(documents, number)->kind = NODE_BAD;
+        node_at(documents, number)->file = intern(documents, path);
         take_bytes(documents, number, data, data_bytes);
         data = NULL;
     }
     free(data);
-    if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_BAD) {
-        varve_place_complain(documents->place, path, documents->nodes[number].fault);
+    if (number != VARVE_NAME_NONE && node_at(documents, number)->kind == NODE_BAD) {
+        varve_place_complain(documents->place, path, node_at(documents, number)->fault);
         return VARVE_NAME_NONE;
     }
     return number;
 }
 
 bool varve_documents_is_index(const struct varve_documents *documents, uint32_t number) {
-    return documents->nodes[number].kind == NODE_INDEX;
+    return node_at(documents, number)->kind == NODE_INDEX;
 }
 
 void varve_documents_walk_entries(struct varve_documents *documents, uint32_t number,
                                   const char *tag) {
     bool found = false;
-    /* Reading may move the nodes; the links stay where they are. */
-    const struct link *links = documents->nodes[number].links;
-    size_t count = documents->nodes[number].link_count;
+    const struct link *links = node_at(documents, number)->links;
+    size_t count = node_at(documents, number)->link_count;
     for (size_t i = 0; i < count && !documents->place->no_memory; i++) {
         const char *ref = interned(documents, links[i].ref);
         if (tag && (!ref || strcmp(ref, tag) != 0)) {
@@ -632,7 +648,7 @@ bool varve_documents_leads_on(struct varve_documents *documents,
         return false;
     }
     read_node(documents, number);
-    return documents->nodes[number].kind == NODE_INDEX;
+    return node_at(documents, number)->kind == NODE_INDEX;
 }
 
 uint32_t varve_documents_walk_count(const struct varve_documents *documents) {
@@ -642,7 +658,7 @@ uint32_t varve_documents_walk_count(const struct varve_documents *documents) {
 bool varve_documents_reached(const struct varve_documents *documents, const char *digest,
                              uint32_t since) {
     uint32_t number = varve_name_map_find(&documents->names, digest);
-    return number != VARVE_NAME_NONE && documents->nodes[number].visited > since;
+    return number != VARVE_NAME_NONE && node_at(documents, number)->visited > since;
 }
 
 /* Whether bytes are an index or a manifest, or claim to be in a way that readers disagree on. */
@@ -671,9 +687,9 @@ static bool sniff(void *cookie, const char *name) {
     }
     if (is_document(data, data_bytes)) {
         uint32_t number = node_named(documents, name);
-        if (number != VARVE_NAME_NONE && documents->nodes[number].kind == NODE_UNREAD) {
-            documents->nodes[number].kind = NODE_BAD;
-            blame(&documents->nodes[number], number, fault);
+        if (number != VARVE_NAME_NONE && node_at(documents, number)->kind == NODE_UNREAD) {
+            node_at(documents, number)->kind = NODE_BAD;
+            blame(node_at(documents, number), number, fault);
             take_bytes(documents, number, data, data_bytes);
             data = NULL;
         }
@@ -687,7 +703,7 @@ void varve_documents_sniff(struct varve_documents *documents) {
     varve_place_each(documents->place, &visitor, documents);
     size_t count = documents->names.count;
     for (uint32_t i = 0; i < count && !documents->place->no_memory; i++) {
-        const struct node *node = &documents->nodes[i];
+        const struct node *node = node_at(documents, i);
         if (!node->has_parent && node->kind != NODE_UNREAD) {
             varve_documents_walk(documents, i, NULL);
         }
@@ -699,14 +715,24 @@ struct rest {
     const struct varve_pattern_visitor *visitor; /* may be NULL */
 };
 
+/* What no document led to. */
+static bool is_rest(void *cookie, const char *name) {
+    const struct rest *rest = cookie;
+    struct varve_documents *documents = rest->documents;
+    if (++documents->reads % RELAX_EVERY == 0) {
+        varve_spill_relax(documents->spill);
+        varve_catalog_relax(documents->place->catalog);
+    }
+    return !varve_catalog_has_blob(documents->place->catalog, name) &&
+           varve_name_map_find(&documents->names, name) == VARVE_NAME_NONE;
+}
+
 static bool add_rest(void *cookie, const char *name) {
     struct rest *rest = cookie;
-    struct varve_documents *documents = rest->documents;
-    struct varve_place *place = documents->place;
-    if (varve_name_map_find(&documents->names, name) == VARVE_NAME_NONE &&
-        !varve_catalog_has_blob(place->catalog, name) &&
+    struct varve_place *place = rest->documents->place;
+    if (is_rest(rest, name) &&
         (!rest->visitor || !rest->visitor->digest || rest->visitor->digest(place, name))) {
-        varve_place_add_blob(place, name, documents->found_any);
+        varve_place_add_blob(place, name, rest->documents->found_any);
     }
     return !place->no_memory;
 }
@@ -725,7 +751,7 @@ static void rest_unreadable(void *cookie, const char *path, const struct varve_f
 
 void varve_documents_add_rest(struct varve_documents *documents,
                               const struct varve_pattern_visitor *visitor) {
-    const struct varve_pattern_visitor all = {add_rest, rest_misplaced, rest_unreadable};
+    const struct varve_pattern_visitor all = {add_rest, is_rest, rest_misplaced, rest_unreadable};
     struct rest rest = {documents, visitor};
     varve_place_each(documents->place, &all, &rest);
 }

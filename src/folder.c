@@ -12,6 +12,7 @@
 
 #include "codes.h"
 #include "file.h"
+#include "spill.h"
 
 /* A name and its first bytes as a number that sorts as they do: comparing a hundred thousand names
  * at random waits for memory. */
@@ -52,6 +53,9 @@ static bool sort(struct varve_folder *folder) {
 }
 
 static bool add(struct varve_folder *folder, size_t *room, const char *name) {
+    if (!folder->text && !(folder->text = varve_spill_open(SIZE_MAX, NULL))) {
+        return false;
+    }
     if (folder->count == *room) {
         size_t wanted = *room ? 2 * *room : 64;
         char **names = realloc(folder->names, wanted * sizeof *names);
@@ -61,18 +65,30 @@ static bool add(struct varve_folder *folder, size_t *room, const char *name) {
         folder->names = names;
         *room = wanted;
     }
-    char *copy = strdup(name);
+    char *copy = varve_spill_text(folder->text, name, strlen(name));
     if (copy) {
         folder->names[folder->count++] = copy;
     }
     return copy != NULL;
 }
 
+static bool keep_all(void *cookie, const char *name) {
+    (void)cookie;
+    (void)name;
+    return true;
+}
+
 bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, int root,
                        const char *path) {
+    return varve_folder_read_some(folder, fault, root, path, keep_all, NULL);
+}
+
+bool varve_folder_read_some(struct varve_folder *folder, struct varve_fault *fault, int root,
+                            const char *path, bool (*keep)(void *cookie, const char *name),
+                            void *cookie) {
     size_t room = 0;
     bool whole = true;
-    *folder = (struct varve_folder){NULL, 0};
+    *folder = (struct varve_folder){NULL, 0, NULL};
     int fd = varve_directory_open(fault, root, *path ? path : ".");
     if (fd < 0) {
         return false;
@@ -85,8 +101,9 @@ bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, i
     }
     errno = 0;
     for (const struct dirent *entry; whole && (entry = readdir(stream));) {
-        bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-        whole = dots || add(folder, &room, entry->d_name);
+        const char *name = entry->d_name;
+        bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+        whole = dots || !keep(cookie, name) || add(folder, &room, name);
         errno = whole ? 0 : ENOMEM;
     }
     int error = errno;
@@ -105,11 +122,9 @@ bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, i
 }
 
 void varve_folder_free(struct varve_folder *folder) {
-    for (size_t i = 0; i < folder->count; i++) {
-        free(folder->names[i]);
-    }
+    varve_spill_close(folder->text);
     free(folder->names);
-    *folder = (struct varve_folder){NULL, 0};
+    *folder = (struct varve_folder){NULL, 0, NULL};
 }
 
 int varve_folder_look(int root, const char *path) {

@@ -5,15 +5,23 @@
 
 #include "varve/base.h"
 
+struct varve_spill;
+
 struct varve_folder {
     char **names; /* sorted as bytes; without "." and ".." */
     size_t count;
+    struct varve_spill *text; /* where they lie */
 };
 
 /* Reads a folder beneath `root`, no link followed; "" is `root` itself. False with *fault:
  * io.missing, io.not-regular, io.open, io.read, memory.exhausted; nothing to free then. */
 bool varve_folder_read(struct varve_folder *folder, struct varve_fault *fault, int root,
                        const char *path);
+
+/* The same with those names only that `keep` says yes to, which it is asked of in no order. */
+bool varve_folder_read_some(struct varve_folder *folder, struct varve_fault *fault, int root,
+                            const char *path, bool (*keep)(void *cookie, const char *name),
+                            void *cookie);
 void varve_folder_free(struct varve_folder *folder);
 
 /* Whether something of that name is there beneath `root`; a link counts as what it is. 1, 0, or -1

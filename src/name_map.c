@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "spill.h"
+
 static uint64_t rotate_left(uint64_t x, unsigned n) {
     return x << n | x >> (64 - n);
 }
@@ -49,26 +51,91 @@ uint64_t varve_siphash(const uint64_t key[2], const void *data, size_t data_byte
 }
 
 void varve_name_map_free(struct varve_name_map *map) {
-    for (size_t i = 0; i < map->count; i++) {
-        free(map->names[i]);
+    if (map->owns_spill) {
+        varve_spill_close(map->spill);
     }
     free(map->names);
     free(map->slots);
+    free(map->tags);
     memset(map, 0, sizeof *map);
 }
 
+static uint64_t hash_of(const struct varve_name_map *map, const char *name) {
+    return varve_siphash(map->key, name, strlen(name));
+}
+
+static uint8_t tag_of(uint64_t hash) {
+    return (uint8_t)(hash >> 56);
+}
+
+/* Longest name that is copied to be compared. */
+#define COMPARED_BYTES 256
+
+/* Names are looked up in no order: those that lie in a file are copied, not touched. */
+static bool is_named(const struct varve_name_map *map, uint32_t number, const char *name) {
+    char copy[COMPARED_BYTES];
+    size_t count = strlen(name) + 1;
+    const char *known = map->names[number];
+    /* What lies behind the last name may end before a copy would. */
+    if (count > sizeof copy || !varve_spill_is_in_file(map->spill, known + count - 1)) {
+        return strcmp(known, name) == 0;
+    }
+    varve_spill_copy(map->spill, copy, known, count);
+    return memcmp(copy, name, count) == 0;
+}
+
 /* The slot that holds the name or, where it is not there, the free one it would take. */
-static uint32_t *slot_of(const struct varve_name_map *map, const char *name) {
+static size_t slot_of(const struct varve_name_map *map, const char *name, uint64_t hash) {
     size_t mask = map->slots_room - 1;
-    for (size_t i = varve_siphash(map->key, name, strlen(name)) & mask;; i = (i + 1) & mask) {
-        if (!map->slots[i] || strcmp(map->names[map->slots[i] - 1], name) == 0) {
-            return &map->slots[i];
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+        if (!map->slots[i] ||
+            (map->tags[i] == tag_of(hash) && is_named(map, map->slots[i] - 1, name))) {
+            return i;
         }
     }
 }
 
-/* Room for one name more, with at most half of the slots taken. */
+/* Puts all names into new slots. False: no memory, nothing changed. */
+static bool grow_slots(struct varve_name_map *map, size_t room) {
+    uint32_t *slots = calloc(room, sizeof *slots);
+    uint8_t *tags = calloc(room, sizeof *tags);
+    if (!slots || !tags) {
+        free(slots);
+        free(tags);
+        return false;
+    }
+    if (!map->slots && getrandom(map->key, sizeof map->key, GRND_NONBLOCK) < 0) {
+        map->key[0] = (uint64_t)(uintptr_t)slots; /* early boot: better than a constant */
+    }
+    free(map->slots);
+    free(map->tags);
+    map->slots = slots;
+    map->tags = tags;
+    map->slots_room = room;
+    for (uint32_t i = 0; i < map->count; i++) {
+        uint64_t hash = hash_of(map, map->names[i]);
+        size_t at = hash & (room - 1);
+        while (slots[at]) {
+            at = (at + 1) & (room - 1);
+        }
+        slots[at] = i + 1;
+        tags[at] = tag_of(hash);
+        if (i % 65536 == 0) {
+            varve_spill_relax(map->spill);
+        }
+    }
+    return true;
+}
+
+/* Room for one name more, with at most two thirds of the slots taken. */
 static bool grow(struct varve_name_map *map) {
+    if (!map->spill) {
+        map->spill = varve_spill_open(SIZE_MAX, NULL);
+        map->owns_spill = map->spill != NULL;
+        if (!map->spill) {
+            return false;
+        }
+    }
     if (map->count == map->names_room) {
         size_t room = map->names_room ? 2 * map->names_room : 64;
         char **names = realloc(map->names, room * sizeof *names);
@@ -78,24 +145,8 @@ static bool grow(struct varve_name_map *map) {
         map->names = names;
         map->names_room = room;
     }
-    if (2 * (map->count + 1) <= map->slots_room) {
-        return true;
-    }
-    size_t room = map->slots_room ? 2 * map->slots_room : 256;
-    uint32_t *slots = calloc(room, sizeof *slots);
-    if (!slots) {
-        return false;
-    }
-    if (!map->slots && getrandom(map->key, sizeof map->key, GRND_NONBLOCK) < 0) {
-        map->key[0] = (uint64_t)(uintptr_t)slots; /* early boot: better than a constant */
-    }
-    free(map->slots);
-    map->slots = slots;
-    map->slots_room = room;
-    for (uint32_t i = 0; i < map->count; i++) {
-        *slot_of(map, map->names[i]) = i + 1;
-    }
-    return true;
+    return 3 * (map->count + 1) <= 2 * map->slots_room ||
+           grow_slots(map, map->slots_room ? 2 * map->slots_room : 256);
 }
 
 uint32_t varve_name_map_add(struct varve_name_map *map, bool *added, const char *name) {
@@ -105,15 +156,17 @@ uint32_t varve_name_map_add(struct varve_name_map *map, bool *added, const char 
     if (map->count >= VARVE_NAME_NONE - 1 || !grow(map)) {
         return varve_name_map_find(map, name);
     }
-    uint32_t *slot = slot_of(map, name);
-    if (*slot) {
-        return *slot - 1;
+    uint64_t hash = hash_of(map, name);
+    size_t slot = slot_of(map, name, hash);
+    if (map->slots[slot]) {
+        return map->slots[slot] - 1;
     }
-    char *copy = strdup(name);
+    char *copy = varve_spill_text(map->spill, name, strlen(name));
     if (!copy) {
         return VARVE_NAME_NONE;
     }
-    *slot = (uint32_t)map->count + 1;
+    map->slots[slot] = (uint32_t)map->count + 1;
+    map->tags[slot] = tag_of(hash);
     map->names[map->count] = copy;
     if (added) {
         *added = true;
@@ -125,5 +178,5 @@ uint32_t varve_name_map_find(const struct varve_name_map *map, const char *name)
     if (!map->slots) {
         return VARVE_NAME_NONE;
     }
-    return *slot_of(map, name) - 1; /* 0 - 1 is VARVE_NAME_NONE */
+    return map->slots[slot_of(map, name, hash_of(map, name))] - 1; /* 0 - 1: VARVE_NAME_NONE */
 }

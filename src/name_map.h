@@ -10,18 +10,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct varve_spill;
+
+/* In ordinary memory some 19 bytes a name: where it lies, and its place in the table. */
 struct varve_name_map {
     char **names;    /* NUL-terminated, by number */
     uint32_t *slots; /* number + 1, 0 = free */
+    uint8_t *tags;   /* by slot, of the name's hash: names that differ are seldom looked at */
     size_t count;
     size_t names_room;
     size_t slots_room; /* a power of two */
     uint64_t key[2];
+    struct varve_spill *spill; /* where the names lie; NULL: the map makes one of its own */
+    bool owns_spill;
 };
 
 #define VARVE_NAME_NONE UINT32_MAX
 
-/* An all-zero map is empty and valid; free leaves it so. */
+/* An all-zero map, but for `spill`, is empty and valid; free leaves an all-zero one. */
 void varve_name_map_free(struct varve_name_map *map);
 
 /* The number of a name, given anew if it was not there; *added (may be NULL) says so.

@@ -118,9 +118,10 @@ struct listing {
     bool no_memory;
 };
 
-/* A whole path of the pattern's form: is it a digest's, and is it where it belongs? */
-static bool report(struct listing *listing, const char *path, const struct fields *fields) {
-    char name[VARVE_DIGEST_TEXT_BYTES + HEX_BYTES];
+#define NAME_BYTES (VARVE_DIGEST_TEXT_BYTES + HEX_BYTES)
+
+/* The digest that the fields of a whole path name. False where they name none. */
+static bool name_of(char name[NAME_BYTES], const struct fields *fields) {
     struct varve_digest_name digest;
     const char *lead = *fields->all ? "" : fields->two;
     const char *digits = *fields->all ? fields->all : fields->rest;
@@ -129,16 +130,48 @@ static bool report(struct listing *listing, const char *path, const struct field
                             : count == 128     ? "sha512"
                                                : "sha256";
     strcpy(stpcpy(stpcpy(stpcpy(name, algorithm), ":"), lead), digits);
-    if (!varve_digest_name_parse(&digest, name, strlen(name))) {
+    return varve_digest_name_parse(&digest, name, strlen(name));
+}
+
+static bool is_misplaced(const struct fields *fields) {
+    return *fields->all && *fields->two && strncmp(fields->all, fields->two, 2) != 0;
+}
+
+/* A whole path of the pattern's form: is it a digest's, and is it where it belongs? */
+static bool report(struct listing *listing, const char *path, const struct fields *fields) {
+    char name[NAME_BYTES];
+    if (!name_of(name, fields)) {
         return true;
     }
-    if (*fields->all && *fields->two && strncmp(fields->all, fields->two, 2) != 0) {
+    if (is_misplaced(fields)) {
         if (listing->visitor->misplaced) {
             listing->visitor->misplaced(listing->cookie, path);
         }
         return true;
     }
     return listing->visitor->digest(listing->cookie, name);
+}
+
+/* One component of the pattern, and what is known of the path before it. */
+struct component {
+    const struct listing *listing;
+    const struct fields *fields;
+    const char *pattern;
+    size_t pattern_bytes;
+    bool last; /* that has fields in it */
+};
+
+/* Which names of a folder are gone into: most of a large one's may be known. */
+static bool keeps(void *cookie, const char *file) {
+    const struct component *component = cookie;
+    const struct varve_pattern_visitor *visitor = component->listing->visitor;
+    struct fields fields = *component->fields;
+    char name[NAME_BYTES];
+    if (!matches(&fields, file, component->pattern, component->pattern_bytes)) {
+        return false;
+    }
+    return !component->last || !visitor->wanted || is_misplaced(&fields) ||
+           (name_of(name, &fields) && visitor->wanted(component->listing->cookie, name));
 }
 
 /* One component more: a folder may hold a hundred thousand. False where the path gets too long. */
@@ -165,7 +198,8 @@ static bool descend(struct listing *listing, const char *path, const char *patte
     }
     struct varve_folder folder;
     struct varve_fault fault;
-    if (!varve_folder_read(&folder, &fault, listing->root, path)) {
+    struct component component = {listing, fields, pattern, count, !strchr(rest, '%')};
+    if (!varve_folder_read_some(&folder, &fault, listing->root, path, keeps, &component)) {
         bool absent = strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
         listing->no_memory |= strcmp(fault.code, varve_code_at(VARVE_CODE_NO_MEMORY)->code) == 0;
         if (!absent && listing->visitor->unreadable) {

@@ -24,6 +24,9 @@ struct varve_pattern_visitor {
     /* A digest that a path of the pattern's form names; false ends the listing. What stands behind
      * the last name with fields in it ("data") was not looked for. */
     bool (*digest)(void *cookie, const char *name);
+    /* Whether `digest` is to be told of a name: asked of many in no order, before what is left of
+     * them is sorted. NULL: it always is. */
+    bool (*wanted)(void *cookie, const char *name);
     /* A digest in a folder that is not named by its first digits. */
     void (*misplaced)(void *cookie, const char *path);
     /* A folder whose name is of the form and that cannot be read. */

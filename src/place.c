@@ -172,14 +172,8 @@ struct varve_bytes varve_place_keep_document(struct varve_place *place, const ui
 
 const struct varve_config_digests *
 varve_place_keep_config(struct varve_place *place, const struct varve_config_digests *digests) {
-    struct varve_config_digests *copy = malloc(sizeof *copy);
-    if (copy) {
-        *copy = *digests;
-    }
-    if (!copy || !varve_catalog_keep_config(place->catalog, copy)) {
-        place->no_memory = true;
-        return NULL;
-    }
+    const struct varve_config_digests *copy = varve_catalog_keep_config(place->catalog, digests);
+    place->no_memory |= !copy;
     return copy;
 }
 

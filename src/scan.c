@@ -31,6 +31,7 @@
 #include "image_ladder.h"
 #include "layer.h"
 #include "pipe.h"
+#include "spill.h"
 #include "team.h"
 #include "vanished.h"
 
@@ -66,17 +67,23 @@
 /* A layer is worth a second thread while so many stored bytes of it are unread. */
 #define LENDABLE_BYTES (UINT64_C(1) << 20)
 
-/* What images need to know of a layer after it was reported. */
+/* What images need to know of a layer after it was reported: as many rungs as are computed. */
 struct outcome {
-    bool reported, gone, complete, has_format;
+    uint64_t bytes_stored;
+    bool gone, complete, has_format;
     uint8_t own_status, format, compression, name_check;
     uint8_t rungs_present;
-    uint64_t bytes_stored;
+    uint8_t rungs[][VARVE_SHA256_BYTES];
 };
+
+/* Outcomes in memory, before more of them lie in a temporary file (spill.h): of 30,000 layers. */
+#define OUTCOMES_BYTES ((size_t)8 << 20)
+/* So many layers are taken or reported between two looks at memory: each touches pages anywhere. */
+#define RELAX_EVERY 32u
 
 /* A result that waits for its turn. */
 struct parked {
-    struct varve_layer layer;
+    struct varve_layer layer; /* its name is to be asked for again */
     struct varve_findings *findings;
 };
 
@@ -86,11 +93,11 @@ struct varve_scan {
     struct varve_budget *budget;
     uint32_t *order; /* blobs that are read, in job order: of twins the first */
     size_t count;
-    size_t descriptors;                   /* that a layer in flight may have open */
-    size_t slot_room;                     /* layers that a thread may have in flight for them */
-    struct outcome *outcomes;             /* by blob; twins have their first one's */
-    uint8_t (*rungs)[VARVE_SHA256_BYTES]; /* by blob, as many each as are computed */
+    size_t descriptors; /* that a layer in flight may have open */
+    size_t slot_room;   /* layers that a thread may have in flight for them */
     size_t rung_count;
+    uint32_t *outcome_of;        /* by blob: number + 1, 0: none; NULL: there are no images */
+    struct varve_table outcomes; /* in the order in which layers are reported */
     struct varve_vanished *vanished;
     _Atomic bool cancelled;
     _Atomic bool stopped; /* nothing more is begun */
@@ -108,6 +115,7 @@ struct varve_scan {
     struct varve_pipe *offer; /* an intake for an idle thread */
     struct parked **window;   /* by place % WINDOW */
     size_t turn;              /* place that is reported next */
+    bool no_memory;           /* for what images need of some layer */
     const struct varve_report *report;
     void *cookie;
     struct varve_scan_summary *summary;
@@ -117,26 +125,83 @@ struct varve_scan {
     uint64_t bytes_paid;  /* of bytes_done: those that were waited for */
 };
 
+/* What jobs are sorted by: of names no more than the first bytes that tell digests apart, as a
+ * number that sorts as they do. Names themselves lie anywhere in memory, or not there. */
 struct sort_key {
-    uint64_t turn;
     uint64_t size;
-    const char *name;
+    uint64_t head;
     uint32_t blob;
 };
 
+struct sorting {
+    const struct varve_catalog *catalog;
+    const uint64_t *turns; /* by blob; may be NULL */
+    struct sort_key *keys;
+};
+
+static uint64_t head_of(const char *name) {
+    static const char prefix[] = "sha256:";
+    uint64_t head = 0;
+    int order = strncmp(name, prefix, sizeof prefix - 1);
+    if (order != 0) {
+        return order < 0 ? 0 : UINT64_MAX;
+    }
+    name += sizeof prefix - 1;
+    for (size_t i = 0; i < sizeof head; i++) {
+        head = head << 8 | (uint8_t)*name;
+        name += *name != 0;
+    }
+    return head;
+}
+
 /* As the turns are given, then largest first, ties by name, and the same name in two sources in the
  * catalog's order. */
-static int compare_keys(const void *a, const void *b) {
-    const struct sort_key *x = a;
-    const struct sort_key *y = b;
-    if (x->turn != y->turn) {
-        return x->turn < y->turn ? -1 : 1;
+static bool is_before(const struct sorting *sorting, const struct sort_key *x,
+                      const struct sort_key *y) {
+    const uint64_t *turns = sorting->turns;
+    if (turns && turns[x->blob] != turns[y->blob]) {
+        return turns[x->blob] < turns[y->blob];
     }
     if (x->size != y->size) {
-        return x->size > y->size ? -1 : 1;
+        return x->size > y->size;
     }
-    int names = strcmp(x->name, y->name);
-    return names ? names : (x->blob > y->blob) - (x->blob < y->blob);
+    if (x->head != y->head) {
+        return x->head < y->head;
+    }
+    char x_name[VARVE_DIGEST_TEXT_BYTES];
+    char y_name[VARVE_DIGEST_TEXT_BYTES];
+    int names = strcmp(varve_catalog_name(sorting->catalog, x_name, x->blob),
+                       varve_catalog_name(sorting->catalog, y_name, y->blob));
+    return names ? names < 0 : x->blob < y->blob;
+}
+
+/* Lets a key sink in a heap of `count` whose greatest is on top. */
+static void sink(const struct sorting *sorting, size_t at, size_t count) {
+    struct sort_key *keys = sorting->keys;
+    struct sort_key key = keys[at];
+    for (size_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        child += child + 1 < count && is_before(sorting, &keys[child], &keys[child + 1]);
+        if (!is_before(sorting, &key, &keys[child])) {
+            break;
+        }
+        keys[at] = keys[child];
+        at = child;
+    }
+    keys[at] = key;
+}
+
+/* A heap sort: qsort(3) would take as much memory again. */
+static void sort_keys(const struct sorting *sorting, size_t count) {
+    struct sort_key *keys = sorting->keys;
+    for (size_t i = count / 2; i-- > 0;) {
+        sink(sorting, i, count);
+    }
+    for (size_t left = count; left-- > 1;) {
+        struct sort_key last = keys[left];
+        keys[left] = keys[0];
+        keys[0] = last;
+        sink(sorting, 0, left);
+    }
 }
 
 static bool sort_jobs(struct varve_scan *scan) {
@@ -148,17 +213,31 @@ static bool sort_jobs(struct varve_scan *scan) {
     for (uint32_t i = 0; i < blob_count; i++) {
         struct varve_blob blob = varve_catalog_blob(scan->catalog, i);
         if (blob.twin_of == i) {
-            uint64_t turn = scan->options.turns ? scan->options.turns[i] : 0;
-            keys[scan->count++] = (struct sort_key){turn, blob.size, blob.name, i};
+            keys[scan->count++] = (struct sort_key){blob.size, head_of(blob.name), i};
             scan->bytes_total += blob.size;
         }
+        if (i % 256 == 0) {
+            varve_catalog_relax(scan->catalog);
+        }
     }
-    qsort(keys, scan->count, sizeof *keys, compare_keys);
+    sort_keys(&(struct sorting){scan->catalog, scan->options.turns, keys}, scan->count);
     for (size_t i = 0; i < scan->count; i++) {
         scan->order[i] = keys[i].blob;
     }
     free(keys);
     return true;
+}
+
+/* Room for what images need of layers, where there are images. */
+static bool open_outcomes(struct varve_scan *scan) {
+    if (!varve_catalog_image_count(scan->catalog)) {
+        return true;
+    }
+    scan->outcomes.element_bytes = sizeof(struct outcome) + scan->rung_count * VARVE_SHA256_BYTES;
+    scan->outcomes.spill = varve_spill_open(OUTCOMES_BYTES, varve_catalog_temporary(scan->catalog));
+    scan->outcome_of =
+        calloc(varve_catalog_blob_count(scan->catalog) + 1, sizeof *scan->outcome_of);
+    return scan->outcomes.spill && scan->outcome_of;
 }
 
 enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_catalog *catalog,
@@ -191,12 +270,10 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
     scan->descriptors = varve_catalog_replays(catalog) ? REPLAY_DESCRIPTORS : DESCRIPTORS;
     scan->rung_count = (size_t)scan->options.deepest_rung + 1;
     scan->order = calloc(blob_count + 1, sizeof *scan->order);
-    scan->outcomes = calloc(blob_count + 1, sizeof *scan->outcomes);
-    scan->rungs = calloc(blob_count * scan->rung_count + 1, sizeof *scan->rungs);
     scan->window = calloc(WINDOW, sizeof(struct parked *));
     scan->vanished = varve_vanished_open(catalog);
-    if (status == VARVE_OK && (!scan->vanished || !scan->order || !scan->outcomes || !scan->rungs ||
-                               !scan->window || !sort_jobs(scan))) {
+    if (status == VARVE_OK && (!scan->vanished || !scan->order || !scan->window ||
+                               !sort_jobs(scan) || !open_outcomes(scan))) {
         status = VARVE_ERROR;
     }
     if (status != VARVE_OK) {
@@ -225,9 +302,10 @@ void varve_scan_close(struct varve_scan *scan) {
     varve_vanished_close(scan->vanished);
     pthread_cond_destroy(&scan->changed);
     pthread_mutex_destroy(&scan->mutex);
+    varve_table_free(&scan->outcomes);
+    varve_spill_close(scan->outcomes.spill);
+    free(scan->outcome_of);
     free(scan->order);
-    free(scan->outcomes);
-    free(scan->rungs);
     free(scan->window);
     free(scan);
 }
@@ -242,20 +320,37 @@ void varve_scan_cancel(struct varve_scan *scan) {
 
 /* Keeps what images need of a layer. */
 static void keep_outcome(struct varve_scan *scan, const struct varve_layer *layer, size_t blob) {
-    scan->outcomes[blob] = (struct outcome){
-        .reported = true,
-        .gone = layer->gone,
-        .complete = layer->complete,
-        .has_format = layer->has_format,
-        .rungs_present = (uint8_t)layer->rungs.present,
-        .own_status = (uint8_t)layer->own_status,
-        .format = (uint8_t)layer->format,
-        .compression = (uint8_t)layer->compression,
-        .name_check = (uint8_t)layer->checks.name,
-        .bytes_stored = layer->bytes_stored,
-    };
-    memcpy(scan->rungs[blob * scan->rung_count], layer->rungs.digest,
-           scan->rung_count * VARVE_SHA256_BYTES);
+    if (!scan->outcome_of || varve_catalog_first_claim(scan->catalog, blob) == SIZE_MAX) {
+        return;
+    }
+    struct outcome *outcome = varve_table_add(&scan->outcomes);
+    if (!outcome) {
+        scan->no_memory = true;
+        return;
+    }
+    scan->outcome_of[blob] = (uint32_t)scan->outcomes.count;
+    outcome->bytes_stored = layer->bytes_stored;
+    outcome->gone = layer->gone;
+    outcome->complete = layer->complete;
+    outcome->has_format = layer->has_format;
+    outcome->rungs_present = (uint8_t)layer->rungs.present;
+    outcome->own_status = (uint8_t)layer->own_status;
+    outcome->format = (uint8_t)layer->format;
+    outcome->compression = (uint8_t)layer->compression;
+    outcome->name_check = (uint8_t)layer->checks.name;
+    memcpy(outcome->rungs, layer->rungs.digest, scan->rung_count * VARVE_SHA256_BYTES);
+    if (scan->outcomes.count % RELAX_EVERY == 0) {
+        varve_spill_relax(scan->outcomes.spill);
+    }
+}
+
+/* What is kept of a layer that an image has, into *outcome. False: it was not reported. */
+static bool find_outcome(const struct varve_scan *scan, struct outcome *outcome, size_t blob) {
+    uint32_t number = scan->outcome_of ? scan->outcome_of[blob] : 0;
+    if (number) {
+        varve_table_get(&scan->outcomes, outcome, number - 1);
+    }
+    return number;
 }
 
 /* One layer to the report and into the figures; under the lock. */
@@ -296,10 +391,10 @@ static void report_layer(struct varve_scan *scan, const struct varve_layer *laye
     report_name(scan, layer, blob, job);
     size_t twin = varve_catalog_next_twin(scan->catalog, blob);
     for (; twin != SIZE_MAX; twin = varve_catalog_next_twin(scan->catalog, twin)) {
-        struct varve_blob named = varve_catalog_blob(scan->catalog, twin);
+        char name[VARVE_DIGEST_TEXT_BYTES];
         struct varve_layer copy = *layer;
-        copy.name = named.name;
-        copy.source = named.source;
+        copy.name = varve_catalog_name(scan->catalog, name, twin);
+        copy.source = varve_catalog_blob(scan->catalog, twin).source;
         summary->twins++;
         report_name(scan, &copy, twin, NULL);
     }
@@ -307,6 +402,8 @@ static void report_layer(struct varve_scan *scan, const struct varve_layer *laye
 
 static void report_parked(struct varve_scan *scan, size_t place) {
     struct parked **cell = &scan->window[place % WINDOW];
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    (*cell)->layer.name = varve_catalog_name(scan->catalog, name, scan->order[place]);
     report_layer(scan, &(*cell)->layer, scan->order[place], NULL);
     free_parked(*cell);
     *cell = NULL;
@@ -364,6 +461,7 @@ struct worker {
         size_t place;
         uint64_t window_bytes; /* what its window will be, as far as can be told before a step */
         uint64_t counted_bytes;
+        char name[VARVE_DIGEST_TEXT_BYTES];
     } slots[SLOTS];
     size_t slot_count;
     bool more; /* blobs that nobody took yet */
@@ -453,6 +551,9 @@ static bool take_place(struct worker *worker, struct slot *slot) {
     if (taken) {
         slot->place = scan->next++;
         set_active(scan, slot, true);
+        if (slot->place % RELAX_EVERY == 0) {
+            varve_catalog_relax(scan->catalog);
+        }
         if (slot->place + 2 * FETCH_AHEAD < scan->count) {
             varve_catalog_fetch(scan->catalog, scan->order[slot->place + 2 * FETCH_AHEAD]);
             varve_catalog_fetch_on(scan->catalog, scan->order[slot->place + FETCH_AHEAD]);
@@ -495,13 +596,14 @@ static void begin_job(struct worker *worker, struct slot *slot, uint32_t number)
     struct varve_blob blob = varve_catalog_blob(scan->catalog, number);
     struct varve_fault fault;
     struct varve_opened opened;
+    blob.name = varve_catalog_name(scan->catalog, slot->name, number);
     slot->window_bytes =
         blob.size < WINDOW_BYTES / USUAL_RATIO ? blob.size * USUAL_RATIO : WINDOW_BYTES;
     slot->fd = -1;
     if (recall(worker, slot, &blob, number)) {
         return;
     }
-    if (varve_catalog_open_seen(scan->catalog, &opened, &fault, number)) {
+    if (varve_catalog_open_seen(scan->catalog, &opened, &fault, number, blob.name)) {
         slot->fd = opened.fd;
         varve_job_begin_seen(slot->job, slot->fd, opened.offset, opened.bytes,
                              opened.has_seen ? &opened.seen : NULL, blob.name, blob.source);
@@ -850,9 +952,8 @@ static void report_leftovers(struct varve_scan *scan) {
 }
 
 /* How a layer fared against one claim: the layer's own status without other images' claims. */
-static struct varve_image_layer judge_image_layer(const struct varve_scan *scan, uint32_t number) {
-    struct varve_claim claim = varve_catalog_claim(scan->catalog, number);
-    const struct outcome *outcome = &scan->outcomes[claim.blob];
+static struct varve_image_layer judge_image_layer(const struct outcome *outcome, size_t rung_count,
+                                                  const struct varve_claim *claim, size_t number) {
     struct varve_layer layer = {
         .complete = outcome->complete,
         .has_format = outcome->has_format,
@@ -863,91 +964,151 @@ static struct varve_image_layer judge_image_layer(const struct varve_scan *scan,
         .bytes_stored = outcome->bytes_stored,
         .rungs.present = outcome->rungs_present,
     };
-    if (outcome->rungs_present & 1u << VARVE_RUNG_DIFFID) {
-        memcpy(layer.rungs.digest[VARVE_RUNG_DIFFID],
-               scan->rungs[claim.blob * scan->rung_count + VARVE_RUNG_DIFFID], VARVE_SHA256_BYTES);
+    if (rung_count > VARVE_RUNG_DIFFID && outcome->rungs_present & 1u << VARVE_RUNG_DIFFID) {
+        memcpy(layer.rungs.digest[VARVE_RUNG_DIFFID], outcome->rungs[VARVE_RUNG_DIFFID],
+               VARVE_SHA256_BYTES);
     }
-    varve_layer_hold(&layer, claim.size, claim.media_type, claim.has_diffid ? claim.diffid : NULL);
+    varve_layer_hold(&layer, claim->size, claim->media_type,
+                     claim->has_diffid ? claim->diffid : NULL);
     return (struct varve_image_layer){number, layer.status, layer.checks};
 }
 
-/* The rungs that all layers of an image have. False: no memory. */
-static bool climb_image(const struct varve_scan *scan, struct varve_rungs *rungs,
-                        EVP_MD_CTX *hasher, const struct varve_image *image) {
-    uint8_t(*layers)[VARVE_SHA256_BYTES] = calloc(image->layer_count + 1, sizeof *layers);
-    uint32_t common = image->config ? (1u << scan->rung_count) - 1 : 0;
-    bool good = layers != NULL;
+/* What an image is put together in: by layer, and by rung and layer. */
+struct image_room {
+    size_t layer_count;      /* that there is room for */
+    struct outcome *outcome; /* of the layer at hand */
+    struct varve_image_layer *layers;
+    uint8_t (*rungs)[VARVE_SHA256_BYTES];
+    EVP_MD_CTX *hasher;
+};
+
+static bool make_room(struct image_room *room, size_t layer_count, size_t rung_count) {
+    if (layer_count <= room->layer_count && room->layers) {
+        return true;
+    }
+    free(room->layers);
+    free(room->rungs);
+    room->layers = calloc(layer_count + 1, sizeof *room->layers);
+    room->rungs = calloc(layer_count * rung_count + 1, sizeof *room->rungs);
+    room->layer_count = layer_count;
+    return room->layers && room->rungs;
+}
+
+/* What came of an image's layers. */
+struct image_outcome {
+    bool whole; /* all were reported */
+    bool gone;
+    enum varve_status status; /* the worst of them */
+    uint32_t rungs_present;   /* with all of them */
+};
+
+/* Each of an image's layers against its claim; their rungs go to the room. */
+static struct image_outcome judge_layers(const struct varve_scan *scan, struct image_room *room,
+                                         const struct varve_image *image) {
+    struct image_outcome found = {.whole = true,
+                                  .status = image->fault.code ? image->fault.status : VARVE_OK,
+                                  .rungs_present = (1u << scan->rung_count) - 1};
     for (size_t i = 0; i < image->layer_count; i++) {
         struct varve_claim claim = varve_catalog_claim(scan->catalog, image->claims[i]);
-        common &= scan->outcomes[claim.blob].rungs_present;
-    }
-    for (size_t rung = 0; good && rung < scan->rung_count; rung++) {
-        if (!(common & 1u << rung)) {
-            continue;
+        const struct outcome *outcome = room->outcome;
+        if (!find_outcome(scan, room->outcome, claim.blob)) {
+            found.whole = false;
+            break;
         }
-        for (size_t i = 0; i < image->layer_count; i++) {
-            struct varve_claim claim = varve_catalog_claim(scan->catalog, image->claims[i]);
-            memcpy(layers[i], scan->rungs[claim.blob * scan->rung_count + rung],
+        struct varve_image_layer *layer = &room->layers[i];
+        *layer = judge_image_layer(outcome, scan->rung_count, &claim, image->claims[i]);
+        found.gone |= outcome->gone;
+        found.rungs_present &= outcome->rungs_present;
+        if (varve_status_weight(layer->status) > varve_status_weight(found.status)) {
+            found.status = layer->status;
+        }
+        for (size_t rung = 0; rung < scan->rung_count; rung++) {
+            memcpy(room->rungs[rung * image->layer_count + i], outcome->rungs[rung],
                    VARVE_SHA256_BYTES);
         }
-        good = varve_image_rung(rungs->digest[rung], hasher, (enum varve_rung)rung, image->config,
-                                layers[0], image->layer_count);
+    }
+    return found;
+}
+
+/* The rungs that all layers of an image have. False: no memory. */
+static bool climb_image(struct varve_rungs *rungs, const struct image_room *room,
+                        const struct varve_image *image, uint32_t present) {
+    uint32_t common = image->config ? present : 0;
+    bool good = true;
+    for (size_t rung = 0; good && rung < VARVE_RUNG_COUNT; rung++) {
+        if (common & 1u << rung) {
+            good = varve_image_rung(rungs->digest[rung], room->hasher, (enum varve_rung)rung,
+                                    image->config, room->rungs[rung * image->layer_count],
+                                    image->layer_count);
+        }
     }
     rungs->present = good ? common : 0;
-    free(layers);
     return good;
 }
 
-/* All images whose layers were all reported. False: no memory. */
-static bool report_images(struct varve_scan *scan) {
-    struct varve_image_layer *layers = NULL;
-    size_t room = 0;
-    EVP_MD_CTX *hasher = varve_image_hasher();
-    bool good = hasher != NULL;
-    for (size_t i = 0; hasher && i < varve_catalog_image_count(scan->catalog); i++) {
+/* An image whose layers were all reported. False: no memory. */
+static bool report_image(struct varve_scan *scan, struct image_room *room,
+                         struct varve_image *image) {
+    struct varve_scan_summary *summary = scan->summary;
+    if (!make_room(room, image->layer_count, scan->rung_count)) {
+        return false;
+    }
+    struct image_outcome found = judge_layers(scan, room, image);
+    summary->images_gone += found.whole && found.gone;
+    if (!found.whole || found.gone) {
+        return true;
+    }
+    summary->layer_references += image->layer_count;
+    if (image->attestation) {
+        summary->attestations++;
+    } else if (image->artifact) {
+        summary->artifacts++;
+    } else {
+        summary->images[found.status]++;
+    }
+    struct varve_rungs rungs = {0};
+    bool good = climb_image(&rungs, room, image, found.rungs_present);
+    image->rungs = &rungs;
+    if (scan->report->image) {
+        scan->report->image(scan->cookie, image, found.status, room->layers);
+    }
+    return good;
+}
+
+/* A cancelled scan tells of the images that are whole for so long. */
+#define CANCELLED_SECONDS 0.5
+
+/* All images whose layers were all reported; *whole: none was left out for want of time. False: no
+ * memory. */
+static bool report_images(struct varve_scan *scan, bool *whole) {
+    struct image_room room = {
+        .hasher = varve_image_hasher(),
+        .outcome = malloc(sizeof(struct outcome) + VARVE_RUNG_COUNT * VARVE_SHA256_BYTES)};
+    size_t references = 0;
+    double cancelled_at = 0;
+    bool good = room.hasher && room.outcome;
+    for (size_t i = 0; good && i < varve_catalog_image_count(scan->catalog); i++) {
         struct varve_image image = varve_catalog_image(scan->catalog, i);
-        enum varve_status status = image.fault.code ? image.fault.status : VARVE_OK;
-        bool whole = true;
-        bool gone = false;
-        if (image.layer_count > room) {
-            struct varve_image_layer *grown = realloc(layers, image.layer_count * sizeof *layers);
-            if (!grown) {
-                good = false;
+        if (atomic_load_explicit(&scan->cancelled, memory_order_relaxed)) {
+            double now = varve_wall_seconds();
+            cancelled_at = cancelled_at > 0 ? cancelled_at : now;
+            if (now - cancelled_at > CANCELLED_SECONDS) {
+                *whole = false;
                 break;
             }
-            layers = grown;
-            room = image.layer_count;
         }
-        for (size_t j = 0; j < image.layer_count; j++) {
-            uint32_t claim = image.claims[j];
-            whole &= scan->outcomes[varve_catalog_claim(scan->catalog, claim).blob].reported;
-            gone |= scan->outcomes[varve_catalog_claim(scan->catalog, claim).blob].gone;
-            layers[j] = judge_image_layer(scan, claim);
-            if (varve_status_weight(layers[j].status) > varve_status_weight(status)) {
-                status = layers[j].status;
-            }
-        }
-        scan->summary->images_gone += whole && gone;
-        if (!whole || gone) {
-            continue;
-        }
-        scan->summary->layer_references += image.layer_count;
-        if (image.attestation) {
-            scan->summary->attestations++;
-        } else if (image.artifact) {
-            scan->summary->artifacts++;
-        } else {
-            scan->summary->images[status]++;
-        }
-        struct varve_rungs rungs = {0};
-        good &= climb_image(scan, &rungs, hasher, &image);
-        image.rungs = &rungs;
-        if (scan->report->image) {
-            scan->report->image(scan->cookie, &image, status, layers);
+        good = report_image(scan, &room, &image);
+        references += image.layer_count + 1;
+        if (references >= RELAX_EVERY) {
+            references = 0;
+            varve_catalog_relax(scan->catalog);
+            varve_spill_relax(scan->outcomes.spill);
         }
     }
-    EVP_MD_CTX_free(hasher);
-    free(layers);
+    EVP_MD_CTX_free(room.hasher);
+    free(room.layers);
+    free(room.rungs);
+    free(room.outcome);
     return good;
 }
 
@@ -957,6 +1118,17 @@ static void size_run(struct varve_scan *scan) {
     unsigned threads = varve_thread_team(scan->options.threads, (unsigned)each);
     scan->options.threads = threads;
     scan->slot_room = varve_free_descriptors(threads * SLOTS * each) / threads / each;
+}
+
+/* Into the summary: what lay in temporary files. */
+static void count_spilled(const struct varve_scan *scan) {
+    struct varve_scan_summary *summary = scan->summary;
+    summary->temporary_bytes = varve_catalog_spilled(scan->catalog, &summary->temporary_error);
+    if (scan->outcomes.spill) {
+        int error = varve_spill_error(scan->outcomes.spill);
+        summary->temporary_bytes += varve_spill_file_bytes(scan->outcomes.spill);
+        summary->temporary_error = error ? error : summary->temporary_error;
+    }
 }
 
 enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summary *summary,
@@ -982,9 +1154,10 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
 
     report_leftovers(scan);
     bool whole = scan->turn == scan->count;
-    summary->interrupted = atomic_load(&scan->cancelled) && !whole;
     summary->partial = atomic_load(&scan->stopped) && !whole;
-    bool images = report_images(scan);
+    bool images = report_images(scan, &whole) && !scan->no_memory;
+    summary->interrupted = atomic_load(&scan->cancelled) && !whole;
+    count_spilled(scan);
     summary->seconds = varve_wall_seconds() - start;
     summary->memory_peak_bytes = varve_budget_peak(scan->budget);
     return images && (whole || summary->interrupted || summary->partial) ? VARVE_OK : VARVE_ERROR;

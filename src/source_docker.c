@@ -171,7 +171,7 @@ static uint32_t add_layer(struct docker *docker, const struct varve_digest_name 
 static void take_layers(struct docker *docker, struct varve_image *image,
                         const struct varve_config *config) {
     char chain[VARVE_DIGEST_TEXT_BYTES] = "";
-    uint32_t *claims = calloc(config->diffid_count + 1, sizeof *claims);
+    uint32_t *claims = varve_catalog_new_claims(docker->place.catalog, config->diffid_count);
     for (size_t i = 0; claims && i < config->diffid_count; i++) {
         const struct varve_digest_name *diffid = &config->diffids[i];
         docker->place.no_memory |= !chain_id(chain, i ? chain : NULL, diffid);
@@ -191,10 +191,7 @@ static void take_layers(struct docker *docker, struct varve_image *image,
         docker->place.no_memory |= claim == VARVE_NAME_NONE;
     }
     image->claims = claims;
-    if (!claims || !varve_catalog_keep_claims(docker->place.catalog, claims)) {
-        docker->place.no_memory = true;
-        image->layer_count = 0;
-    }
+    docker->place.no_memory |= !claims;
 }
 
 /* One image, under a name that repositories.json gives it, or under none. */

@@ -99,7 +99,7 @@ static uint32_t add_blob(struct reader *reader, const char *path, bool unreferen
 /* The layers of an image as claims: nothing but their diffids is claimed. */
 static uint32_t *read_layers(struct reader *reader, size_t *count, struct varve_fault *fault,
                              json_t *layers, const struct varve_config *config) {
-    uint32_t *claims = calloc(json_array_size(layers) + 1, sizeof *claims);
+    uint32_t *claims = varve_catalog_new_claims(reader->place.catalog, json_array_size(layers));
     *count = 0;
     for (size_t i = 0; claims && i < json_array_size(layers); i++) {
         const char *path = varve_json_string(json_array_get(layers, i));
@@ -121,10 +121,7 @@ static uint32_t *read_layers(struct reader *reader, size_t *count, struct varve_
         *count += claim != VARVE_NAME_NONE;
         reader->place.no_memory |= claim == VARVE_NAME_NONE;
     }
-    if (!claims || !varve_catalog_keep_claims(reader->place.catalog, claims)) {
-        reader->place.no_memory = true;
-        return NULL;
-    }
+    reader->place.no_memory |= !claims;
     return claims;
 }
 

@@ -250,7 +250,7 @@ static void keep_visit(struct registry *registry, char *name, struct varve_fault
 /* Looks at one folder beneath repositories/: it may be a repository and hold others. */
 static void visit(struct registry *registry, const char *repository) {
     static const struct varve_fault none;
-    struct varve_folder folder = {NULL, 0};
+    struct varve_folder folder = {NULL, 0, NULL};
     struct varve_fault fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
     char full[VARVE_PATTERN_PATH_BYTES];
     char *path = join(registry, "repositories", *repository ? "/" : "", repository, "");

@@ -161,7 +161,7 @@ static size_t read_chain(const struct storage *storage, uint32_t *chain, size_t 
 static void take_layers(struct storage *storage, struct varve_image *image,
                         const struct varve_config *config, const char *top) {
     uint32_t *chain = calloc(config->diffid_count + 1, sizeof *chain);
-    uint32_t *claims = calloc(config->diffid_count + 1, sizeof *claims);
+    uint32_t *claims = varve_catalog_new_claims(storage->place.catalog, config->diffid_count);
     size_t count = chain && claims ? read_chain(storage, chain, config->diffid_count, top) : 0;
     bool same = count == config->diffid_count;
     for (size_t i = 0; chain && claims && i < config->diffid_count; i++) {
@@ -190,14 +190,9 @@ static void take_layers(struct storage *storage, struct varve_image *image,
               varve_fault_of(storage->unread ? VARVE_CODE_IO_READ : VARVE_CODE_SOURCE_LAYERS,
                              VARVE_NO_OFFSET));
     }
-    storage->place.no_memory |= !chain;
+    storage->place.no_memory |= !chain || !claims;
     free(chain);
-    if (claims && varve_catalog_keep_claims(storage->place.catalog, claims)) {
-        image->claims = claims;
-    } else {
-        storage->place.no_memory = true;
-        image->layer_count = 0;
-    }
+    image->claims = claims;
 }
 
 /* The image's config, by its manifest. */

@@ -45,6 +45,16 @@ VARVE_API void varve_catalog_check_contents(struct varve_catalog *catalog);
  * for a whole registry would keep a great deal. */
 VARVE_API void varve_catalog_keep_documents(struct varve_catalog *catalog);
 
+/* Where temporary files go, before anything is added. What a catalog and a scan keep of a very
+ * large mirror lies in one that has no name and goes with its process: from some 100,000 layers on,
+ * 300 to 700 bytes for each. Without it /var/tmp, or else /tmp. Where there is no room memory is
+ * taken instead, and more than the scan's bound. False: no memory. */
+VARVE_API bool varve_catalog_set_temporary(struct varve_catalog *catalog, const char *folder);
+
+/* Bytes of the catalog's that lie in a temporary file; *error is errno of why no more of them do,
+ * or 0. */
+VARVE_API uint64_t varve_catalog_spilled(const struct varve_catalog *catalog, int *error);
+
 /* Adds a source: KIND:PLACE, where KIND is one of varve_source_kind_at(), or a path, whose kind is
  * found out by looking. What is wrong inside a source is kept with its images, or as an error of
  * the catalog (below), and filling goes on. Returns VARVE_OK, or VARVE_ERROR where the whole source

@@ -106,6 +106,10 @@ struct varve_scan_summary {
     double seconds;
     unsigned threads;
     uint64_t memory_peak_bytes; /* of the budget */
+    /* What lay in temporary files (catalog.h); and errno of why no more of it did, or 0: the rest
+     * was in memory then. */
+    uint64_t temporary_bytes;
+    int temporary_error;
     /* CPU seconds of all threads by station; what is left of threads * seconds was idle. read: the
      * taking of layers too. store: recall and done. report: the rest of what is told. */
     struct varve_timings timings;

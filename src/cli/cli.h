@@ -144,6 +144,9 @@ void list_stations(struct station stations[STATION_COUNT],
 /* --timings, on stderr. */
 void print_timings(const struct varve_scan_summary *summary);
 
+/* Where temporary files go: TMPDIR; NULL: the library's choice. */
+const char *temporary_folder(void);
+
 /* Scans a source into a new database, reporting nothing. EXIT_WELL whatever was found, or after a
  * message why it could not be done; *unread where not all of it could be read, after a message too.
  */

@@ -416,6 +416,7 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     json_real(&json, "seconds", summary->seconds);
     json_unsigned(&json, "threads", summary->threads);
     json_unsigned(&json, "memory_peak", summary->memory_peak_bytes);
+    json_unsigned(&json, "temporary_bytes", summary->temporary_bytes);
     put_timings(&json, summary);
     json_close(&json, '}');
     end_line(&json);

@@ -15,10 +15,22 @@
 /* References shown of a failed layer; the rest is counted. */
 #define SHOWN_REFERENCES 8
 
+/* An image as people know it: its tag, or else its manifest's digest, and the platform (may be
+ * NULL); the catalog's. */
+struct reference {
+    const char *name, *platform;
+};
+
+/* What is told of a layer in the end: some 350 bytes. */
 struct failure {
-    struct varve_layer layer; /* findings not kept */
+    const char *name, *source; /* the catalog's */
     size_t blob;
-    char *references[SHOWN_REFERENCES];
+    enum varve_status status;
+    struct varve_fault fault;
+    bool complete, bad_name, has_diffid;
+    uint64_t bytes_stored;
+    uint8_t blob_digest[VARVE_SHA256_BYTES], diffid[VARVE_SHA256_BYTES];
+    struct reference references[SHOWN_REFERENCES];
     size_t reference_count;
 };
 
@@ -136,6 +148,25 @@ bool has_failed(const struct varve_layer *layer) {
            layer->checks.diffid == VARVE_CHECK_MISMATCH;
 }
 
+static struct failure failure_of(const struct varve_layer *layer,
+                                 const struct varve_catalog *catalog, size_t blob) {
+    struct varve_blob named = varve_catalog_blob(catalog, blob);
+    struct failure failure = {
+        .name = named.name,
+        .source = named.source,
+        .blob = blob,
+        .status = layer->status,
+        .fault = layer->fault,
+        .complete = layer->complete,
+        .bad_name = layer->checks.name == VARVE_CHECK_MISMATCH,
+        .has_diffid = layer->rungs.present & 1u << VARVE_RUNG_DIFFID,
+        .bytes_stored = layer->bytes_stored,
+    };
+    memcpy(failure.blob_digest, layer->rungs.digest[VARVE_RUNG_BLOB], VARVE_SHA256_BYTES);
+    memcpy(failure.diffid, layer->rungs.digest[VARVE_RUNG_DIFFID], VARVE_SHA256_BYTES);
+    return failure;
+}
+
 static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
                      const struct varve_job *job) {
     const struct reporter *reporter = cookie;
@@ -161,17 +192,22 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
         state->failures = failures;
         state->failure_room = room;
     }
-    state->failures[state->failure_count++] = (struct failure){.layer = *layer, .blob = blob};
+    state->failures[state->failure_count++] = failure_of(layer, reporter->catalog, blob);
     state->failure_of[blob] = (uint32_t)state->failure_count;
 }
 
-/* "app:1.0 (linux/amd64)"; the manifest's digest where there is no tag. */
-static char *image_label(const struct varve_image *image) {
-    char *label = NULL;
-    int n = asprintf(&label, "%s%s%s%s", image->ref ? image->ref : image->digest,
-                     image->platform ? " (" : "", image->platform ? image->platform : "",
-                     image->platform ? ")" : "");
-    return n < 0 ? NULL : label;
+static struct reference reference_of(const struct varve_image *image) {
+    return (struct reference){image->ref ? image->ref : image->digest, image->platform};
+}
+
+/* "app:1.0 (linux/amd64)" */
+static void put_reference(const struct reference *reference) {
+    put_safe_text(reference->name);
+    if (reference->platform) {
+        fputs(" (", stdout);
+        put_safe_text(reference->platform);
+        putchar(')');
+    }
 }
 
 static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
@@ -187,20 +223,19 @@ static void on_image(void *cookie, const struct varve_image *image, enum varve_s
         }
         struct failure *failure = &state->failures[number - 1];
         if (failure->reference_count < SHOWN_REFERENCES) {
-            failure->references[failure->reference_count] = image_label(image);
+            failure->references[failure->reference_count] = reference_of(image);
         }
         failure->reference_count++;
     }
     if (image->fault.code) {
-        char *label = image_label(image);
+        struct reference reference = reference_of(image);
         printf("%-11s image ", varve_status_name(image->fault.status));
         put_safe_text(image->source);
         putchar(' ');
-        put_safe_text(label ? label : image->digest);
+        put_reference(&reference);
         fputs("\n            ", stdout);
         put_fault(&image->fault);
         printf("            in document %s\n", image->fault_digest);
-        free(label);
     }
 }
 
@@ -233,27 +268,24 @@ bool text_begin(struct reporter *reporter) {
 
 /* What was claimed against what was found. */
 static void put_contradictions(const struct varve_catalog *catalog, const struct failure *failure) {
-    const struct varve_layer *layer = &failure->layer;
     char text[VARVE_RUNG_TEXT_BYTES];
-    if (layer->checks.name == VARVE_CHECK_MISMATCH) {
-        varve_rung_text(text, VARVE_RUNG_BLOB, layer->rungs.digest[VARVE_RUNG_BLOB]);
+    if (failure->bad_name) {
+        varve_rung_text(text, VARVE_RUNG_BLOB, failure->blob_digest);
         printf("            its bytes digest to %s\n", text);
     }
     size_t claim = varve_catalog_first_claim(catalog, failure->blob);
     for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {
         struct varve_claim claimed = varve_catalog_claim(catalog, claim);
-        bool has_diffid = layer->rungs.present & 1u << VARVE_RUNG_DIFFID;
-        const uint8_t *diffid = layer->rungs.digest[VARVE_RUNG_DIFFID];
-        if (layer->complete && claimed.size != VARVE_NO_SIZE &&
-            claimed.size != layer->bytes_stored) {
+        if (failure->complete && claimed.size != VARVE_NO_SIZE &&
+            claimed.size != failure->bytes_stored) {
             printf("            claimed size %" PRIu64 ", found %" PRIu64 "\n", claimed.size,
-                   layer->bytes_stored);
+                   failure->bytes_stored);
         }
-        if (claimed.has_diffid && has_diffid &&
-            memcmp(claimed.diffid, diffid, VARVE_SHA256_BYTES) != 0) {
+        if (claimed.has_diffid && failure->has_diffid &&
+            memcmp(claimed.diffid, failure->diffid, VARVE_SHA256_BYTES) != 0) {
             varve_rung_text(text, VARVE_RUNG_DIFFID, claimed.diffid);
             printf("            claimed diffid %s\n", text);
-            varve_rung_text(text, VARVE_RUNG_DIFFID, diffid);
+            varve_rung_text(text, VARVE_RUNG_DIFFID, failure->diffid);
             printf("            found diffid   %s\n", text);
         }
     }
@@ -283,15 +315,15 @@ static void put_files(const struct varve_catalog *catalog, size_t blob) {
     free(result.entry);
 }
 
-static void put_failure(const struct reporter *reporter, struct failure *failure) {
-    printf("%-11s layer ", varve_status_name(failure->layer.status));
-    put_safe_text(failure->layer.source);
+static void put_failure(const struct reporter *reporter, const struct failure *failure) {
+    printf("%-11s layer ", varve_status_name(failure->status));
+    put_safe_text(failure->source);
     putchar(' ');
-    put_safe_text(failure->layer.name);
+    put_safe_text(failure->name);
     putchar('\n');
-    if (failure->layer.status != VARVE_OK) {
+    if (failure->status != VARVE_OK) {
         fputs("            ", stdout);
-        put_fault(&failure->layer.fault);
+        put_fault(&failure->fault);
     }
     put_contradictions(reporter->catalog, failure);
     if (reporter->store_check) {
@@ -299,9 +331,8 @@ static void put_failure(const struct reporter *reporter, struct failure *failure
     }
     for (size_t i = 0; i < failure->reference_count && i < SHOWN_REFERENCES; i++) {
         fputs("            in ", stdout);
-        put_safe_text(failure->references[i] ? failure->references[i] : "?");
+        put_reference(&failure->references[i]);
         putchar('\n');
-        free(failure->references[i]);
     }
     if (failure->reference_count > SHOWN_REFERENCES) {
         printf("            and %zu more images\n", failure->reference_count - SHOWN_REFERENCES);

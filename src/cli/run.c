@@ -102,6 +102,11 @@ static int exit_code_of(const struct settings *settings, const struct varve_cata
     return unjudged && settings->fail_on & FAIL_ON_PARTIAL ? EXIT_UNJUDGED : EXIT_WELL;
 }
 
+const char *temporary_folder(void) {
+    const char *folder = getenv("TMPDIR");
+    return folder && *folder ? folder : NULL;
+}
+
 /* The journal gets a line of how it went: standard output may lead elsewhere. */
 static void log_end(const struct varve_scan_summary *summary, int code) {
     uint64_t layers = 0;
@@ -212,6 +217,11 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
     } else {
         text_end(&reporter, &summary);
     }
+    if (summary.temporary_error) {
+        complain("no room for temporary data in %s: %s; it was kept in memory instead",
+                 temporary_folder() ? temporary_folder() : "/var/tmp or /tmp",
+                 strerror(summary.temporary_error));
+    }
     log_end(&summary, code);
     if (settings->prom && !write_prom(settings, &summary, code) && code != EXIT_FATAL) {
         code = EXIT_FATAL;
@@ -299,7 +309,7 @@ static bool open_catalog(struct varve_catalog **catalog, const struct settings *
         return false;
     }
     varve_catalog_set_threads(*catalog, settings->scan.threads);
-    return true;
+    return !temporary_folder() || varve_catalog_set_temporary(*catalog, temporary_folder());
 }
 
 /* Of a source, what could not be read, on stderr. Layers tell of themselves: by their status. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory stays bounded: 64 MiB and 32 MiB a thread on an ordinary mirror, whatever its largest layer; and
-where --memory and the system allow less, layers end as limit and the scan goes on."""
+however many layers it has; where --memory and the system allow less, layers end as limit and the scan goes on."""
 
 import gzip
 import io
@@ -58,20 +58,25 @@ class Memory(harness.Case):
         cls.wide = cls.work / "wide.tar.zst"
         cls.wide.write_bytes(zstd(tar_of(half_random(rng, 130 * MIB)), 27))
 
-    def scan(self, *argv, expect=0, address_space=None):
-        """Its layers' lines and the KiB it had in memory at most."""
+    def run_scan(self, argv, expect=0, address_space=None, **options):
+        """Its output in lines, and the KiB it had in memory at most."""
         def limit():
             if address_space:
                 resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
         with subprocess.Popen([harness.VARVE, *map(str, argv)], cwd=self.work, preexec_fn=limit,
-                              stdout=subprocess.PIPE) as process:
+                              stdout=subprocess.PIPE, **options) as process:
             out = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         self.assertEqual(process.returncode, expect)
-        lines = [json.loads(line) for line in out.splitlines()]
+        return out.splitlines(), usage.ru_maxrss
+
+    def scan(self, *argv, expect=0, address_space=None):
+        """Its layers' lines, and the KiB."""
+        lines, kib = self.run_scan(argv, expect, address_space)
+        lines = [json.loads(line) for line in lines]
         self.assertEqual(lines[-1]["type"], "summary")
-        return [line for line in lines if line["type"] == "layer"], usage.ru_maxrss
+        return [line for line in lines if line["type"] == "layer"], kib
 
     def check(self, layers):
         found = {layer["name"]: layer["rungs"]["diffid"] for layer in layers}
@@ -83,6 +88,47 @@ class Memory(harness.Case):
             self.check(layers)
             print(f"{threads} threads: {kib} KiB")
             self.assertLess(kib, (64 + 32 * threads) * 1024, threads)
+
+    def test_many_layers(self):
+        """What is kept of each layer does not stay in memory. Those that are missing cost a test nothing
+        and a scan as much memory as others: names, claims, results, places in images."""
+        count, per_image = 250_000, 50
+        layout = oci.Layout(self.work / "vast")
+        real = self.layers[:2]
+        for layer, _ in real:
+            layout.path(layer["digest"]).parent.mkdir(exist_ok=True)
+            os.link(self.work / "mirror" / layout.path(layer["digest"]).relative_to(layout.folder),
+                    layout.path(layer["digest"]))
+        images = []
+        for number in range(count // per_image):
+            missing = [({"mediaType": oci.LAYER + "+gzip", "digest": f"sha256:{number * per_image + i:064x}",
+                         "size": 1000}, f"sha256:{i:064x}") for i in range(per_image)]
+            images.append(layout.image(real + missing))
+        for number in range(0, len(images), 1000):
+            layout.tag(f"part{number}", layout.index(images[number:number + 1000]))
+        argv = ["scan", "--json", "--threads=1", "vast"]
+        lines, kib = self.run_scan(argv, expect=3)
+        summary = json.loads(lines[-1])
+        in_files = summary["run"]["temporary_bytes"]
+        print(f"{count} layers: {kib} KiB, and {in_files >> 10} KiB in temporary files")
+        self.assertLess(kib, (64 + 32) * 1024)
+        self.assertGreater(in_files, 64 * MIB)
+        self.assertEqual(summary["layers"], {**summary["layers"], "error": count, "ok": len(real)})
+        self.assertEqual(summary["images"]["error"], len(images))
+        told = [line for line in lines if line.startswith(b'{"v":1,"type":"image"')]
+        self.assertEqual(len(told), len(images))
+        for line in told[::100]:
+            self.assertEqual([layer["status"] for layer in json.loads(line)["layers"]],
+                             ["ok"] * len(real) + ["error"] * per_image)
+        # Where there is no room for them memory is taken, which is said, and nothing else changes.
+        with open(self.work / "complaints", "w+b") as complaints:
+            again, kib = self.run_scan(argv, expect=3, stderr=complaints,
+                                       env={**os.environ, "TMPDIR": str(self.work / "nowhere")})
+            complaints.seek(0)
+            self.assertRegex(complaints.read().decode(), r"no room for temporary data in .*nowhere: No such")
+        self.assertGreater(kib, (64 + 32) * 1024)
+        self.assertEqual(json.loads(again[-1])["run"]["temporary_bytes"], 0)
+        self.assertEqual(again[:-1], lines[:-1])
 
     def test_address_space(self):
         """What the budget and the program itself want is all that is asked of the system."""

@@ -125,7 +125,7 @@ static void see_unreadable(void *cookie, const char *path, const struct varve_fa
 
 static void patterns_find_what_they_give(void **state) {
     const struct scratch *scratch = *state;
-    const struct varve_pattern_visitor visitor = {see_digest, see_misplaced, see_unreadable};
+    const struct varve_pattern_visitor visitor = {see_digest, NULL, see_misplaced, see_unreadable};
     struct seen seen = {.count = 0};
     make_file(scratch, "reg/blobs/sha256/01/" HEX64 "/data", "");
     make_file(scratch, "reg/blobs/sha256/02/" HEX64 "/data", "");     /* misplaced */
