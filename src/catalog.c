@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,7 @@ struct varve_catalog {
     size_t error_count, error_room;
     bool keeps_documents;
     bool checks_contents;
+    _Atomic bool cancelled;
     uint32_t notes[VARVE_CODE_COUNT]; /* of the source begun last: error + 1 by code */
     struct varve_name_map strings;    /* media types, platforms, tags, digests of documents */
 };
@@ -186,6 +188,14 @@ uint64_t varve_catalog_spilled(const struct varve_catalog *catalog, int *error) 
 
 void varve_catalog_relax(const struct varve_catalog *catalog) {
     varve_spill_relax(catalog->spill);
+}
+
+void varve_catalog_cancel(struct varve_catalog *catalog) {
+    atomic_store(&catalog->cancelled, true);
+}
+
+bool varve_catalog_is_cancelled(const struct varve_catalog *catalog) {
+    return atomic_load_explicit(&catalog->cancelled, memory_order_relaxed);
 }
 
 static void touch(struct varve_catalog *catalog) {
@@ -557,7 +567,8 @@ bool varve_catalog_look(struct varve_catalog *catalog) {
     size_t most = catalog->blobs.count - catalog->looked_at;
     most = most < LOOK_COUNT ? most : LOOK_COUNT;
     found = calloc(most + 1, sizeof *found);
-    while (found && catalog->looked_at < catalog->blobs.count) {
+    while (found && catalog->looked_at < catalog->blobs.count &&
+           !varve_catalog_is_cancelled(catalog)) {
         uint32_t from = (uint32_t)catalog->looked_at;
         size_t left = catalog->blobs.count - from;
         int count = (int)(left < most ? left : most);
@@ -615,7 +626,7 @@ uint32_t varve_catalog_add_blob(struct varve_catalog *catalog, const struct varv
     bool archive = source->root != VARVE_ROOT_NONE && !source->pattern;
     bool added = false;
     touch(catalog);
-    if (!varve_table_reserve(&catalog->blobs) ||
+    if (varve_catalog_is_cancelled(catalog) || !varve_table_reserve(&catalog->blobs) ||
         (archive && !RESERVE(source->extents, source->extent_room, source->blobs.count))) {
         return VARVE_NAME_NONE;
     }
@@ -720,7 +731,8 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
         memcpy(claim.diffid, diffid, sizeof claim.diffid);
     }
     touch(catalog);
-    if (media_type && claim.media_type == VARVE_NAME_NONE) {
+    if (varve_catalog_is_cancelled(catalog) ||
+        (media_type && claim.media_type == VARVE_NAME_NONE)) {
         return VARVE_NAME_NONE;
     }
     bool many = false;
@@ -807,8 +819,9 @@ bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_i
     struct varve_image copy = *image;
     copy.source = catalog->sources[catalog->source_count - 1].name;
     touch(catalog);
-    if (!keep(catalog, &copy.ref) || !keep(catalog, &copy.digest) ||
-        !keep(catalog, &copy.platform) || !keep(catalog, &copy.fault_digest)) {
+    if (varve_catalog_is_cancelled(catalog) || !keep(catalog, &copy.ref) ||
+        !keep(catalog, &copy.digest) || !keep(catalog, &copy.platform) ||
+        !keep(catalog, &copy.fault_digest)) {
         return false;
     }
     struct varve_image *kept = varve_table_add(&catalog->images);
@@ -821,6 +834,9 @@ bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_i
 bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, const char *detail,
                              struct varve_fault fault) {
     char *name = NULL;
+    if (varve_catalog_is_cancelled(catalog)) {
+        return true; /* what is missing is missing for that reason */
+    }
     if (!RESERVE(catalog->errors, catalog->error_room, catalog->error_count) ||
         asprintf(&name, "%s%s%s", source, detail ? " " : "", detail ? detail : "") < 0) {
         return false;
@@ -845,7 +861,9 @@ bool varve_catalog_add_note(struct varve_catalog *catalog, const char *source, c
     if (!varve_catalog_add_error(catalog, source, detail, odd)) {
         return false;
     }
-    *note = (uint32_t)catalog->error_count;
+    if (!varve_catalog_is_cancelled(catalog)) {
+        *note = (uint32_t)catalog->error_count;
+    }
     return true;
 }
 

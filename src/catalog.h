@@ -141,6 +141,10 @@ bool varve_catalog_look(struct varve_catalog *catalog);
  * and then, for who goes through all of it. Any thread. */
 void varve_catalog_relax(const struct varve_catalog *catalog);
 
+/* Whether varve_catalog_cancel was called: whoever walks through a source asks now and then. From
+ * then on nothing can be added, as if memory were refused, and no error is. */
+bool varve_catalog_is_cancelled(const struct varve_catalog *catalog);
+
 /* Where temporary files go; NULL: varve's choice. */
 const char *varve_catalog_temporary(const struct varve_catalog *catalog);
 

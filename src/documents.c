@@ -224,7 +224,8 @@ static void read_ahead(struct varve_documents *documents, size_t from) {
 #pragma omp atomic read
         taken = bytes;
         struct reading *reading = NULL;
-        if (node->kind == NODE_UNREAD && !node->reading && taken < AHEAD_BYTES) {
+        if (node->kind == NODE_UNREAD && !node->reading && taken < AHEAD_BYTES &&
+            !varve_catalog_is_cancelled(documents->place->catalog)) {
             reading = malloc(sizeof *reading);
         }
         if (reading) {
@@ -442,6 +443,9 @@ static void push_links(struct varve_documents *documents, const struct link *lin
     }
     for (size_t i = count; i-- > 0;) {
         const struct link *link = &links[i];
+        if (varve_place_is_over(documents->place)) {
+            return;
+        }
         read_node(documents, link->node);
         documents->steps[documents->step_count++] = (struct step){
             .node = link->node,
@@ -606,7 +610,7 @@ void varve_documents_walk_entries(struct varve_documents *documents, uint32_t nu
     bool found = false;
     const struct link *links = node_at(documents, number)->links;
     size_t count = node_at(documents, number)->link_count;
-    for (size_t i = 0; i < count && !documents->place->no_memory; i++) {
+    for (size_t i = 0; i < count && !varve_place_is_over(documents->place); i++) {
         const char *ref = interned(documents, links[i].ref);
         if (tag && (!ref || strcmp(ref, tag) != 0)) {
             continue;
@@ -680,6 +684,9 @@ static bool sniff(void *cookie, const char *name) {
     struct varve_fault fault;
     uint8_t *data = NULL;
     size_t data_bytes = 0;
+    if (varve_place_is_over(documents->place)) {
+        return false;
+    }
     if (varve_place_peek(documents->place, name) != '{' ||
         !varve_digest_name_parse(&digest, name, strlen(name)) ||
         !varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &digest)) {
@@ -723,7 +730,8 @@ static bool is_rest(void *cookie, const char *name) {
         varve_spill_relax(documents->spill);
         varve_catalog_relax(documents->place->catalog);
     }
-    return !varve_catalog_has_blob(documents->place->catalog, name) &&
+    return !varve_place_is_over(documents->place) &&
+           !varve_catalog_has_blob(documents->place->catalog, name) &&
            varve_name_map_find(&documents->names, name) == VARVE_NAME_NONE;
 }
 

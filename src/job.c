@@ -57,6 +57,7 @@ struct varve_job {
     uint64_t window_bytes;   /* the widest since the decoder was opened */
 
     enum phase phase;
+    const _Atomic bool *cancelled; /* varve_job_heed */
     bool alone;     /* nobody else holds anything of the budget: no more waiting for it */
     bool released;  /* the entries are gone */
     bool finishing; /* the ladder is to be finished when its digests are there */
@@ -289,6 +290,13 @@ void varve_job_begin_seen(struct varve_job *job, int fd, uint64_t offset, uint64
 void varve_job_begin(struct varve_job *job, int fd, uint64_t offset, uint64_t bytes,
                      const char *name, const char *source) {
     varve_job_begin_seen(job, fd, offset, bytes, NULL, name, source);
+}
+
+void varve_job_heed(struct varve_job *job, const _Atomic bool *cancelled) {
+    job->cancelled = cancelled;
+    if (job->ladder) {
+        varve_ladder_heed(job->ladder, cancelled);
+    }
 }
 
 bool varve_job_starved(const struct varve_job *job) {
@@ -567,6 +575,10 @@ static bool wanted_memory(const struct varve_job *job) {
 static void judge_job(struct varve_job *job) {
     struct varve_layer *layer = &job->layer;
     struct varve_fault contradiction;
+    if (job->finishing && job->cancelled &&
+        atomic_load_explicit(job->cancelled, memory_order_relaxed)) {
+        return; /* the ladder may have been left in its middle */
+    }
     if (job->finishing) {
         finish_ladder(job);
     }

@@ -574,6 +574,10 @@ void varve_ladder_begin_finish(struct varve_ladder *ladder, struct varve_sha256_
     ladder->rungs.present |= 1u << VARVE_RUNG_ENCODING;
 }
 
+void varve_ladder_heed(struct varve_ladder *ladder, const _Atomic bool *cancelled) {
+    ladder->cancelled = cancelled;
+}
+
 bool varve_ladder_sort_again(struct varve_ladder *ladder, struct ladder_order *order) {
     struct varve_findings *findings = ladder->findings;
     write_fixed(ladder);

@@ -367,6 +367,9 @@ static void write_facets(struct facet_writer *writer) {
         put(writer, VARVE_FACET_OTHER, ladder->globals[i].bytes, ladder->globals[i].count);
     }
     for (size_t i = 0; i < writer->order->count; i++) {
+        if (i % LADDER_STEPS == 0 && varve_ladder_is_cancelled(ladder)) {
+            return;
+        }
         varve_ladder_look_ahead(ladder, writer->order->sorted, i, writer->order->count);
         put_entry(writer, writer->order->sorted[i]);
     }
@@ -400,7 +403,7 @@ bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order 
     write_facets(writer);
     release_spare(writer);
     writer->order = NULL;
-    return !ladder->fault.code;
+    return !ladder->fault.code && !varve_ladder_is_cancelled(ladder);
 }
 
 void varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,

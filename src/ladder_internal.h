@@ -8,6 +8,8 @@
 #ifndef VARVE_LADDER_INTERNAL_H
 #define VARVE_LADDER_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "codes.h"
 #include "limits.h"
 #include "record.h"
@@ -87,6 +89,7 @@ struct varve_ladder {
     uint8_t trailer_digest[VARVE_SHA256_BYTES];
     uint8_t trailer_record[VARVE_TRAILER_RECORD_BYTES];
 
+    const _Atomic bool *cancelled; /* varve_ladder_heed; may be NULL */
     bool finishing; /* between begin_finish and end_finish: digests below are under way */
     struct facet_writer *writer; /* made when first needed */
     struct varve_rungs rungs;
@@ -132,13 +135,14 @@ enum varve_status varve_ladder_fail(struct varve_ladder *ladder, enum varve_code
 void *varve_ladder_allocate(struct varve_ladder *ladder, uint64_t *taken, size_t count,
                             size_t item_bytes);
 
-/* ladder_order.c: sorts, finds significance, resolves hard links. False after a fault; the order
- * must be released in either case. */
+/* ladder_order.c: sorts, finds significance, resolves hard links. False after a fault, or
+ * cancelled; the order must be released in either case. */
 bool varve_ladder_sort(struct varve_ladder *ladder, struct ladder_order *order);
 void varve_ladder_order_release(struct varve_ladder *ladder, struct ladder_order *order);
 
 /* ladder_facets.c: queues the facets' digests, which come to `facets` of the ladder with the next
- * flush, and what was left of rung encoding beside them. False after a fault. */
+ * flush, and what was left of rung encoding beside them. False after a fault, or
+ * cancelled. */
 bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order *order);
 
 /* ladder_facets.c: the parts of one entry, facet by facet in pieces, as the facets hash them. Only
@@ -155,6 +159,14 @@ bool varve_ladder_sort_again(struct varve_ladder *ladder, struct ladder_order *o
 
 /* ladder.c: gives the next chunk to `encoding`; false where all were given. */
 bool varve_ladder_encode_next(struct varve_ladder *ladder);
+
+/* Whether to leave off in the middle: nobody will ask for the result. */
+static inline bool varve_ladder_is_cancelled(const struct varve_ladder *ladder) {
+    return ladder->cancelled && atomic_load_explicit(ladder->cancelled, memory_order_relaxed);
+}
+
+/* Steps between two looks at that: some milliseconds. */
+enum { LADDER_STEPS = 8192 };
 
 static inline uint8_t varve_ladder_type(const struct varve_ladder *ladder, size_t index) {
     return ladder->entries[index].record[VARVE_RECORD_TYPE];

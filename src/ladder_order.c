@@ -95,8 +95,11 @@ static void merge(struct sort_item *items, size_t count, const struct sort_item 
 }
 
 /* Merges two neighbours, each in order; what is in order together already is left alone. */
-static void merge_runs(struct sort_item *items, size_t left_count, size_t count,
-                       struct sort_item *spare) {
+static void merge_runs(const struct varve_ladder *ladder, struct sort_item *items,
+                       size_t left_count, size_t count, struct sort_item *spare) {
+    if (count >= LADDER_STEPS && varve_ladder_is_cancelled(ladder)) {
+        return;
+    }
     if (compare_items(&items[left_count - 1], &items[left_count]) > 0) {
         memcpy(spare, items, left_count * sizeof *items);
         merge(items, count, spare, left_count);
@@ -106,20 +109,21 @@ static void merge_runs(struct sort_item *items, size_t left_count, size_t count,
 /* A merge sort: most writers walk a tree in nearly this order, and then it is n comparisons. Two
  * runs of one length are merged as soon as both are there, so that what is small enough for a cache
  * stays there. `spare` has room for as many items. */
-static void sort_items(struct sort_item *items, size_t count, struct sort_item *spare) {
+static void sort_items(const struct varve_ladder *ladder, struct sort_item *items, size_t count,
+                       struct sort_item *spare) {
     for (size_t done = 2; done <= count; done++) {
         for (size_t width = 1; done % (2 * width) == 0; width *= 2) {
-            merge_runs(items + done - 2 * width, width, 2 * width, spare);
+            merge_runs(ladder, items + done - 2 * width, width, 2 * width, spare);
         }
     }
     /* What is left are runs as long as count's bits say, the longest first. */
     for (size_t begin = count & (count - 1); begin > 0; begin &= begin - 1) {
         size_t longer = begin & (0 - begin);
-        merge_runs(items + begin - longer, longer, count - begin + longer, spare);
+        merge_runs(ladder, items + begin - longer, longer, count - begin + longer, spare);
     }
 }
 
-/* False after a fault. */
+/* False after a fault, or cancelled. */
 static bool sort(struct sorter *sorter) {
     struct varve_ladder *ladder = sorter->ladder;
     uint64_t taken = 0;
@@ -129,14 +133,14 @@ static bool sort(struct sorter *sorter) {
         for (size_t i = 0; i < sorter->count; i++) {
             items[i] = (struct sort_item){ladder->entries[i].record, (uint32_t)i};
         }
-        sort_items(items, sorter->count, items + sorter->count);
+        sort_items(ladder, items, sorter->count, items + sorter->count);
         for (size_t i = 0; i < sorter->count; i++) {
             sorter->order->sorted[i] = items[i].index;
         }
     }
     free(items);
     varve_budget_give(ladder->budget, taken);
-    return items != NULL;
+    return items && !varve_ladder_is_cancelled(ladder);
 }
 
 /* The first position whose path is not before (`behind`: is behind) the given one. */
@@ -244,6 +248,9 @@ static void walk(struct sorter *sorter) {
     const uint32_t *sorted = order->sorted;
     size_t end;
     for (size_t begin = 0; begin < sorter->count; begin = end) {
+        if (begin % LADDER_STEPS == 0 && varve_ladder_is_cancelled(sorter->ladder)) {
+            return;
+        }
         struct varve_bytes path = path_at(sorter, begin);
         varve_ladder_look_ahead(sorter->ladder, sorted, begin, sorter->count);
         for (end = begin + 1;
@@ -337,6 +344,9 @@ static bool resolve(struct sorter *sorter) {
         return false;
     }
     for (size_t i = 0; i < sorter->count; i++) {
+        if (i % LADDER_STEPS == 0 && varve_ladder_is_cancelled(ladder)) {
+            return false;
+        }
         uint8_t type = varve_ladder_type(ladder, i);
         order->elected[i] = LADDER_NONE;
         order->root[i] = varve_ladder_is_file(type) ? (uint32_t)i : LADDER_NONE;
@@ -377,7 +387,7 @@ bool varve_ladder_sort(struct varve_ladder *ladder, struct ladder_order *order) 
     if (done) {
         sorter.stack = order->spare;
         walk(&sorter);
-        done = resolve(&sorter);
+        done = !varve_ladder_is_cancelled(ladder) && resolve(&sorter);
     }
     free(sorter.scratch);
     varve_budget_give(ladder->budget, scratch_taken);

@@ -3,6 +3,8 @@
 #ifndef VARVE_LAYER_H
 #define VARVE_LAYER_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "varve/job.h"
@@ -42,6 +44,10 @@ bool varve_job_starved(const struct varve_job *job);
 void varve_job_starve(struct varve_job *job);
 void varve_job_restart_alone(struct varve_job *job);
 
+/* A flag that ends long work on a layer in its middle (NULL: none, as at first): once it is set the
+ * job is of no use, never done, and to be closed. */
+void varve_job_heed(struct varve_job *job, const _Atomic bool *cancelled);
+
 /* Gives back what a finished job holds of the budget; its entries are gone with it. */
 void varve_job_release(struct varve_job *job);
 
@@ -61,6 +67,9 @@ uint64_t varve_job_bytes_left(const struct varve_job *job);
  * False, nothing moved, where memory was refused. */
 bool varve_job_take_layer(struct varve_job *job, struct varve_layer *layer,
                           struct varve_findings **findings);
+
+/* The same of a ladder: what it finishes then is left in its middle. */
+void varve_ladder_heed(struct varve_ladder *ladder, const _Atomic bool *cancelled);
 
 /* The stations of a job, what they hold of a finished layer included; NULL where its options need
  * none. */

@@ -12,6 +12,11 @@
 #include "file.h"
 #include "limits.h"
 
+bool varve_place_is_over(struct varve_place *place) {
+    place->no_memory |= varve_catalog_is_cancelled(place->catalog);
+    return place->no_memory;
+}
+
 bool varve_place_begin(struct varve_place *place, uint32_t root) {
     const struct varve_location location = {root, place->prefix,
                                             place->archive ? NULL : place->pattern};

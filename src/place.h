@@ -20,6 +20,9 @@ struct varve_place {
     bool no_memory; /* something was left out for want of memory; the source failed */
 };
 
+/* Whether to go no further: memory was refused, or the catalog was cancelled. */
+bool varve_place_is_over(struct varve_place *place);
+
 /* Begins the place's source in its catalog. `root` is the descriptor's number there. */
 bool varve_place_begin(struct varve_place *place, uint32_t root);
 

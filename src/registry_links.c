@@ -172,6 +172,9 @@ bool varve_registry_read(struct varve_registry_repository *repositories, char *c
     }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (size_t i = 0; i < piece_count; i++) {
+        if (varve_catalog_is_cancelled(place->catalog)) {
+            continue;
+        }
         read_piece(&pieces[i], place);
     }
     free(pieces);

@@ -528,6 +528,7 @@ static bool open_worker(struct worker *worker, struct varve_scan *scan) {
         if (varve_job_open(&slot->job, worker->sha256, &job) != VARVE_OK) {
             break;
         }
+        varve_job_heed(slot->job, &scan->cancelled);
         worker->slot_count++;
     } while (worker->slot_count < wanted);
     if (!worker->slot_count) {
@@ -1154,9 +1155,10 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
 
     report_leftovers(scan);
     bool whole = scan->turn == scan->count;
+    bool walked = !varve_catalog_is_cancelled(scan->catalog);
     summary->partial = atomic_load(&scan->stopped) && !whole;
     bool images = report_images(scan, &whole) && !scan->no_memory;
-    summary->interrupted = atomic_load(&scan->cancelled) && !whole;
+    summary->interrupted = !walked || (atomic_load(&scan->cancelled) && !whole);
     count_spilled(scan);
     summary->seconds = varve_wall_seconds() - start;
     summary->memory_peak_bytes = varve_budget_peak(scan->budget);

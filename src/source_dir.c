@@ -161,6 +161,7 @@ static void walk_tree(struct tree *tree) {
     push(tree, "", "");
     for (size_t seen = 0; tree->count > 0; seen++) {
         char *folder = tree->folders[--tree->count];
+        tree->no_memory |= tree->place && varve_place_is_over(tree->place);
         if (!tree->no_memory && (tree->place || (!tree->found && seen < PROBED))) {
             visit(tree, folder);
         }

@@ -329,7 +329,7 @@ static void read_tree(struct registry *registry) {
     push(registry, "", "");
     while (registry->count > 0) {
         char *name = registry->names[--registry->count];
-        if (!registry->place.no_memory) {
+        if (!varve_place_is_over(&registry->place)) {
             visit(registry, name);
         }
         free(name);

@@ -52,7 +52,7 @@ bool varve_bind_location(const struct varve_store *store, sqlite3_stmt *statemen
 /* Sources without a fault; loose files are never all that there are. */
 static bool is_whole(const struct varve_catalog *catalog, const char *name) {
     size_t count = strlen(name);
-    if (strcmp(name, "file") == 0) {
+    if (strcmp(name, "file") == 0 || varve_catalog_is_cancelled(catalog)) {
         return false;
     }
     for (size_t i = 0; i < varve_catalog_error_count(catalog); i++) {

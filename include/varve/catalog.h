@@ -71,6 +71,10 @@ struct varve_source_kind_info {
 VARVE_API size_t varve_source_kind_count(void);
 VARVE_API struct varve_source_kind_info varve_source_kind_at(size_t index);
 
+/* Ends the adding of a source soon, from any thread or signal handler: what was found stands, and
+ * nothing is added any more. The catalog's scan counts as interrupted, whatever it does. */
+VARVE_API void varve_catalog_cancel(struct varve_catalog *catalog);
+
 /* Adds one layer file of which nothing is claimed. "-" is standard input. Always VARVE_OK but for
  * VARVE_ERROR (no memory): the file is opened when it is scanned. */
 VARVE_API enum varve_status varve_catalog_add_file(struct varve_catalog *catalog, const char *path);

@@ -3,6 +3,7 @@
 #ifndef VARVE_CLI_H
 #define VARVE_CLI_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -143,6 +144,11 @@ void list_stations(struct station stations[STATION_COUNT],
 
 /* --timings, on stderr. */
 void print_timings(const struct varve_scan_summary *summary);
+
+/* From now on standard output, where it is a pipe or a socket, is written to in pieces that do not
+ * block for good: where nobody reads for half a second after *caught is set, what is written is
+ * thrown away, after a message, and writing succeeds. */
+void patient_output(const volatile sig_atomic_t *caught);
 
 /* Where temporary files go: TMPDIR; NULL: the library's choice. */
 const char *temporary_folder(void);

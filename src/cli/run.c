@@ -18,6 +18,7 @@
 enum mode { MODE_SCAN, MODE_DIGEST, MODE_VERIFY_STORE };
 
 static struct varve_scan *volatile running_scan;
+static struct varve_catalog *volatile filling_catalog;
 static volatile sig_atomic_t database_failed;
 static volatile sig_atomic_t out_of_time;
 static volatile sig_atomic_t caught;
@@ -28,6 +29,9 @@ static void on_signal(int number) {
         _exit(128 + number);
     }
     caught = number;
+    if (filling_catalog) {
+        varve_catalog_cancel(filling_catalog);
+    }
     if (running_scan) {
         varve_scan_cancel(running_scan);
     }
@@ -177,12 +181,13 @@ static int run_catalog(const struct settings *settings, const struct varve_catal
     listing = 0;
     watch(SIGINT, on_signal);
     watch(SIGTERM, on_signal);
-    if (database_failed) {
+    if (database_failed || caught) {
         varve_scan_cancel(scan);
     }
     if (out_of_time) {
         varve_scan_stop(scan);
     }
+    patient_output(&caught);
     if (settings->json) {
         /* Some lines a call, unless somebody is looking on. */
         if (!isatty(STDOUT_FILENO)) {
@@ -376,14 +381,26 @@ static bool all_unpacked(const struct varve_catalog *catalog) {
 static bool add_operands(struct varve_catalog *catalog, const struct settings *settings,
                          bool digest) {
     bool good = true;
-    for (int i = 0; i < settings->operand_count && good; i++) {
+    struct sigaction before[2];
+    sigaction(SIGINT, NULL, &before[0]);
+    sigaction(SIGTERM, NULL, &before[1]);
+    filling_catalog = catalog;
+    watch(SIGINT, on_signal);
+    watch(SIGTERM, on_signal);
+    for (int i = 0; i < settings->operand_count && good && !caught; i++) {
         const char *operand = settings->operands[i];
         size_t errors = varve_catalog_error_count(catalog);
         good = digest ? varve_catalog_add_file(catalog, operand) == VARVE_OK
                       : varve_catalog_add(catalog, operand) == VARVE_OK ||
                             varve_catalog_error_count(catalog) > errors;
     }
-    return good;
+    filling_catalog = NULL;
+    if (!caught) {
+        /* Who waits for a list of files, or opens a database, has done nothing yet. */
+        sigaction(SIGINT, &before[0], NULL);
+        sigaction(SIGTERM, &before[1], NULL);
+    }
+    return good || caught;
 }
 
 static int run(const struct settings *settings, enum mode mode) {
@@ -418,7 +435,7 @@ static int run(const struct settings *settings, enum mode mode) {
     int code = EXIT_FATAL;
     if (!add_operands(catalog, settings, mode == MODE_DIGEST)) {
         complain("out of memory");
-    } else if ((!settings->files_from || add_files_from(catalog, settings->files_from)) &&
+    } else if ((caught || !settings->files_from || add_files_from(catalog, settings->files_from)) &&
                (mode != MODE_VERIFY_STORE || all_unpacked(catalog))) {
         code = scan_catalog(settings, catalog, store, mode);
     }
