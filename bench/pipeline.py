@@ -99,6 +99,10 @@ class Bench:
     def floor(self, *lists):
         return [[self.options.floor, "--files0-from", path] for path in lists]
 
+    def digests(self, *lists):
+        return [[self.options.varve, "digest", "--json", "--progress=none", "--threads=1", f"--files0-from={path}"]
+                for path in lists]
+
     def filter(self, decoder):
         script = f'echo "$({decoder} < "$1" | sha256sum)" "$1"'
         return [["xargs", "-0", "-a", self.lists[0], "-P2", "-I{}", "sh", "-c", script, "sh", "{}"]]
@@ -109,6 +113,8 @@ class Bench:
         yield "blob+diffid, 1 thread", self.scan("--threads=1", "--rungs=diffid")
         yield "ladder, 2 threads", self.scan("--threads=2")
         yield "floor, 2 processes", self.floor(*self.lists[1:])
+        # What two cores give at most, beside each other: two scans that share nothing but the machine.
+        yield "ladder, 2 processes", self.digests(*self.lists[1:])
         for decoder in self.filters:
             if shutil.which(decoder.split()[0]):
                 yield f"{decoder} | sha256sum, 2 at once", self.filter(decoder)
@@ -124,13 +130,14 @@ class Bench:
             for digest, _, path in lines:
                 self.expect(os.path.basename(path), digest)
         else:
-            lines = [json.loads(line) for line in texts[0].splitlines()]
+            lines = [json.loads(line) for text in texts for line in text.splitlines()]
             layers = [line for line in lines if line["type"] == "layer"]
             self.expect("layers", len(layers))
-            self.expect("bytes", lines[-1]["bytes_decoded"])
-            self.runs[name] = lines[-1]["run"]
-            for layer in layers:
-                self.expect(os.path.basename(layer["name"]).partition(":")[2],
+            self.expect("bytes", sum(line["bytes_decoded"] for line in lines if line["type"] == "summary"))
+            if len(texts) == 1:
+                self.runs[name] = lines[-1]["run"]
+            for layer in layers:  # named by digests, or by paths
+                self.expect(os.path.basename(layer["name"]).rpartition(":")[2],
                             layer["rungs"]["diffid"].partition(":")[2])
 
     def expect(self, what, value):
@@ -174,6 +181,9 @@ class Bench:
         floor, _, _ = self.ratio(FLOOR, "floor, 2 processes", 1)
         print(f"speed of 2 threads over 1: {scale:.3f}; of two floor processes over one: {floor:.3f}; "
               f"share {scale / floor:.3f}")
+        alone, least, most = self.ratio("ladder, 1 thread", "ladder, 2 processes", 1)
+        print(f"speed of two scans side by side over one: {alone:.3f} ({least:.3f}-{most:.3f}); "
+              f"of 2 threads over theirs: {scale / alone:.3f}")
 
 
 class Gzip(Bench):
@@ -192,9 +202,7 @@ class Small(Bench):
     def commands(self):
         yield "ladder, 1 thread", self.scan("--threads=1")
         yield FLOOR, self.floor(self.lists[0])
-        digest = [self.options.varve, "digest", "--json", "--progress=none", "--threads=1",
-                  f"--files0-from={self.lists[0]}"]
-        yield "ladder of loose files, 1 thread", [digest]
+        yield "ladder of loose files, 1 thread", self.digests(self.lists[0])
 
     def verify(self, name, texts):
         if "loose" in name:  # named by paths: the diffids are the same

@@ -38,6 +38,7 @@ struct source {
     char *prefix;
     char *pattern; /* NULL: an archive, or loose files */
     uint32_t root;
+    int folder;       /* where all sha256 blobs lie, opened once; -1: paths count from the root */
     uint32_t operand; /* VARVE_NAME_NONE: loose files */
     uint32_t first_blob;
     uint64_t inode; /* of the archive */
@@ -240,6 +241,9 @@ void varve_catalog_close(struct varve_catalog *catalog) {
     for (size_t i = 0; i < catalog->source_count; i++) {
         struct source *source = &catalog->sources[i];
         varve_name_map_free(&source->blobs);
+        if (source->folder >= 0) {
+            close(source->folder);
+        }
         free(source->name);
         free(source->prefix);
         free(source->pattern);
@@ -283,6 +287,22 @@ static int64_t mtime_of(const struct stat *status) {
     return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
 }
 
+/* Sources whose folder is kept open: a tree of layouts has thousands. */
+#define OPEN_FOLDERS 8
+
+/* The folder of a layout's blobs (image-spec image-layout.md): a small layer is opened from there
+ * in three steps less, and looked at in as many. -1: there is none, or none is kept open. */
+static int open_blobs(const struct varve_catalog *catalog, const struct source *source) {
+    char path[VARVE_PATTERN_PATH_BYTES];
+    struct varve_fault fault;
+    if (!source->pattern || strcmp(source->pattern, "blobs/%a/%h") != 0 ||
+        catalog->source_count >= OPEN_FOLDERS ||
+        snprintf(path, sizeof path, "%sblobs/sha256", source->prefix) >= (int)sizeof path) {
+        return -1;
+    }
+    return varve_directory_open(&fault, catalog->roots[source->root], path);
+}
+
 uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *name,
                                     const struct varve_location *location) {
     struct source source = {
@@ -290,6 +310,7 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
         .prefix = strdup(location->prefix),
         .pattern = location->pattern ? strdup(location->pattern) : NULL,
         .root = location->root,
+        .folder = -1,
         .operand = location->root == VARVE_ROOT_NONE ? VARVE_NAME_NONE : catalog->operand,
         .first_blob = (uint32_t)catalog->blobs.count,
         .blobs.spill = catalog->spill,
@@ -307,6 +328,7 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
         source.inode = (uint64_t)status.st_ino;
         source.mtime_ns = mtime_of(&status);
     }
+    source.folder = open_blobs(catalog, &source);
     memset(catalog->notes, 0, sizeof catalog->notes);
     catalog->sources[catalog->source_count] = source;
     return (uint32_t)catalog->source_count++;
@@ -347,6 +369,10 @@ static const char *path_of(const struct varve_catalog *catalog, int *root,
     if (source->root == VARVE_ROOT_NONE) {
         *root = AT_FDCWD;
         return name;
+    }
+    if (source->folder >= 0 && strncmp(name, "sha256:", 7) == 0) {
+        *root = source->folder;
+        return name + 7;
     }
     *root = catalog->roots[source->root];
     return varve_pattern_path(text, source->prefix, source->pattern, name) ? text : NULL;

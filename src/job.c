@@ -500,7 +500,9 @@ static void judge_decoding(struct varve_job *job) {
     layer->decoded = true;
     layer->compression = info.compression;
     layer->encoder = info.encoder;
-    snprintf(layer->encoder_evidence, sizeof layer->encoder_evidence, "%s", info.encoder_evidence);
+    size_t count = strnlen(info.encoder_evidence, sizeof layer->encoder_evidence - 1);
+    memcpy(layer->encoder_evidence, info.encoder_evidence, count);
+    layer->encoder_evidence[count] = 0;
     layer->format = layer->bytes_stored ? formats[info.compression] : VARVE_FORMAT_EMPTY;
     /* Without the parser a plain blob may be anything. */
     layer->has_format = job->tar || layer->format != VARVE_FORMAT_TAR;
