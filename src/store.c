@@ -21,6 +21,11 @@
  * closes a descriptor of the file. */
 #define LOCK_OFFSET (INT64_C(1) << 62)
 
+/* SQLite makes a log's shared memory by writing a byte in every 4096 of its file. Where blocks are
+ * smaller than that there are holes between them, and on a full disk it is a signal (SIGBUS), not
+ * an error, that says so. */
+#define SHM_STEP_BYTES 4096
+
 bool varve_store_is_network(uint64_t f_type) {
     static const uint32_t types[] = {
         0x6969,     /* NFS */
@@ -186,7 +191,8 @@ static bool open_file(struct varve_store *store, struct varve_store_fault *fault
             return false;
         }
         store->network = fstatfs(store->fd, &file_system) == 0 &&
-                         varve_store_is_network((uint64_t)file_system.f_type);
+                         (varve_store_is_network((uint64_t)file_system.f_type) ||
+                          file_system.f_bsize < SHM_STEP_BYTES);
         return varve_connection_open(&store->main, fault, store->path, SQLITE_OPEN_READWRITE,
                                      wait_ms) &&
                check_file(store, fault) && set_journal(store, fault);

@@ -153,6 +153,10 @@ void patient_output(const volatile sig_atomic_t *caught);
 /* Where temporary files go: TMPDIR; NULL: the library's choice. */
 const char *temporary_folder(void);
 
+/* Says on stderr what of a catalog's sources, called `source`, could not be read; true where
+ * something could not. Layers tell of themselves: by their status. */
+bool tell_unread(const struct varve_catalog *catalog, const char *source);
+
 /* Scans a source into a new database, reporting nothing. EXIT_WELL whatever was found, or after a
  * message why it could not be done; *unread where not all of it could be read, after a message too.
  */

@@ -49,12 +49,14 @@ static bool is_free(const struct file_tree *tree) {
         }
         return false;
     }
+    errno = 0;
     while (count < 3 && readdir(folder)) {
         count++; /* "." and ".." are two */
     }
+    int error = count < 3 ? errno : ENOTEMPTY;
     closedir(folder);
-    errno = ENOTEMPTY;
-    return count < 3;
+    errno = error;
+    return error == 0;
 }
 
 /* What an empty folder that will be replaced lets whom do, the new one does: somebody may have made
@@ -223,6 +225,9 @@ bool file_tree_commit(struct file_tree *tree) {
 
 /* fts(3) goes from folder to folder, so that no path is too long for it. */
 static void take_away(const struct file_tree *tree) {
+    if (unlinkat(tree->parent, tree->temporary, AT_REMOVEDIR) == 0) {
+        return; /* empty: that takes neither memory nor a descriptor */
+    }
     int here = open(".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     char *paths[] = {tree->temporary, NULL};
     FTS *walk = here >= 0 && fchdir(tree->parent) == 0
@@ -236,6 +241,9 @@ static void take_away(const struct file_tree *tree) {
     if (walk) {
         fts_close(walk);
     }
+    if (faccessat(tree->parent, tree->temporary, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        complain("%s could not be taken away: it stays as %s", tree->path, tree->temporary);
+    }
     if (here >= 0) {
         (void)!fchdir(here);
         close(here);
@@ -247,11 +255,11 @@ void file_tree_drop(struct file_tree *tree) {
         close(tree->file);
     }
     forget_last(tree);
-    if (tree->temporary) {
-        take_away(tree);
-    }
     if (tree->fd >= 0) {
         close(tree->fd);
+    }
+    if (tree->temporary) {
+        take_away(tree); /* when all else is closed: it wants descriptors */
     }
     if (tree->parent >= 0) {
         close(tree->parent);

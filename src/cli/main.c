@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/main.c - the program's entry: finds the command and runs it. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +191,7 @@ static void on_exit_elsewhere(void) {
 int main(int argc, char **argv) {
     atexit(on_exit_elsewhere);
     raise_file_limit();
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond ulimit -f is an error like any other: EFBIG */
     int code = dispatch(argc, argv);
     returned = true;
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -213,11 +213,12 @@ bool tree_commit(struct tree *tree, const char *const *names, size_t name_count)
 }
 
 void tree_drop(struct tree *tree) {
-    if (tree->temporary) {
-        each_beneath(tree->parent, tree->temporary, true);
-    }
     if (tree->folder >= 0) {
-        close(tree->folder);
+        close(tree->folder); /* first: the way down wants descriptors */
+    }
+    if (tree->temporary && !each_beneath(tree->parent, tree->temporary, true) &&
+        faccessat(tree->parent, tree->temporary, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        complain("%s could not be taken away: it stays as %s", tree->name, tree->temporary);
     }
     if (tree->parent >= 0) {
         close(tree->parent);

@@ -317,8 +317,7 @@ static bool open_catalog(struct varve_catalog **catalog, const struct settings *
     return !temporary_folder() || varve_catalog_set_temporary(*catalog, temporary_folder());
 }
 
-/* Of a source, what could not be read, on stderr. Layers tell of themselves: by their status. */
-static bool tell_unread(const struct varve_catalog *catalog, const char *source) {
+bool tell_unread(const struct varve_catalog *catalog, const char *source) {
     size_t count = 0;
     for (size_t i = 0; i < varve_catalog_error_count(catalog); i++) {
         struct varve_catalog_error error = varve_catalog_error(catalog, i);

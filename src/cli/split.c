@@ -193,10 +193,10 @@ int run_split(const struct settings *settings) {
         if ((!settings->files || splitting.has_tree) && !parts_clash(settings, &splitting, fd)) {
             code = split(settings, &splitting, fd);
         }
+        output_drop(&splitting.output); /* first: to take a tree away wants descriptors */
         if (splitting.has_tree) {
             file_tree_drop(&splitting.tree);
         }
-        output_drop(&splitting.output);
     }
     encoder_close(splitting.encoder);
     close_input(fd);
