@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -36,6 +37,12 @@
 #include <time.h>
 #include <unistd.h>
 #include <zstd.h>
+#ifdef VARVE_HAVE_ZLIB
+#include <zlib.h>
+#endif
+#ifdef VARVE_HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#endif
 
 /* clang-format off */
 #define CLASSES(X)                                                                                 \
@@ -45,11 +52,11 @@
     X(read)     /* bytes, and the names in a folder */                                             \
     X(stat)     /* what is asked of a file without reading it */                                   \
     X(write)    /* bytes to files that are not SQLite's */                                         \
-    X(settle)   /* fsync, rename, link, and what closes a written stream */                        \
+    X(settle)   /* fsync, rename, link, mkdir, and what closes a written file */                   \
     X(database) /* system calls of SQLite */                                                       \
     X(thread)   /* threads, and the team's size */                                                 \
     X(clock)    /* the clock of the day is set while the program runs */                           \
-    X(lock)     /* a moment's delay before a lock, a signal, a call of SQLite */
+    X(lock)     /* a moment's delay around a lock, a signal, a read, a call of SQLite */
 /* clang-format on */
 
 enum class {
@@ -176,6 +183,19 @@ REAL(char *, get_current_dir_name, void) {
     return no_memory() ? NULL : __real_get_current_dir_name();
 }
 
+REAL(char *, realpath, const char *path, char *resolved) {
+    return no_memory() ? NULL : __real_realpath(path, resolved);
+}
+
+REAL(FILE *, open_memstream, char **text, size_t *bytes) {
+    return no_memory() ? NULL : __real_open_memstream(text, bytes);
+}
+
+REAL(FTS *, fts64_open, char *const *paths, int options,
+     int (*compare)(const FTSENT **, const FTSENT **)) {
+    return no_memory() ? NULL : __real_fts64_open(paths, options, compare);
+}
+
 int __wrap_asprintf(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int __wrap_asprintf(char **text, const char *format, ...) {
     va_list arguments;
@@ -208,6 +228,35 @@ REAL(int, EVP_DigestUpdate, EVP_MD_CTX *context, const void *data, size_t bytes)
 REAL(int, EVP_DigestFinal_ex, EVP_MD_CTX *context, unsigned char *digest, unsigned int *bytes) {
     return no_memory() ? 0 : __real_EVP_DigestFinal_ex(context, digest, bytes);
 }
+
+REAL(int, EVP_Digest, const void *data, size_t bytes, unsigned char *digest, unsigned *digest_bytes,
+     const EVP_MD *type, ENGINE *engine) {
+    return no_memory() ? 0 : __real_EVP_Digest(data, bytes, digest, digest_bytes, type, engine);
+}
+
+/* What `varve bench` measures has allocators of its own. */
+#ifdef VARVE_HAVE_ZLIB
+REAL(int, deflateInit2_, z_stream *stream, int level, int method, int window, int memory,
+     int strategy, const char *version, int bytes) {
+    return no_memory() ? Z_MEM_ERROR
+                       : __real_deflateInit2_(stream, level, method, window, memory, strategy,
+                                              version, bytes);
+}
+
+REAL(int, inflateInit2_, z_stream *stream, int window, const char *version, int bytes) {
+    return no_memory() ? Z_MEM_ERROR : __real_inflateInit2_(stream, window, version, bytes);
+}
+#endif
+
+#ifdef VARVE_HAVE_LIBDEFLATE
+REAL(struct libdeflate_compressor *, libdeflate_alloc_compressor, int level) {
+    return no_memory() ? NULL : __real_libdeflate_alloc_compressor(level);
+}
+
+REAL(struct libdeflate_decompressor *, libdeflate_alloc_decompressor, void) {
+    return no_memory() ? NULL : __real_libdeflate_alloc_decompressor();
+}
+#endif
 
 static void *zstd_allocate(void *cookie, size_t bytes) {
     (void)cookie;
@@ -362,6 +411,8 @@ int __wrap_fcntl64(int fd, int command, ...) {
 
 /* --- reading --- */
 
+int __real_close(int fd);
+
 static void copy_aside(const char *path) {
     char beside[4200];
     char room[4096];
@@ -377,8 +428,8 @@ static void copy_aside(const char *path) {
     if (count > 0) {
         rename(beside, path);
     }
-    close(from);
-    close(to);
+    __real_close(from);
+    __real_close(to);
 }
 
 /* The file behind a descriptor, where it is one that may be changed. */
@@ -413,8 +464,10 @@ static void change_file(int fd) {
     default:
         break;
     }
-    close(file);
+    __real_close(file);
 }
+
+static void delay(void);
 
 /* How many of so many bytes are to be read or written; -1 with errno set. */
 static ssize_t admit(enum class class, int fd, size_t bytes) {
@@ -437,6 +490,7 @@ static ssize_t admit(enum class class, int fd, size_t bytes) {
 }
 
 REAL(ssize_t, pread64, int fd, void *data, size_t bytes, off64_t offset) {
+    delay();
     ssize_t admitted = admit(CLASS_read, fd, bytes);
     return admitted < 0 ? -1 : __real_pread64(fd, data, (size_t)admitted, offset);
 }
@@ -525,6 +579,26 @@ REAL(int, linkat, int old, const char *from, int new, const char *to, int flags)
     return fails(CLASS_settle) ? -1 : __real_linkat(old, from, new, to, flags);
 }
 
+REAL(int, mkdirat, int folder, const char *path, mode_t mode) {
+    return fails(CLASS_settle) ? -1 : __real_mkdirat(folder, path, mode);
+}
+
+REAL(int, syncfs, int fd) {
+    return fails(CLASS_settle) ? -1 : __real_syncfs(fd);
+}
+
+/* It is closed all the same (close(2)); what was only read is closed without a look. */
+REAL(int, close, int fd) {
+    int error = errno;
+    int flags = __real_fcntl64(fd, F_GETFL);
+    errno = error;
+    bool fires = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fails(CLASS_settle);
+    error = errno;
+    int result = __real_close(fd);
+    errno = fires ? error : errno;
+    return fires ? -1 : result;
+}
+
 REAL(int, fflush, FILE *file) {
     bool fires = fails(CLASS_settle);
     int error = errno;
@@ -546,8 +620,6 @@ REAL(int, fclose, FILE *file) {
 static sqlite3_syscall_ptr system_call[32];
 
 enum { DB_OPEN, DB_STAT, DB_FSTAT, DB_TRUNCATE, DB_PREAD, DB_PWRITE, DB_UNLINK, DB_MMAP, DB_LSTAT };
-
-static void delay(void);
 
 static bool database_fails(void) {
     delay();
@@ -735,6 +807,12 @@ REAL(int, pthread_cond_broadcast, pthread_cond_t *condition) {
     return __real_pthread_cond_broadcast(condition);
 }
 
+REAL(int, pthread_cond_wait, pthread_cond_t *condition, pthread_mutex_t *mutex) {
+    int result = __real_pthread_cond_wait(condition, mutex);
+    delay();
+    return result;
+}
+
 /* --- the beginning --- */
 
 static void die(const char *what) {
@@ -812,7 +890,7 @@ __attribute__((constructor)) static void begin(void) {
         if (page == MAP_FAILED) {
             die("VARVE_FAULT_PAGE cannot be mapped");
         }
-        close(fd);
+        __real_close(fd);
     }
     memset(page, 0, sizeof *page);
     if (text) {

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call fails in turn in commands that write files and folders, and in `varve bench`: what is written
+is whole or not there, nothing is left beside it, and no layer is blamed for a fault of the machine."""
+
+import json
+import pathlib
+import re
+import shutil
+import sys
+import tarfile
+
+HERE = pathlib.Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+import inject
+import mirrors
+
+import harness
+import oci
+import stores
+
+ONCE, TWICE, ON = 1, 2, 0
+READING = [("memory", "ENOMEM", ONCE), ("memory", "ENOMEM", ON), ("open", "EMFILE", ONCE),
+           ("open", "EMFILE", ON), ("open", "EIO", ONCE), ("read", "EIO", ONCE), ("read", "EIO", ON),
+           ("stat", "EIO", ONCE), ("thread", "EIO", ONCE)]
+WRITING = [("write", "ENOSPC", ONCE), ("write", "ENOSPC", ON), ("write", "EIO", ONCE),
+           ("settle", "ENOSPC", ONCE), ("settle", "EIO", ON)]
+TRANSPARENT = [("read", "EINTR", TWICE), ("read", "short", ONCE), ("read", "short", ON),
+               ("write", "EINTR", TWICE), ("write", "short", ONCE), ("write", "short", ON)]
+ENDS = (0, 2, 3)
+
+
+def files_of(path):
+    """What lies there: a file's bytes, or a folder's files by path; None where nothing does."""
+    if path.is_dir():
+        return {str(file.relative_to(path)): file.read_bytes()
+                for file in sorted(path.rglob("*")) if file.is_file()}
+    return path.read_bytes() if path.exists() else None
+
+
+class WritingCase(harness.Case):
+    """Commands that are given names in a folder of their own to write."""
+
+    def fails(self, argv, names, kinds, most, depends=(), same=False):
+        """`depends`: pairs of names of which the first is there wherever the second is. `same`: the faults
+        must not be seen."""
+        campaign = inject.Campaign(self)
+        home = campaign.folder()
+        plain = [str(word).replace("{folder}", str(home)) for word in argv]
+        first = inject.start(plain, inject.NONE, self.work / "page")
+        self.assertEqual(first.code, 0, first)
+        whole = {name: files_of(home / name) for name in names}
+        self.assertNotIn(None, whole.values())
+        said = first.out.replace(str(home).encode(), b"@")
+
+        def prepare(folder):
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+        def check(run, folder):
+            there = {path.name for path in folder.iterdir()} - {"page"}
+            left = there - set(names)
+            # Where memory and descriptors are refused to the end, a folder cannot be walked any more.
+            told = run.fault.count == ON and all(name.encode() in run.err for name in left)
+            if left and not told:
+                raise inject.Broken(f"{run}left behind: {left}")
+            there -= left
+            for name in there:
+                if files_of(folder / name) != whole[name]:
+                    raise inject.Broken(f"{run}wrote something else as {name}")
+            for earlier, later in depends:
+                if later in there and earlier not in there:
+                    raise inject.Broken(f"{run}{later} is there and {earlier} is not")
+            if run.code not in ((0,) if same else ENDS):
+                raise inject.Broken(f"{run}that is no exit code for it")
+            if run.code == 0 and there != set(names):
+                raise inject.Broken(f"{run}says that it wrote, and did not")
+            if run.code == 0 and run.out.replace(str(folder).encode(), b"@") != said:
+                raise inject.Broken(f"{run}said\n{run.out[:400]}\ninstead of\n{first.out[:400]}")
+            if run.code != 0 and b"varve: " not in run.err:
+                raise inject.Broken(f"{run}no word of why")
+
+        campaign.in_turn(argv, first.calls, [kind for kind in kinds if first.calls[kind[0]]], most,
+                         check, prepare=prepare)
+        campaign.end()
+
+
+class Written(WritingCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.layers = cls.work / "layers"
+        cls.layers.mkdir()
+        files = {"etc/a": b"a\n" * 300, "etc/deep/er/b": b"b\n" * 900, "srv/noise": mirrors.noise(70000),
+                 "top": b"x"}
+        cls.tar = stores.tar_of(files)
+        for name, data in (("plain.tar", cls.tar), ("packed.gz", stores.packed(cls.tar)),
+                           ("packed.zst", mirrors.zstd(cls.tar))):
+            (cls.layers / name).write_bytes(data)
+        harness.run(harness.VARVE, "split", cls.layers / "plain.tar", "-o", cls.work / "data",
+                    "--files", cls.work / "files")
+        made = oci.Layout(cls.work / "layout")
+        good = list(mirrors.layers(made))[:3]
+        made.tag("one:1", made.image(good[:2], created="2024-05-05T01:02:03Z"))
+        made.tag("many:1", made.index([made.image(good[1:], docker=True)]))
+        cls.layout = f"oci:{made.folder}"
+
+    def split(self, layer, kinds, most, **more):
+        argv = ["split", "--json", layer, "-o", "{folder}/data", "--files", "{folder}/files"]
+        self.fails(argv, ("files", "data"), kinds, most, [("files", "data")], **more)
+
+    def join(self, kinds, most, *options, **more):
+        argv = ["join", "--json", self.work / "data", self.work / "files", "-o", "{folder}/out", *options]
+        self.fails(argv, ("out",), kinds, most, **more)
+
+    def layouts(self, kinds, most, *options, **more):
+        argv = ["normalize", "--json", self.layout, "-o", "oci:{folder}/out", *options]
+        self.fails(argv, ("out",), kinds, most, **more)
+
+    def test_split(self):
+        for name in ("packed.gz", "plain.tar"):
+            with self.subTest(name):
+                self.split(self.layers / name, READING + WRITING, 12)
+
+    def test_split_without_files(self):
+        self.fails(["split", self.layers / "packed.zst", "-o", "{folder}/data"], ("data",),
+                   READING + WRITING, 8)
+
+    def test_join(self):
+        for options in ([], ["--compress=gzip"], ["--compress=zstd:3"]):
+            with self.subTest(options):
+                self.join(READING + WRITING, 8, *options)
+
+    def test_layouts(self):
+        for options in (["--threads=1"], ["--threads=2", "--compress=gzip", "--mtime=5"]):
+            with self.subTest(options):
+                self.layouts(READING + WRITING, 10, *options)
+
+    def test_transparent(self):
+        """Interrupted or short, a call is made again."""
+        self.split(self.layers / "packed.gz", TRANSPARENT, 6, same=True)
+        self.join(TRANSPARENT, 6, same=True)
+        self.layouts(TRANSPARENT, 6, "--threads=1", same=True)
+
+
+class Bench(harness.Case):
+    """`varve bench`: every answer that it prints is verified, and what it could not measure is said."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        made = oci.Layout(cls.work / "layout")
+        tars = [(mirrors.GOLDEN / f"{name}.tar").read_bytes() for name in ("tree", "bytes")]
+        made.tag("one:1", made.image([
+            (made.put(stores.packed(tars[0]), stores.GZIP), stores.sha256(tars[0])),
+            (made.put(mirrors.zstd(tars[1]), oci.LAYER + "+zstd"), stores.sha256(tars[1]))]))
+        cls.layout = f"oci:{made.folder}"
+
+    @staticmethod
+    def results(run):
+        """The variants that were measured, and the sample."""
+        lines = [json.loads(line) for line in run.out.splitlines()]
+        if not lines or lines[0]["type"] != "bench" or lines[-1]["type"] != "summary":
+            raise inject.Broken(f"{run}its first and its last line are not there")
+        results = [line for line in lines if line["type"] == "result"]
+        if not all(line["verified"] for line in results):
+            raise inject.Broken(f"{run}says that an answer was wrong")
+        sample = {key: value for key, value in lines[0]["sample"].items() if not key.startswith("source_")}
+        return {(line["group"], line["variant"], line["form"], line["bytes"]) for line in results}, sample
+
+    def fails(self, only, kinds, most):
+        campaign = inject.Campaign(self)
+        argv = ["bench", "--json", "--rounds=1", "--threads=2", f"--only={only}", self.layout]
+        first = inject.start(argv, inject.NONE, self.work / "page")
+        self.assertEqual(first.code, 0, first)
+        measured, sample = self.results(first)
+        self.assertGreater(len(measured), 2)
+
+        def check(run, folder):
+            if run.code not in (0, 2):
+                raise inject.Broken(f"{run}no exit code of the manual's")
+            if b"wrong" in run.err.lower():
+                raise inject.Broken(f"{run}calls an answer wrong that was none")
+            if run.code == 2:
+                if b"varve: " not in run.err:
+                    raise inject.Broken(f"{run}no word of why")
+                return
+            found, drawn = self.results(run)
+            whole = drawn == sample
+            absent = b'"type":"absent"' in run.out.replace(b" ", b"")
+            if whole and found != measured and not (absent and found < measured):
+                raise inject.Broken(f"{run}without {sorted(measured - found)[:3]}")
+            told = drawn["unusable"] > sample["unusable"] or b"varve: " in run.err
+            if not whole and not told:
+                raise inject.Broken(f"{run}another sample, and no word of it: {drawn} for {sample}")
+
+        campaign.in_turn(argv, first.calls, kinds, most, check)
+        campaign.end()
+
+    def test_hash(self):
+        self.fails("hash", [kind for kind in READING if kind[0] != "thread"], 7)
+
+    def test_compression(self):
+        self.fails("compression", [("memory", "ENOMEM", ONCE)], 10)
+
+    def test_nightly(self):
+        self.fails("nightly", [("memory", "ENOMEM", ONCE), ("open", "EMFILE", ONCE),
+                               ("write", "ENOSPC", ONCE), ("read", "EIO", ONCE)], 7)
+
+
+if __name__ == "__main__":
+    harness.need_tools("zstd", "tar-split")
+    harness.main()
