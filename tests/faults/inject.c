@@ -347,31 +347,19 @@ int __wrap_openat64(int folder, const char *path, int flags, ...) {
     return fails(CLASS_open) ? -1 : __real_openat64(folder, path, flags, mode);
 }
 
-/* openat2(2), and two that ask about threads and do not fail: all that the project calls this way.
- */
+/* openat2(2), and calls about threads, which do not fail. Arguments are passed on as they are. */
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
     va_list arguments;
     va_start(arguments, number);
-    int folder = va_arg(arguments, int);
-    const char *path = va_arg(arguments, const char *);
-    void *how = va_arg(arguments, void *);
-    size_t bytes = va_arg(arguments, size_t);
+    long a = va_arg(arguments, long);
+    long b = va_arg(arguments, long);
+    long c = va_arg(arguments, long);
+    long d = va_arg(arguments, long);
     va_end(arguments);
-    if (number == SYS_gettid || number == SYS_tgkill) {
-        va_start(arguments, number);
-        int ids[3] = {0};
-        for (int i = 0; number == SYS_tgkill && i < 3; i++) {
-            ids[i] = va_arg(arguments, int);
-        }
-        va_end(arguments);
-        return __real_syscall(number, ids[0], ids[1], ids[2]);
-    }
-    if (number != SYS_openat2) {
-        abort();
-    }
-    return fails(CLASS_open) ? -1 : __real_syscall(number, folder, path, how, bytes);
+    bool fires = number == SYS_openat2 && fails(CLASS_open);
+    return fires ? -1 : __real_syscall(number, a, b, c, d);
 }
 
 REAL(FILE *, fopen64, const char *path, const char *mode) {

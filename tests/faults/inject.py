@@ -248,9 +248,10 @@ def files_unread(line, expected):
     not be looked at for that: it is bad all the same."""
     if not expected.get("bad_files") or line["status"] != "mismatch":
         return False
-    found = {key: value for key, value in expected.items() if key not in ("bad_files", "first_bad_file")}
+    found = {key: value for key, value in expected.items()
+             if key not in ("bad_files", "first_bad_file", "files_complete")}
     return line.get("error", {}).get("code") == "split.content" or (
-        "files_error" in line and subset(found, line) and "bad_files" not in line)
+        line.get("files_complete") is False and subset(found, line))
 
 
 def check_layer(run, line, base, partial):

@@ -75,7 +75,8 @@ struct bench_operations {
     /* Works on the units of one share; writes its results beneath `task->state`, at places of its
      * units' own, so that threads do not meet. False: it failed. */
     bool (*run)(struct bench_task *task, const struct bench_share *share);
-    /* Whether the results of all units are right, and the same as ever; not timed. */
+    /* Whether the results of all units are right, and the same as ever; not timed. False, and sets
+     * task->fault to BENCH_FAILED, where that could not be found out. */
     bool (*verify)(struct bench_task *task);
     void (*close)(struct bench_task *task);
 };

@@ -212,12 +212,14 @@ static bool verify_unit(struct bench_task *task, uint32_t unit) {
     }
     uint8_t *opened = malloc(from->bytes + 1);
     uint8_t *kept = malloc(bytes + 1);
-    bool good = opened && kept &&
-                pressed->codec->decompress(opened, from->bytes + 1, made, bytes) == from->bytes &&
-                memcmp(opened, from->data, from->bytes) == 0;
+    size_t count =
+        opened && kept ? pressed->codec->decompress(opened, from->bytes + 1, made, bytes) : 0;
+    bool good =
+        opened && kept && count == from->bytes && memcmp(opened, from->data, from->bytes) == 0;
     free(opened);
     if (!good) {
         free(kept);
+        task->fault = count == 0 ? BENCH_FAILED : BENCH_WRONG;
         return false;
     }
     memcpy(kept, made, bytes);
@@ -256,6 +258,7 @@ static bool run_decompress(struct bench_task *task, const struct bench_share *sh
             good ? pressed->codec->decompress(scratch_of(task, unit), bytes + 1,
                                               pressed->kept[unit], pressed->kept_bytes[unit])
                  : 0;
+        good = good && (pressed->made_bytes[unit] > 0 || bytes == 0);
     }
     return good;
 }

@@ -154,7 +154,9 @@ static enum bench_fault fault_of(struct bench_task *task, bool ran) {
     if (!ran) {
         return BENCH_FAILED;
     }
-    return task->operations->verify(task) ? BENCH_WELL : BENCH_WRONG;
+    task->fault = BENCH_WELL;
+    bool right = task->operations->verify(task);
+    return right ? BENCH_WELL : task->fault == BENCH_FAILED ? BENCH_FAILED : BENCH_WRONG;
 }
 
 /* One sample of each width, each verified. `round` SIZE_MAX: to warm up, by one thread, not kept.

@@ -67,12 +67,13 @@ static bool run_nightly(struct bench_task *task, const struct bench_share *share
     size_t done = 0;
     bool good = open_team(&team, share->count);
     while (good && done < share->count) {
-        for (size_t i = 0; i < team.count; i++) {
+        for (size_t i = 0; good && i < team.count; i++) {
             if (!varve_job_done(team.jobs[i])) {
                 continue;
             }
             if (team.unit[i] != UINT32_MAX) {
                 nightly->rungs[team.unit[i]] = varve_job_layer(team.jobs[i])->rungs;
+                good = good && varve_job_layer(team.jobs[i])->status != VARVE_ERROR;
                 team.unit[i] = UINT32_MAX;
                 done++;
             }
@@ -81,7 +82,9 @@ static bool run_nightly(struct bench_task *task, const struct bench_share *share
                 varve_job_begin(team.jobs[i], nightly->files[team.unit[i]], 0, UINT64_MAX, "", "");
             }
         }
-        varve_jobs_advance(team.jobs, team.count);
+        if (good) {
+            varve_jobs_advance(team.jobs, team.count);
+        }
     }
     close_team(&team);
     return good;

@@ -488,6 +488,9 @@ bool bench_sample_open(struct bench_sample *sample, const struct settings *setti
             complain("%s cannot be read; 'varve scan' says why", settings->operands[i]);
         }
     }
+    if (good) {
+        tell_unread(catalog, settings->operands[0]);
+    }
     unsigned wanted = settings->scan.threads;
     sample->threads = varve_thread_team(wanted ? wanted : varve_thread_default(), 0);
     good = good && fill(sample, catalog, settings);
