@@ -199,6 +199,7 @@ static int add_file(const char *path, const struct stat *stat, int type, struct 
     snprintf((char *)header, 100, "%.99s", path);
     snprintf((char *)header + 100, 60, "0000644%c0000000%c0000000%c%011zo%c14000000000", 0, 0, 0,
              size, 0);
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): fields of a header */
     memcpy(header + 257, "ustar\00000root", 12);
     size_t got = fread(header + 512, 1, size, file);
     layer_bytes += 512 + (got + 511) / 512 * 512;

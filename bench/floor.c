@@ -57,7 +57,6 @@ static uint64_t inflate_file(int fd, const char *path, size_t filled) {
             state.crc_flag = ISAL_GZIP;
             state.next_in = in;
             state.avail_in = left;
-            in_member = true;
         }
         do {
             state.next_out = decoded;

@@ -324,7 +324,13 @@ static void add_mix(struct bench_case *c, size_t lanes, const uint8_t *arena, si
 
 /* ---- A round of a scan ---- */
 
-enum { LAYERS = 16, BLOB_PIECE = 20 << 10, CHUNK = 64 << 10, ROUND_MESSAGES = 2048 };
+enum {
+    LAYERS = 16,
+    FORKS = 2 * LAYERS,
+    BLOB_PIECE = 20 << 10,
+    CHUNK = 64 << 10,
+    ROUND_MESSAGES = 2048
+};
 
 struct round {
     const uint8_t *arena;
@@ -358,7 +364,7 @@ static void plan_round(struct round *round) {
 static void run_round(void *cookie) {
     struct entrant *me = cookie;
     struct round *round = me->engine;
-    struct varve_sha256_stream forks[2 * LAYERS];
+    struct varve_sha256_stream forks[FORKS];
     for (size_t l = 0; l < LAYERS; l++) {
         const uint8_t *data = round->arena + l * (BLOB_PIECE + CHUNK);
         varve_sha256_init(&round->blob[l]);
@@ -367,7 +373,7 @@ static void run_round(void *cookie) {
         varve_sha256_update(me->ctx, &round->diffid[l], data + BLOB_PIECE, CHUNK);
         for (size_t i = round->first_message[l]; i < round->first_message[l + 1]; i++) {
             varve_sha256_message(me->ctx, &round->contents[i], round->messages[i].data,
-                                 round->messages[i].bytes, keep, me->digests[i + 2 * LAYERS]);
+                                 round->messages[i].bytes, keep, me->digests[i + FORKS]);
         }
     }
     varve_sha256_flush(me->ctx);
@@ -390,9 +396,9 @@ static void add_round(struct bench_case *c, const uint8_t *arena) {
     struct work *work = begin_case(c, count + 2 * (size_t)LAYERS, 1);
     for (size_t i = 0; i < work->count; i++) {
         size_t l = i / 2;
-        if (i >= 2 * LAYERS) {
-            work->data[i] = round->messages[i - 2 * LAYERS].data;
-            work->bytes[i] = round->messages[i - 2 * LAYERS].bytes;
+        if (i >= FORKS) {
+            work->data[i] = round->messages[i - FORKS].data;
+            work->bytes[i] = round->messages[i - FORKS].bytes;
         } else {
             work->data[i] = arena + l * (BLOB_PIECE + CHUNK) + (i % 2 ? BLOB_PIECE : 0);
             work->bytes[i] = i % 2 ? CHUNK : BLOB_PIECE;

@@ -563,6 +563,10 @@ REAL(int, renameat, int old, const char *from, int new, const char *to) {
     return fails(CLASS_settle) ? -1 : __real_renameat(old, from, new, to);
 }
 
+REAL(int, renameat2, int old, const char *from, int new, const char *to, unsigned flags) {
+    return fails(CLASS_settle) ? -1 : __real_renameat2(old, from, new, to, flags);
+}
+
 REAL(int, linkat, int old, const char *from, int new, const char *to, int flags) {
     return fails(CLASS_settle) ? -1 : __real_linkat(old, from, new, to, flags);
 }
