@@ -978,6 +978,7 @@ static struct varve_image_layer judge_image_layer(const struct outcome *outcome,
 struct image_room {
     size_t layer_count;      /* that there is room for */
     struct outcome *outcome; /* of the layer at hand */
+    struct varve_rungs image_rungs;
     struct varve_image_layer *layers;
     uint8_t (*rungs)[VARVE_SHA256_BYTES];
     EVP_MD_CTX *hasher;
@@ -1036,6 +1037,7 @@ static bool climb_image(struct varve_rungs *rungs, const struct image_room *room
                         const struct varve_image *image, uint32_t present) {
     uint32_t common = image->config ? present : 0;
     bool good = true;
+    memset(rungs, 0, sizeof *rungs);
     for (size_t rung = 0; good && rung < VARVE_RUNG_COUNT; rung++) {
         if (common & 1u << rung) {
             good = varve_image_rung(rungs->digest[rung], room->hasher, (enum varve_rung)rung,
@@ -1067,9 +1069,8 @@ static bool report_image(struct varve_scan *scan, struct image_room *room,
     } else {
         summary->images[found.status]++;
     }
-    struct varve_rungs rungs = {0};
-    bool good = climb_image(&rungs, room, image, found.rungs_present);
-    image->rungs = &rungs;
+    bool good = climb_image(&room->image_rungs, room, image, found.rungs_present);
+    image->rungs = &room->image_rungs;
     if (scan->report->image) {
         scan->report->image(scan->cookie, image, found.status, room->layers);
     }
