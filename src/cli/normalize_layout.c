@@ -398,7 +398,11 @@ static int write_layout(struct work *work, const char *to) {
     }
     if (status != VARVE_OK) {
         code = say_document_errors(work, 0);
-        return code ? code : EXIT_FATAL;
+        if (code == EXIT_WELL) { /* there was no memory to keep an error in */
+            complain("out of memory");
+            code = EXIT_FATAL;
+        }
+        return code;
     }
     if (!tree_commit(&work->tree, parts, sizeof parts / sizeof *parts)) {
         return EXIT_FATAL;

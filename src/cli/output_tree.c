@@ -43,63 +43,82 @@ bool make_folders(int root, const char *path) {
     return true;
 }
 
-/* The next entry but "." and "..". */
-static const struct dirent *next_entry(DIR *folder) {
-    const struct dirent *entry;
-    do {
-        errno = 0;
-        entry = readdir(folder);
-    } while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
-    return entry;
+/* A folder that is listed: without memory, so that what is begun can be taken away when there is
+ * none. */
+struct listing {
+    int fd;
+    ssize_t count, next; /* of the bytes in `room` */
+    union {
+        struct dirent64 entry;
+        char bytes[4096];
+    } room;
+};
+
+/* The next entry but "." and ".."; NULL with errno, which is 0 at the end. */
+static const struct dirent64 *next_entry(struct listing *listing) {
+    for (;;) {
+        if (listing->next == listing->count) {
+            errno = 0;
+            listing->count = getdents64(listing->fd, listing->room.bytes, sizeof listing->room);
+            listing->next = 0;
+            if (listing->count <= 0) {
+                listing->count = 0;
+                return NULL;
+            }
+        }
+        const char *at = listing->room.bytes + listing->next;
+        const struct dirent64 *entry = (const struct dirent64 *)(const void *)at;
+        listing->next += entry->d_reclen;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            return entry;
+        }
+    }
 }
 
-static DIR *list(int root, const char *name) {
-    int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (fd >= 0 && !folder) {
-        close(fd);
-    }
-    return folder;
+static bool list(struct listing *listing, int root, const char *name) {
+    listing->fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    listing->count = listing->next = 0;
+    return listing->fd >= 0;
 }
 
 /* What is beneath a folder of ours, which is as deep as blobs/sha256/: every folder is synced, or
  * every thing removed. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static bool each_beneath(int root, const char *name, bool remove) {
-    DIR *folder = list(root, name);
-    bool good = folder != NULL;
-    const struct dirent *entry = NULL;
-    while (good && (entry = next_entry(folder))) {
+    struct listing listing;
+    const struct dirent64 *entry = NULL;
+    bool good = list(&listing, root, name);
+    while (good && (entry = next_entry(&listing))) {
         struct stat status;
-        good = fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        good = fstatat(listing.fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
         if (good && S_ISDIR(status.st_mode)) {
-            good = each_beneath(dirfd(folder), entry->d_name, remove);
+            good = each_beneath(listing.fd, entry->d_name, remove);
         } else if (good && remove) {
-            good = unlinkat(dirfd(folder), entry->d_name, 0) == 0;
+            good = unlinkat(listing.fd, entry->d_name, 0) == 0;
         }
     }
-    if (folder && !remove) {
-        good = good && fsync(dirfd(folder)) == 0;
-    }
-    if (folder) {
-        closedir(folder);
+    if (listing.fd >= 0) {
+        good = good && (remove || fsync(listing.fd) == 0);
+        close(listing.fd);
     }
     return remove ? unlinkat(root, name, AT_REMOVEDIR) == 0 && good : good;
 }
 
 /* The folder that is there, and empty. -1 with errno: ENOENT where nothing is. */
 static int open_empty(int parent, const char *name) {
-    DIR *folder = list(parent, name);
-    if (!folder) {
+    struct listing listing;
+    if (!list(&listing, parent, name)) {
         /* O_NOFOLLOW: a link, wherever it leads. */
         errno = errno == ENOTDIR || errno == ELOOP ? EEXIST : errno;
         return -1;
     }
-    int error = next_entry(folder) ? EEXIST : errno;
-    int fd = error ? -1 : fcntl(dirfd(folder), F_DUPFD_CLOEXEC, 3);
-    error = fd < 0 && !error ? errno : error;
-    closedir(folder);
-    errno = error;
-    return fd;
+    int error = next_entry(&listing) ? EEXIST : errno;
+    if (error) {
+        close(listing.fd);
+        errno = error;
+        return -1;
+    }
+    return listing.fd;
 }
 
 static bool make_temporary(struct tree *tree) {

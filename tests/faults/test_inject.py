@@ -336,6 +336,35 @@ class Commands(InjectCase):
                 self.normalize(mirrors.GOLDEN / "tree.tar.gz", kinds, 10, option)
         self.normalize(large, kinds, 8, "--compress=zstd:3")
 
+    def test_normalize_of_a_layout(self):
+        """The whole layout as it is without a fault, or nothing of it, and never a layer to blame."""
+        def files_of(folder):
+            return {str(path.relative_to(folder)): path.read_bytes()
+                    for path in folder.rglob("*") if path.is_file()}
+
+        layout = f"{self.operand}:good-0"
+        made = self.work / "made"
+        harness.run(harness.VARVE, "normalize", "-o", f"oci:{made}", layout)
+        expected = files_of(made)
+
+        def check(run, folder):
+            names = {path.name for path in folder.iterdir()} - {"page"}
+            if names - {"out"}:
+                raise inject.Broken(f"{run}left behind: {names}")
+            if names and files_of(folder / "out") != expected:
+                raise inject.Broken(f"{run}wrote something else")
+            if (run.code == 0) > bool(names):
+                raise inject.Broken(f"{run}says that it wrote, and did not")
+            if run.code not in (0, 2, 3) or (run.code and b"varve: " not in run.err):
+                raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
+            shutil.rmtree(folder / "out", ignore_errors=True)
+
+        # Where nothing can be opened any more, nothing can be listed to be taken away.
+        files = [kind for kind in FILES if kind[0] != "open" or kind[2] == ONCE]
+        self.fail_in_turn(["normalize", "--threads=1", "-o", "oci:{folder}/out", layout],
+                          MEMORY + files + [("write", "ENOSPC", ONCE), ("write", "EIO", ON),
+                                            ("settle", "ENOSPC", ONCE)], 16, check)
+
 
 if __name__ == "__main__":
     harness.need_tools("zstd", "tar-split")
