@@ -67,7 +67,7 @@ unusual(struct varve_inflate_stream *s, struct place at, uint64_t sum, uint32_t 
     const uint8_t *const earliest##l = s##l->earliest;                                             \
     uint64_t pos##l = s##l->pos;                                                                   \
     uint8_t *out##l = s##l->out;                                                                   \
-    uint64_t w##l, e##l, sum##l, d##l, tally##l = 0;
+    uint64_t w##l, e##l, d##l, sum##l = 0, tally##l = 0;
 #define ROOM(l) items = lane_items(s##l, pos##l, out##l, items);
 #define REFILL(l) w##l = load64(address(pos##l)) >> (pos##l & 7) | sentinel;
 #define LOOK_UP(l, k)                                                                              \
