@@ -15,6 +15,8 @@
 #define TOP 50.0
 #define BOTTOM 60.0
 #define MOST_POINTS 128
+/* Lines across, one for each ratio written beside. */
+#define MOST_LINES 10
 /* About what a letter of the labels takes. */
 #define LETTER 6.4
 
@@ -145,7 +147,7 @@ static void put_axes(FILE *out, const struct panel *panel, const char *title) {
     double floor_y = panel->top + PANEL_HEIGHT - BOTTOM;
     fprintf(out, "<text class=\"title\" x=\"%.0f\" y=\"%.0f\">%s</text>\n", LEFT, panel->top + 30,
             title);
-    for (int power = 0; power < 6; power++) {
+    for (int power = -3; power < 6; power++) {
         for (size_t i = 0; i < 3; i++) {
             double speed = steps[i] * pow(10, power);
             double across = (log10(speed) - panel->low) / (panel->high - panel->low);
@@ -153,13 +155,16 @@ static void put_axes(FILE *out, const struct panel *panel, const char *title) {
             if (across >= 0 && across <= 1) {
                 fprintf(out,
                         "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>"
-                        "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f"
+                        "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g"
                         "</text>\n",
                         x, panel->top + TOP, floor_y, x, floor_y + 18, speed);
             }
         }
     }
-    double step = panel->roof - panel->base > 3 ? 1 : 0.5;
+    double step = 0.5; /* then 1, 2, 4, ...: a layer of zeros alone has a ratio of thousands */
+    while ((panel->roof - panel->base) / step > MOST_LINES) {
+        step *= 2;
+    }
     for (int i = 0; panel->base + i * step <= panel->roof; i++) {
         double ratio = panel->base + i * step;
         double up = (ratio - panel->base) / (panel->roof - panel->base);
