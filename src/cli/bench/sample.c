@@ -11,6 +11,9 @@
 
 #define DEFAULT_SAMPLE_BYTES (UINT64_C(16) << 20)
 #define STEP_BYTES (UINT64_C(256) << 10)
+/* So many layers in a row that do not fit end the drawing: a registry holds a hundred thousand, and
+ * each of them costs up to a sample's bytes of reading and decoding. */
+#define MOST_IN_A_ROW 100
 
 /* Bytes that grow. */
 struct buffer {
@@ -373,10 +376,14 @@ static bool draw(struct drawing *drawing, const struct varve_catalog *catalog,
         settings->bench_sample_bytes ? settings->bench_sample_bytes : DEFAULT_SAMPLE_BYTES;
     uint32_t *order = shuffled(sample, catalog, settings->bench_seed);
     enum verdict verdict = order ? TAKEN : NO_MEMORY;
-    for (size_t i = 0; verdict != NO_MEMORY && i < sample->source_layers && left > 0; i++) {
+    unsigned in_a_row = 0;
+    for (size_t i = 0;
+         verdict != NO_MEMORY && i < sample->source_layers && left > 0 && in_a_row < MOST_IN_A_ROW;
+         i++) {
         uint64_t before = sample->forms[BENCH_ARCHIVES].bytes;
         verdict = draw_layer(drawing, catalog, order[i], left);
         left -= sample->forms[BENCH_ARCHIVES].bytes - before;
+        in_a_row = verdict == TOO_LARGE ? in_a_row + 1 : 0;
         sample->too_large += verdict == TOO_LARGE;
         sample->unusable += verdict == UNUSABLE;
     }
@@ -498,8 +505,8 @@ bool bench_sample_open(struct bench_sample *sample, const struct settings *setti
     if (!good) {
         complain("out of memory; a smaller --sample takes less");
     } else if (!sample->layer_count) {
-        complain("nothing to measure: of %llu layers %llu are larger than --sample, "
-                 "%llu cannot be used",
+        complain("nothing to measure: of %llu layers %llu were drawn that are larger than "
+                 "--sample, and %llu that cannot be used",
                  (unsigned long long)sample->source_layers, (unsigned long long)sample->too_large,
                  (unsigned long long)sample->unusable);
         good = false;
