@@ -125,7 +125,11 @@ class Bench(harness.Case):
         self.assertIn("prefers-color-scheme:dark", root.find(SVG + "style").text)
         fronts = [path for path in root.iter(SVG + "path") if path.get("class") == "front"]
         self.assertEqual(len(fronts), 2)
-        self.bench("--only=hash", f"--plot={self.work / 'none.svg'}", expect=2)
+        # Said before anything is measured, and nothing is left there.
+        for options in (("--only=hash", f"--plot={self.work / 'none.svg'}"),
+                        ("--only=compression", f"--plot={self.work / 'no' / 'none.svg'}")):
+            self.assertEqual(self.bench(*options, expect=2), "")
+        self.assertFalse((self.work / "none.svg").exists())
 
     def test_compare(self):
         lines = self.lines("--only=hash", "--rounds=5")
@@ -145,8 +149,15 @@ class Bench(harness.Case):
         self.assertIn("2 results of the earlier run have no counterpart here", said)
         # Said before anything is measured.
         self.assertEqual(self.bench("--only=hash", f"--compare={self.work / 'missing'}", expect=2), "")
+        # So is a file of something else, and a folder.
+        foreign = self.work / "foreign.json"
+        foreign.write_text('{"v":1,"type":"scan"}\n{"v":1,"type":"summary"}\n')
+        for path in foreign, self.work:
+            self.assertEqual(self.bench("--only=hash", f"--compare={path}", expect=2), "")
         # Two rounds against two can show nothing, and that is said.
+        old.write_text("".join(json.dumps(line) + "\n" for line in lines[:-1]) + '{"v":1,"ty')
         said = self.bench("--only=hash", "--rounds=2", f"--compare={old}")
+        self.assertIn("breaks off before its end", said)
         self.assertRegex(said, r"\d+ have too few rounds")
 
     def test_other_programs_are_seen(self):
@@ -187,6 +198,27 @@ class Bench(harness.Case):
         link.symlink_to(library)
         self.addCleanup(link.unlink)
         return {**os.environ, "LD_PRELOAD": str(link)}
+
+    def test_few_are_drawn_of_many(self):
+        """Of layers that do not fit a hundred are looked at, not all there are."""
+        layout = oci.Layout(self.work / "many")
+        tars = [make_tar(0) for _ in range(150)]  # random in part, of one size
+        layers = [(layout.put(tar, oci.LAYER), oci.digest_of(tar)) for tar in tars]
+        layout.tag("one", layout.image(layers))
+        out = harness.run(harness.VARVE, "bench", "--json", "--rounds=1", "--only=hash",
+                          f"--sample={len(tars[0]) + 1000}", layout.folder).decode()
+        sample = json.loads(out.splitlines()[0])["sample"]
+        self.assertEqual((sample["layers"], sample["too_large"], sample["source_layers"]), (1, 100, 150))
+
+    def test_plot_of_zeros(self):
+        """A ratio of thousands has no more lines across than any other."""
+        layer, plot = self.work / "zeros.tar", self.work / "zeros.svg"
+        layer.write_bytes(bytes(1 << 20))
+        harness.run(harness.VARVE, "bench", "--rounds=1", "--threads=1", "--only=compression",
+                    f"--plot={plot}", layer)
+        grid = [path for path in xml.etree.ElementTree.parse(plot).getroot().iter(SVG + "path")
+                if path.get("class") == "grid"]
+        self.assertLess(len(grid), 100)
 
     def test_nothing_to_measure(self):
         self.bench("--sample=1000", expect=2)

@@ -62,8 +62,9 @@ struct bench_sample {
     void *owned;                /* sample.c's */
 };
 
-/* Draws layers of the sources in an order that the seed decides, until no other fits into `bytes`
- * decoded bytes. False, after a message: nothing could be sampled, or no memory. */
+/* Draws layers of the sources in an order that the seed decides, until the next hundred do not fit
+ * into what is left of the bytes asked for. False, after a message: nothing could be sampled, or no
+ * memory. */
 bool bench_sample_open(struct bench_sample *sample, const struct settings *settings);
 void bench_sample_close(struct bench_sample *sample);
 
@@ -132,7 +133,7 @@ struct bench {
      * share of CPU time that the hypervisor kept, and how many processors other programs kept busy.
      */
     double clock_spread, stolen, other_cpus;
-    bool stopped; /* by a signal */
+    int stopped; /* by this signal; 0: not */
 };
 
 /* A new task at the end, everything but `operations` and `state` set; NULL: no memory. Pointers to
@@ -189,10 +190,12 @@ double bench_quantile(double *values, size_t count, double quantile);
 void bench_report_text(const struct bench *bench);
 void bench_report_json(const struct bench *bench, FILE *out);
 void bench_report_csv(const struct bench *bench);
-/* An earlier run's file, before anything is measured; NULL, after a message: it cannot be read. */
-FILE *bench_compare_open(const char *old_path);
-/* False, after a message: the file holds no results; it cannot be written. */
-bool bench_compare(const struct bench *bench, FILE *old, const char *old_path);
+/* An earlier run's results, read before anything is measured; NULL, after a message: the file
+ * cannot be read or holds none. */
+struct bench_old *bench_old_open(const char *path);
+void bench_old_close(struct bench_old *old); /* or NULL */
+void bench_compare(const struct bench *bench, const struct bench_old *old);
+
 bool bench_plot(const struct bench *bench, const char *path);
 
 #endif

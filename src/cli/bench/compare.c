@@ -161,34 +161,81 @@ static void print_tally(const struct tally *tally) {
     }
 }
 
-FILE *bench_compare_open(const char *old_path) {
-    FILE *file = fopen(old_path, "re");
-    if (!file) {
-        complain("cannot read %s: %s", old_path, strerror(errno));
+/* ---- The earlier run ---- */
+
+struct bench_old {
+    const char *path;
+    json_t *lines;
+    bool has_results;
+    bool whole; /* its last line is there */
+};
+
+static void keep_line(struct bench_old *old, json_t *line) {
+    const char *type = json_string_value(json_object_get(line, "type"));
+    bool result = type && strcmp(type, "result") == 0;
+    if (result || (type && strcmp(type, "bench") == 0)) {
+        json_array_append(old->lines, line);
     }
-    return file;
+    old->has_results |=
+        result && json_is_array(json_object_get(json_object_get(line, "one"), "samples_ns"));
+    old->whole |= type && strcmp(type, "summary") == 0;
 }
 
-bool bench_compare(const struct bench *bench, FILE *file, const char *old_path) {
-    struct tally tally = {0};
-    size_t lines = 0;
+/* False: it cannot be read, no memory, or no results. */
+static bool read_lines(struct bench_old *old, FILE *file) {
     char *line = malloc(MOST_LINE_BYTES);
-    if (!line) {
-        complain("no memory to compare with %s", old_path);
-        return false;
-    }
-    printf("\nAgainst %s, one core:\n", old_path);
-    while (fgets(line, MOST_LINE_BYTES, file)) {
+    old->lines = json_array();
+    errno = line && old->lines ? 0 : ENOMEM;
+    while (errno != ENOMEM && fgets(line, MOST_LINE_BYTES, file)) {
         json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
-        lines += json_is_object(object);
-        compare_line(&tally, bench, object);
+        keep_line(old, object);
         json_decref(object);
     }
+    bool read = errno != ENOMEM && !ferror(file);
+    if (!read) {
+        complain("cannot read %s: %s", old->path, strerror(errno));
+    } else if (!old->has_results) {
+        complain("%s holds no results of varve bench --json", old->path);
+    }
     free(line);
-    if (!lines) {
-        complain("%s holds no results of varve bench --json", old_path);
-        return false;
+    return read && old->has_results;
+}
+
+struct bench_old *bench_old_open(const char *path) {
+    struct bench_old *old = calloc(1, sizeof *old);
+    FILE *file = old ? fopen(path, "re") : NULL;
+    if (!file) {
+        complain("cannot read %s: %s", path, strerror(old ? errno : ENOMEM));
+        free(old);
+        return NULL;
+    }
+    old->path = path;
+    bool good = read_lines(old, file);
+    fclose(file);
+    if (!good) {
+        bench_old_close(old);
+        return NULL;
+    }
+    return old;
+}
+
+void bench_old_close(struct bench_old *old) {
+    if (old) {
+        json_decref(old->lines);
+        free(old);
+    }
+}
+
+void bench_compare(const struct bench *bench, const struct bench_old *old) {
+    struct tally tally = {0};
+    size_t i;
+    json_t *line;
+    printf("\nAgainst %s, one core:\n", old->path);
+    json_array_foreach(old->lines, i, line) {
+        compare_line(&tally, bench, line);
     }
     print_tally(&tally);
-    return true;
+    if (!old->whole) {
+        printf("warning: %s breaks off before its end\n", old->path);
+    }
 }

@@ -17,9 +17,22 @@
 
 static volatile sig_atomic_t caught;
 
+/* The second one ends varve at once: a task that runs may take minutes yet. */
 static void on_signal(int number) {
-    (void)number;
-    caught = 1;
+    if (caught) {
+        _exit(128 + number);
+    }
+    caught = number;
+}
+
+/* What is ignored already stays so: of nohup(1), of a shell's background job. */
+static void watch(int number) {
+    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction before;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(number, &action, NULL);
+    }
 }
 
 static double seconds_of(clockid_t clock) {
@@ -191,15 +204,13 @@ static void say_progress(const struct bench *bench, const char *what, size_t don
 }
 
 bool bench_measure(struct bench *bench) {
-    struct sigaction action = {.sa_handler = on_signal};
     unsigned most = bench->settings->bench_rounds ? bench->settings->bench_rounds : DEFAULT_ROUNDS;
     size_t least = most < LEAST_ROUNDS ? most : LEAST_ROUNDS;
     double quickest = clock_probe();
     double slowest = quickest;
     bool good = true;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    watch(SIGINT);
+    watch(SIGTERM);
     struct machine_time before = machine_time_read();
     for (size_t i = 0; i < bench->task_count && !caught; i++) {
         run_task(&bench->tasks[i], SIZE_MAX);
@@ -229,6 +240,6 @@ bool bench_measure(struct bench *bench) {
     struct machine_time after = machine_time_read();
     judge_machine(bench, &before, &after);
     bench->clock_spread = slowest / quickest - 1;
-    bench->stopped = caught != 0;
+    bench->stopped = caught;
     return good;
 }

@@ -2,6 +2,7 @@
 /* src/cli/bench/nightly.c - end to end: what a scan of the whole ladder costs, if the sample were
  * stored in one way or another. The blobs are files in memory (memfd_create(2)), read like any
  * others. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -114,12 +115,17 @@ static bool verify_nightly(struct bench_task *task) {
 static const struct bench_operations nightly_operations = {run_nightly, verify_nightly,
                                                            close_nightly};
 
+/* -1, after a message: no memory, or too many files are open. */
 static int file_of(const uint8_t *data, size_t bytes) {
     int fd = memfd_create("varve-bench", MFD_CLOEXEC);
     size_t written = 0;
+    if (fd < 0) {
+        complain("cannot hold a layer as a file in memory: %s", strerror(errno));
+    }
     while (fd >= 0 && written < bytes) {
         ssize_t put = write(fd, data + written, bytes - written);
         if (put <= 0) {
+            complain("cannot hold a layer as a file in memory: %s", strerror(errno));
             close(fd);
             return -1;
         }

@@ -288,7 +288,7 @@ void bench_report_json(const struct bench *bench, FILE *out) {
     json_real(&json, "clock_spread", bench->clock_spread);
     json_real(&json, "stolen", bench->stolen);
     json_real(&json, "other_cpus", bench->other_cpus);
-    json_bool(&json, "interrupted", bench->stopped);
+    json_bool(&json, "interrupted", bench->stopped != 0);
     json_close(&json, '}');
     json_line_end(&json);
 }
