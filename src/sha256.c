@@ -130,11 +130,27 @@ static void push_lone(struct varve_sha256 *ctx) {
 
 /* ---- The API ---- */
 
+/* NULL: there is none of that name that these CPU bits can run. */
+static const struct varve_sha256_row *row_of(const char *name, uint32_t cpu_bits) {
+    for (size_t i = 0; i < varve_sha256_row_count; i++) {
+        const struct varve_sha256_row *row = &varve_sha256_rows[i];
+        if (strcmp(row->name, name) == 0 && (row->needs & cpu_bits) == row->needs) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
 enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
                                     const struct varve_sha256_options *options) {
     struct varve_sha256_options wanted = options ? *options : (struct varve_sha256_options){0};
     *ctx = NULL;
     if (!varve_tier_may_run(wanted.tier) || !varve_sha256_engine_built(wanted.engine)) {
+        return VARVE_UNSUPPORTED;
+    }
+    uint32_t bits = varve_cpu_bits_of(wanted.tier);
+    const struct varve_sha256_row *only = wanted.kernel ? row_of(wanted.kernel, bits) : NULL;
+    if (wanted.kernel && !only) {
         return VARVE_UNSUPPORTED;
     }
     struct varve_sha256 *opened = aligned_alloc(_Alignof(struct varve_sha256), sizeof *opened);
@@ -145,7 +161,10 @@ enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
     opened->engine = wanted.engine;
     opened->timed = wanted.timed;
     opened->wide = (varve_cpu_bits() & VARVE_CPU_AVX2) != 0;
-    varve_sha256_lanes_open(opened, varve_cpu_bits_of(wanted.tier), varve_sha256_costs());
+    varve_sha256_lanes_open(opened, bits, varve_sha256_costs());
+    if (only) {
+        varve_sha256_lanes_only(opened, only, varve_sha256_costs());
+    }
     if (wanted.engine == VARVE_SHA256_ISAL_CRYPTO && !varve_sha256_isal_open(opened)) {
         free(opened);
         return VARVE_ERROR;

@@ -170,6 +170,10 @@ const struct varve_sha256_costs *varve_sha256_costs(void);
  * least `alive` (> 0) streams are pending and, if given, `until` is busy. */
 void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits,
                              const struct varve_sha256_costs *costs);
+
+/* Has this row do all from now on; one of several lanes all but a lone stream. */
+void varve_sha256_lanes_only(struct varve_sha256 *ctx, const struct varve_sha256_row *row,
+                             const struct varve_sha256_costs *costs);
 void varve_sha256_lanes_run(struct varve_sha256 *ctx, const struct varve_sha256_stream *until,
                             size_t alive);
 

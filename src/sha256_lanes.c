@@ -47,6 +47,13 @@ static size_t shortest_paired(const struct varve_sha256_row *alone,
     return blocks < 32 ? (size_t)blocks + 1 : 32;
 }
 
+/* What follows from the choices. */
+static void take_choices(struct varve_sha256 *ctx, const struct varve_sha256_costs *costs) {
+    ctx->alone = (size_t)(ctx->choice[1] - varve_sha256_rows);
+    ctx->full = ctx->choice[VARVE_SHA256_MAX_LANES]->lanes;
+    ctx->shortest_paired = shortest_paired(ctx->choice[1], ctx->choice[2], costs);
+}
+
 void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits,
                              const struct varve_sha256_costs *costs) {
     assert(varve_sha256_row_count <= SHA256_MAX_ROWS);
@@ -61,9 +68,15 @@ void varve_sha256_lanes_open(struct varve_sha256 *ctx, uint32_t cpu_bits,
         }
         ctx->choice[alive] = best;
     }
-    ctx->alone = (size_t)(ctx->choice[1] - varve_sha256_rows);
-    ctx->full = ctx->choice[VARVE_SHA256_MAX_LANES]->lanes;
-    ctx->shortest_paired = shortest_paired(ctx->choice[1], ctx->choice[2], costs);
+    take_choices(ctx, costs);
+}
+
+void varve_sha256_lanes_only(struct varve_sha256 *ctx, const struct varve_sha256_row *row,
+                             const struct varve_sha256_costs *costs) {
+    for (uint32_t alive = row->lanes == 1 ? 1 : 2; alive <= VARVE_SHA256_MAX_LANES; alive++) {
+        ctx->choice[alive] = row;
+    }
+    take_choices(ctx, costs);
 }
 
 static void count(struct varve_sha256 *ctx, const struct varve_sha256_row *row, uint32_t used,

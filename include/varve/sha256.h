@@ -36,6 +36,10 @@ struct varve_sha256_options {
     enum varve_tier tier;            /* upper bound on the kernels used; 0 = AUTO */
     enum varve_sha256_engine engine; /* 0 = OWN */
     bool timed; /* count varve_sha256_seconds: two system calls whenever the engine runs */
+    /* To measure one kernel: the name of a row of the family "sha256" (varve_kernel_at), taken
+     * whatever it costs; by a row of several lanes only where more than one stream is alive. NULL:
+     * what costs least. */
+    const char *kernel;
 };
 
 struct varve_sha256; /* the context */
@@ -65,10 +69,10 @@ struct varve_sha256_stream {
     uint8_t spare[4];
 };
 
-/* VARVE_OK; VARVE_UNSUPPORTED (this CPU has not the tier, or the engine is not built in);
- * VARVE_ERROR (no memory). *ctx = NULL unless OK. `options` NULL: all defaults. Any thread. The
- * first context of a process measures for half a millisecond which kernel pays when on this CPU;
- * digests never depend on what it finds. */
+/* VARVE_OK; VARVE_UNSUPPORTED (this CPU has not the tier, the engine is not built in, or the tier
+ * has no kernel of the name); VARVE_ERROR (no memory). *ctx = NULL unless OK. `options` NULL: all
+ * defaults. Any thread. The first context of a process measures for half a millisecond which kernel
+ * pays when on this CPU; digests never depend on what it finds. */
 VARVE_API enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
                                               const struct varve_sha256_options *options);
 

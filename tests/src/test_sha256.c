@@ -31,17 +31,14 @@ typedef void body_fn(struct varve_sha256 *ctx);
 static void in_every_row(body_fn *body) {
     for (size_t i = 0; i < varve_sha256_row_count; i++) {
         const struct varve_sha256_row *row = &varve_sha256_rows[i];
-        struct varve_sha256_costs costs;
+        struct varve_sha256_options options = {.kernel = row->name};
         struct varve_sha256 *ctx = NULL;
         if (row->needs & ~varve_cpu_bits()) {
             print_message("SKIPPED: this CPU cannot run %s\n", row->name);
+            assert_int_equal(varve_sha256_open(&ctx, &options), VARVE_UNSUPPORTED);
             continue;
         }
-        for (size_t r = 0; r < varve_sha256_row_count; r++) {
-            costs.block[r] = r == i ? 1 : 1000000;
-        }
-        assert_int_equal(varve_sha256_open(&ctx, NULL), VARVE_OK);
-        varve_sha256_lanes_open(ctx, varve_cpu_bits(), &costs);
+        assert_int_equal(varve_sha256_open(&ctx, &options), VARVE_OK);
         for (size_t alive = 2; alive <= VARVE_SHA256_MAX_LANES; alive++) {
             assert_ptr_equal(ctx->choice[alive], row);
         }
@@ -722,6 +719,13 @@ static void options_are_checked(void **state) {
     assert_int_equal(
         varve_sha256_open(&low, &(struct varve_sha256_options){.tier = VARVE_TIER_SCALAR}),
         VARVE_OK);
+    assert_int_equal(
+        varve_sha256_open(&high, &(struct varve_sha256_options){.kernel = "no such kernel"}),
+        VARVE_UNSUPPORTED);
+    assert_int_equal(varve_sha256_open(&high, &(struct varve_sha256_options){VARVE_TIER_SCALAR,
+                                                                             .kernel = "shani_x1"}),
+                     VARVE_UNSUPPORTED);
+    assert_null(high);
     assert_int_equal(varve_sha256_open(&high, NULL), VARVE_OK);
     varve_sha256_once(low, a, "two contexts", 12);
     varve_sha256_once(high, b, "two contexts", 12);

@@ -129,7 +129,6 @@ static const struct hash hashes[] = {
 struct digests {
     const struct hash *hash; /* NULL: varve's */
     struct varve_sha256_options options;
-    size_t at_once; /* streams alive; SIZE_MAX: all */
     size_t digest_bytes;
     uint8_t *made, *due; /* by unit */
     bool known;          /* `due` holds what has to come */
@@ -192,9 +191,6 @@ static bool run_varve(struct bench_task *task, const struct bench_share *share) 
         const struct bench_unit *from = &task->over->units[unit];
         varve_sha256_message(sha256, &streams[i], from->data, from->bytes, keep_digest,
                              digests->made + (size_t)unit * VARVE_SHA256_BYTES);
-        if ((i + 1) % digests->at_once == 0) {
-            varve_sha256_flush(sha256);
-        }
     }
     if (good) {
         varve_sha256_flush(sha256);
@@ -252,42 +248,30 @@ static struct digests *add_task(struct bench *bench, enum bench_form_kind form,
     return digests->made && digests->due ? digests : NULL;
 }
 
-static bool add_varve(struct bench *bench, enum bench_form_kind form, enum varve_tier tier,
-                      size_t at_once, enum varve_sha256_engine engine) {
+static bool add_varve(struct bench *bench, enum bench_form_kind form, const char *kernel,
+                      enum varve_sha256_engine engine) {
     struct digests *digests = add_task(bench, form, VARVE_SHA256_BYTES);
     struct bench_task *task = &bench->tasks[bench->task_count - 1];
-    char streams[32] = "";
     if (!digests) {
         return false;
     }
-    if (at_once != SIZE_MAX) {
-        snprintf(streams, sizeof streams, ", %zu at once", at_once);
-    }
-    digests->options = (struct varve_sha256_options){.tier = tier, .engine = engine};
-    digests->at_once = at_once;
-    snprintf(task->variant, sizeof task->variant, "%s SHA-256 %s%s",
-             varve_sha256_engine_name(engine), varve_tier_name(tier), streams);
+    digests->options = (struct varve_sha256_options){.kernel = kernel, .engine = engine};
+    snprintf(task->variant, sizeof task->variant, "%s SHA-256 %s", varve_sha256_engine_name(engine),
+             kernel ? kernel : "auto");
     return true;
 }
 
-/* Each kernel row has its number of streams. */
+/* What varve chooses by itself, then each kernel row that this CPU can run. */
 static bool add_kernels(struct bench *bench, enum bench_form_kind form) {
-    static const struct {
-        enum varve_tier tier;
-        size_t at_once;
-    } table[] = {
-        {VARVE_TIER_AUTO, SIZE_MAX}, {VARVE_TIER_AVX512, SIZE_MAX}, {VARVE_TIER_AVX512, 8},
-        {VARVE_TIER_AVX2, SIZE_MAX}, {VARVE_TIER_SHANI, SIZE_MAX},  {VARVE_TIER_SHANI, 1},
-        {VARVE_TIER_SCALAR, 1},
-    };
-    bool good = true;
-    for (size_t i = 0; good && i < sizeof table / sizeof *table; i++) {
-        if (varve_tier_may_run(table[i].tier)) {
-            good = add_varve(bench, form, table[i].tier, table[i].at_once, VARVE_SHA256_OWN);
+    bool good = add_varve(bench, form, NULL, VARVE_SHA256_OWN);
+    for (size_t i = 0; good && i < varve_kernel_count(); i++) {
+        struct varve_kernel_info row = varve_kernel_at(i);
+        if (strcmp(row.family, "sha256") == 0 && row.may_run) {
+            good = add_varve(bench, form, row.name, VARVE_SHA256_OWN);
         }
     }
     if (good && varve_sha256_engine_built(VARVE_SHA256_ISAL_CRYPTO)) {
-        good = add_varve(bench, form, VARVE_TIER_AUTO, SIZE_MAX, VARVE_SHA256_ISAL_CRYPTO);
+        good = add_varve(bench, form, NULL, VARVE_SHA256_ISAL_CRYPTO);
     }
     return good;
 }
@@ -342,9 +326,10 @@ static bool add_others(struct bench *bench, enum bench_form_kind form) {
 bool bench_add_hashes(struct bench *bench) {
     bool good = add_kernels(bench, BENCH_ARCHIVES) && add_others(bench, BENCH_ARCHIVES) &&
                 add_kernels(bench, BENCH_FILES) && add_others(bench, BENCH_FILES);
-    for (int i = VARVE_TIER_SCALAR; i < VARVE_TIER_COUNT; i++) {
-        if (!varve_tier_may_run((enum varve_tier)i)) {
-            bench_note_absent(bench, varve_tier_name((enum varve_tier)i), "not on this CPU");
+    for (size_t i = 0; i < varve_kernel_count(); i++) {
+        struct varve_kernel_info row = varve_kernel_at(i);
+        if (strcmp(row.family, "sha256") == 0 && !row.may_run) {
+            bench_note_absent(bench, row.name, "not on this CPU");
         }
     }
     if (!varve_sha256_engine_built(VARVE_SHA256_ISAL_CRYPTO)) {

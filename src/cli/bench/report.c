@@ -293,16 +293,64 @@ void bench_report_json(const struct bench *bench, FILE *out) {
     json_line_end(&json);
 }
 
-/* A field of CSV (RFC 4180). None of ours holds a quote. */
+/* A field of CSV (RFC 4180) and the comma behind it. */
 static void csv_text(const char *text) {
-    printf(strchr(text, ',') ? "\"%s\"," : "%s,", text);
+    if (!strpbrk(text, ",\"")) {
+        printf("%s,", text);
+        return;
+    }
+    putchar('"');
+    for (; *text; text++) {
+        printf(*text == '"' ? "\"\"" : "%c", *text);
+    }
+    fputs("\",", stdout);
+}
+
+/* A line that is no sample: nothing stands from `threads` on. */
+static void csv_note(const char *group, const char *variant, const char *form) {
+    csv_text(group);
+    csv_text(variant);
+    csv_text(form);
+    puts(",,,,,");
+}
+
+static void csv_note_real(const char *variant, double value) {
+    char text[32];
+    snprintf(text, sizeof text, "%.3f", value);
+    csv_note("run", variant, text);
+}
+
+/* What a table says around its figures. */
+static void csv_notes(const struct bench *bench) {
+    csv_note("run", "cpu", bench->machine.cpu);
+    csv_note("run", "cpu_tier", varve_tier_name(varve_tier_best()));
+    csv_note("run", "kernel", bench->machine.kernel);
+    csv_note("run", "varve", varve_version());
+    for (size_t i = 0; i < varve_library_count(); i++) {
+        struct varve_library library = varve_library_at(i);
+        csv_note("run", library.name, library.version ? library.version : "");
+    }
+    for (size_t i = 0; i < bench->version_count; i++) {
+        csv_note("run", bench->versions[i].library, bench->versions[i].version);
+    }
+    csv_note_real("clock_spread", bench->clock_spread);
+    csv_note_real("stolen", bench->stolen);
+    csv_note_real("other_cpus", bench->other_cpus);
+    for (size_t i = 0; i < bench->absent_count; i++) {
+        csv_note("absent", bench->absent[i].library, bench->absent[i].reason);
+    }
 }
 
 void bench_report_csv(const struct bench *bench) {
     puts("group,variant,form,threads,clock,round,bytes,bytes_compressed,seconds");
+    csv_notes(bench);
     for (size_t i = 0; i < bench->task_count; i++) {
         const struct bench_task *task = &bench->tasks[i];
-        for (int width = 0; width < BENCH_WIDTHS && task->fault == BENCH_WELL; width++) {
+        if (task->fault != BENCH_WELL) {
+            csv_note(task->group, task->variant, task->form);
+            continue;
+        }
+        for (int width = 0; width < BENCH_WIDTHS; width++) {
             for (size_t round = 0; round < task->rounds; round++) {
                 csv_text(task->group);
                 csv_text(task->variant);
