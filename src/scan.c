@@ -16,7 +16,6 @@
 
 #include <assert.h>
 #include <omp.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,10 +27,9 @@
 #include "catalog.h"
 #include "clock.h"
 #include "codes.h"
-#include "image_ladder.h"
 #include "layer.h"
+#include "outcomes.h"
 #include "pipe.h"
-#include "spill.h"
 #include "team.h"
 #include "vanished.h"
 
@@ -67,18 +65,7 @@
 /* A layer is worth a second thread while so many stored bytes of it are unread. */
 #define LENDABLE_BYTES (UINT64_C(1) << 20)
 
-/* What images need to know of a layer after it was reported: as many rungs as are computed. */
-struct outcome {
-    uint64_t bytes_stored;
-    bool gone, complete, has_format;
-    uint8_t own_status, format, compression, name_check;
-    uint8_t rungs_present;
-    uint8_t rungs[][VARVE_SHA256_BYTES];
-};
-
-/* Outcomes in memory, before more of them lie in a temporary file (spill.h): of 30,000 layers. */
-#define OUTCOMES_BYTES ((size_t)8 << 20)
-/* So many layers are taken or reported between two looks at memory: each touches pages anywhere. */
+/* So many layers are taken between two looks at memory: each touches pages anywhere. */
 #define RELAX_EVERY 32u
 
 /* A result that waits for its turn. */
@@ -95,9 +82,7 @@ struct varve_scan {
     size_t count;
     size_t descriptors; /* that a layer in flight may have open */
     size_t slot_room;   /* layers that a thread may have in flight for them */
-    size_t rung_count;
-    uint32_t *outcome_of;        /* by blob: number + 1, 0: none; NULL: there are no images */
-    struct varve_table outcomes; /* in the order in which layers are reported */
+    struct varve_outcomes *outcomes;
     struct varve_vanished *vanished;
     _Atomic bool cancelled;
     _Atomic bool stopped; /* nothing more is begun */
@@ -115,7 +100,7 @@ struct varve_scan {
     struct varve_pipe *offer; /* an intake for an idle thread */
     struct parked **window;   /* by place % WINDOW */
     size_t turn;              /* place that is reported next */
-    bool no_memory;           /* for what images need of some layer */
+    bool no_memory;           /* for the outcome of some layer */
     const struct varve_report *report;
     void *cookie;
     struct varve_scan_summary *summary;
@@ -228,18 +213,6 @@ static bool sort_jobs(struct varve_scan *scan) {
     return true;
 }
 
-/* Room for what images need of layers, where there are images. */
-static bool open_outcomes(struct varve_scan *scan) {
-    if (!varve_catalog_image_count(scan->catalog)) {
-        return true;
-    }
-    scan->outcomes.element_bytes = sizeof(struct outcome) + scan->rung_count * VARVE_SHA256_BYTES;
-    scan->outcomes.spill = varve_spill_open(OUTCOMES_BYTES, varve_catalog_temporary(scan->catalog));
-    scan->outcome_of =
-        calloc(varve_catalog_blob_count(scan->catalog) + 1, sizeof *scan->outcome_of);
-    return scan->outcomes.spill && scan->outcome_of;
-}
-
 enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_catalog *catalog,
                                   const struct varve_scan_options *options) {
     struct varve_sha256 *probe = NULL;
@@ -268,12 +241,12 @@ enum varve_status varve_scan_open(struct varve_scan **out, const struct varve_ca
     }
     size_t blob_count = varve_catalog_blob_count(catalog);
     scan->descriptors = varve_catalog_replays(catalog) ? REPLAY_DESCRIPTORS : DESCRIPTORS;
-    scan->rung_count = (size_t)scan->options.deepest_rung + 1;
+    scan->outcomes = varve_outcomes_open(catalog, (size_t)scan->options.deepest_rung + 1);
     scan->order = calloc(blob_count + 1, sizeof *scan->order);
     scan->window = calloc(WINDOW, sizeof(struct parked *));
     scan->vanished = varve_vanished_open(catalog);
-    if (status == VARVE_OK && (!scan->vanished || !scan->order || !scan->window ||
-                               !sort_jobs(scan) || !open_outcomes(scan))) {
+    if (status == VARVE_OK &&
+        (!scan->vanished || !scan->order || !scan->window || !scan->outcomes || !sort_jobs(scan))) {
         status = VARVE_ERROR;
     }
     if (status != VARVE_OK) {
@@ -302,9 +275,7 @@ void varve_scan_close(struct varve_scan *scan) {
     varve_vanished_close(scan->vanished);
     pthread_cond_destroy(&scan->changed);
     pthread_mutex_destroy(&scan->mutex);
-    varve_table_free(&scan->outcomes);
-    varve_spill_close(scan->outcomes.spill);
-    free(scan->outcome_of);
+    varve_outcomes_close(scan->outcomes);
     free(scan->order);
     free(scan->window);
     free(scan);
@@ -318,47 +289,12 @@ void varve_scan_cancel(struct varve_scan *scan) {
     atomic_store(&scan->cancelled, true);
 }
 
-/* Keeps what images need of a layer. */
-static void keep_outcome(struct varve_scan *scan, const struct varve_layer *layer, size_t blob) {
-    if (!scan->outcome_of || varve_catalog_first_claim(scan->catalog, blob) == SIZE_MAX) {
-        return;
-    }
-    struct outcome *outcome = varve_table_add(&scan->outcomes);
-    if (!outcome) {
-        scan->no_memory = true;
-        return;
-    }
-    scan->outcome_of[blob] = (uint32_t)scan->outcomes.count;
-    outcome->bytes_stored = layer->bytes_stored;
-    outcome->gone = layer->gone;
-    outcome->complete = layer->complete;
-    outcome->has_format = layer->has_format;
-    outcome->rungs_present = (uint8_t)layer->rungs.present;
-    outcome->own_status = (uint8_t)layer->own_status;
-    outcome->format = (uint8_t)layer->format;
-    outcome->compression = (uint8_t)layer->compression;
-    outcome->name_check = (uint8_t)layer->checks.name;
-    memcpy(outcome->rungs, layer->rungs.digest, scan->rung_count * VARVE_SHA256_BYTES);
-    if (scan->outcomes.count % RELAX_EVERY == 0) {
-        varve_spill_relax(scan->outcomes.spill);
-    }
-}
-
-/* What is kept of a layer that an image has, into *outcome. False: it was not reported. */
-static bool find_outcome(const struct varve_scan *scan, struct outcome *outcome, size_t blob) {
-    uint32_t number = scan->outcome_of ? scan->outcome_of[blob] : 0;
-    if (number) {
-        varve_table_get(&scan->outcomes, outcome, number - 1);
-    }
-    return number;
-}
-
 /* One layer to the report and into the figures; under the lock. */
 static void report_name(struct varve_scan *scan, const struct varve_layer *layer, size_t blob,
                         const struct varve_job *job) {
     struct varve_scan_summary *summary = scan->summary;
     const struct varve_checks *checks = &layer->checks;
-    keep_outcome(scan, layer, blob);
+    scan->no_memory |= !varve_outcomes_keep(scan->outcomes, layer, blob);
     if (layer->gone) {
         summary->gone++;
         if (scan->report->gone) {
@@ -952,168 +888,6 @@ static void report_leftovers(struct varve_scan *scan) {
     }
 }
 
-/* How a layer fared against one claim: the layer's own status without other images' claims. */
-static struct varve_image_layer judge_image_layer(const struct outcome *outcome, size_t rung_count,
-                                                  const struct varve_claim *claim, size_t number) {
-    struct varve_layer layer = {
-        .complete = outcome->complete,
-        .has_format = outcome->has_format,
-        .status = (enum varve_status)outcome->own_status,
-        .format = (enum varve_format)outcome->format,
-        .compression = (enum varve_compression)outcome->compression,
-        .checks.name = (enum varve_check)outcome->name_check,
-        .bytes_stored = outcome->bytes_stored,
-        .rungs.present = outcome->rungs_present,
-    };
-    if (rung_count > VARVE_RUNG_DIFFID && outcome->rungs_present & 1u << VARVE_RUNG_DIFFID) {
-        memcpy(layer.rungs.digest[VARVE_RUNG_DIFFID], outcome->rungs[VARVE_RUNG_DIFFID],
-               VARVE_SHA256_BYTES);
-    }
-    varve_layer_hold(&layer, claim->size, claim->media_type,
-                     claim->has_diffid ? claim->diffid : NULL);
-    return (struct varve_image_layer){number, layer.status, layer.checks};
-}
-
-/* What an image is put together in: by layer, and by rung and layer. */
-struct image_room {
-    size_t layer_count;      /* that there is room for */
-    struct outcome *outcome; /* of the layer at hand */
-    struct varve_rungs image_rungs;
-    struct varve_image_layer *layers;
-    uint8_t (*rungs)[VARVE_SHA256_BYTES];
-    EVP_MD_CTX *hasher;
-};
-
-static bool make_room(struct image_room *room, size_t layer_count, size_t rung_count) {
-    if (layer_count <= room->layer_count && room->layers) {
-        return true;
-    }
-    free(room->layers);
-    free(room->rungs);
-    room->layers = calloc(layer_count + 1, sizeof *room->layers);
-    room->rungs = calloc(layer_count * rung_count + 1, sizeof *room->rungs);
-    room->layer_count = layer_count;
-    return room->layers && room->rungs;
-}
-
-/* What came of an image's layers. */
-struct image_outcome {
-    bool whole; /* all were reported */
-    bool gone;
-    enum varve_status status; /* the worst of them */
-    uint32_t rungs_present;   /* with all of them */
-};
-
-/* Each of an image's layers against its claim; their rungs go to the room. */
-static struct image_outcome judge_layers(const struct varve_scan *scan, struct image_room *room,
-                                         const struct varve_image *image) {
-    struct image_outcome found = {.whole = true,
-                                  .status = image->fault.code ? image->fault.status : VARVE_OK,
-                                  .rungs_present = (1u << scan->rung_count) - 1};
-    for (size_t i = 0; i < image->layer_count; i++) {
-        struct varve_claim claim = varve_catalog_claim(scan->catalog, image->claims[i]);
-        const struct outcome *outcome = room->outcome;
-        if (!find_outcome(scan, room->outcome, claim.blob)) {
-            found.whole = false;
-            break;
-        }
-        struct varve_image_layer *layer = &room->layers[i];
-        *layer = judge_image_layer(outcome, scan->rung_count, &claim, image->claims[i]);
-        found.gone |= outcome->gone;
-        found.rungs_present &= outcome->rungs_present;
-        if (varve_status_weight(layer->status) > varve_status_weight(found.status)) {
-            found.status = layer->status;
-        }
-        for (size_t rung = 0; rung < scan->rung_count; rung++) {
-            memcpy(room->rungs[rung * image->layer_count + i], outcome->rungs[rung],
-                   VARVE_SHA256_BYTES);
-        }
-    }
-    return found;
-}
-
-/* The rungs that all layers of an image have. False: no memory. */
-static bool climb_image(struct varve_rungs *rungs, const struct image_room *room,
-                        const struct varve_image *image, uint32_t present) {
-    uint32_t common = image->config ? present : 0;
-    bool good = true;
-    memset(rungs, 0, sizeof *rungs);
-    for (size_t rung = 0; good && rung < VARVE_RUNG_COUNT; rung++) {
-        if (common & 1u << rung) {
-            good = varve_image_rung(rungs->digest[rung], room->hasher, (enum varve_rung)rung,
-                                    image->config, room->rungs[rung * image->layer_count],
-                                    image->layer_count);
-        }
-    }
-    rungs->present = good ? common : 0;
-    return good;
-}
-
-/* An image whose layers were all reported. False: no memory. */
-static bool report_image(struct varve_scan *scan, struct image_room *room,
-                         struct varve_image *image) {
-    struct varve_scan_summary *summary = scan->summary;
-    if (!make_room(room, image->layer_count, scan->rung_count)) {
-        return false;
-    }
-    struct image_outcome found = judge_layers(scan, room, image);
-    summary->images_gone += found.whole && found.gone;
-    if (!found.whole || found.gone) {
-        return true;
-    }
-    summary->layer_references += image->layer_count;
-    if (image->attestation) {
-        summary->attestations++;
-    } else if (image->artifact) {
-        summary->artifacts++;
-    } else {
-        summary->images[found.status]++;
-    }
-    bool good = climb_image(&room->image_rungs, room, image, found.rungs_present);
-    image->rungs = &room->image_rungs;
-    if (scan->report->image) {
-        scan->report->image(scan->cookie, image, found.status, room->layers);
-    }
-    return good;
-}
-
-/* A cancelled scan tells of the images that are whole for so long. */
-#define CANCELLED_SECONDS 0.5
-
-/* All images whose layers were all reported; *whole: none was left out for want of time. False: no
- * memory. */
-static bool report_images(struct varve_scan *scan, bool *whole) {
-    struct image_room room = {
-        .hasher = varve_image_hasher(),
-        .outcome = malloc(sizeof(struct outcome) + VARVE_RUNG_COUNT * VARVE_SHA256_BYTES)};
-    size_t references = 0;
-    double cancelled_at = 0;
-    bool good = room.hasher && room.outcome;
-    for (size_t i = 0; good && i < varve_catalog_image_count(scan->catalog); i++) {
-        struct varve_image image = varve_catalog_image(scan->catalog, i);
-        if (atomic_load_explicit(&scan->cancelled, memory_order_relaxed)) {
-            double now = varve_wall_seconds();
-            cancelled_at = cancelled_at > 0 ? cancelled_at : now;
-            if (now - cancelled_at > CANCELLED_SECONDS) {
-                *whole = false;
-                break;
-            }
-        }
-        good = report_image(scan, &room, &image);
-        references += image.layer_count + 1;
-        if (references >= RELAX_EVERY) {
-            references = 0;
-            varve_catalog_relax(scan->catalog);
-            varve_spill_relax(scan->outcomes.spill);
-        }
-    }
-    EVP_MD_CTX_free(room.hasher);
-    free(room.layers);
-    free(room.rungs);
-    free(room.outcome);
-    return good;
-}
-
 /* As many threads, and layers in flight on each, as the process may have. */
 static void size_run(struct varve_scan *scan) {
     size_t each = scan->descriptors;
@@ -1126,11 +900,9 @@ static void size_run(struct varve_scan *scan) {
 static void count_spilled(const struct varve_scan *scan) {
     struct varve_scan_summary *summary = scan->summary;
     summary->temporary_bytes = varve_catalog_spilled(scan->catalog, &summary->temporary_error);
-    if (scan->outcomes.spill) {
-        int error = varve_spill_error(scan->outcomes.spill);
-        summary->temporary_bytes += varve_spill_file_bytes(scan->outcomes.spill);
-        summary->temporary_error = error ? error : summary->temporary_error;
-    }
+    int error = 0;
+    summary->temporary_bytes += varve_outcomes_spilled(scan->outcomes, &error);
+    summary->temporary_error = error ? error : summary->temporary_error;
 }
 
 enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summary *summary,
@@ -1158,7 +930,9 @@ enum varve_status varve_scan_run(struct varve_scan *scan, struct varve_scan_summ
     bool whole = scan->turn == scan->count;
     bool walked = !varve_catalog_is_cancelled(scan->catalog);
     summary->partial = atomic_load(&scan->stopped) && !whole;
-    bool images = report_images(scan, &whole) && !scan->no_memory;
+    bool images =
+        varve_outcomes_report(scan->outcomes, summary, report, cookie, &scan->cancelled, &whole) &&
+        !scan->no_memory;
     summary->interrupted = !walked || (atomic_load(&scan->cancelled) && !whole);
     count_spilled(scan);
     summary->seconds = varve_wall_seconds() - start;
