@@ -124,7 +124,7 @@ def mounted(folder, kind):
 class Full(RealCase):
     """No room, at every point of what is written."""
 
-    def every_point(self, disk, argv, check, most=400):
+    def every_point(self, disk, argv, check, most=900):
         """Room for no page, one, two ... until all is well; further up in greater steps. `check(run)` says
         whether it was. How often it was not."""
         refused, pages, well = 0, 0, 0
@@ -196,7 +196,7 @@ class Full(RealCase):
                 raise inject.Broken(f"{done}other lines")
             there = disk.names()
             whole = there == {"prom"} and (disk.folder / "prom").read_bytes().rstrip().rpartition(
-                b"\n")[2].startswith(b"varve_scan_end_timestamp_seconds ")
+                b"\n")[2].startswith(b"varve_scan_duration_seconds")
             if done.code not in (0, 2) or (done.code == 0) != whole or (not whole and there):
                 raise inject.Broken(f"{done}wrote {there}")
             return whole
