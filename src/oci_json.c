@@ -191,7 +191,8 @@ bool varve_document_parse(struct varve_document *document, struct varve_fault *f
         json_t *children = json_object_get(document->root, index ? "manifests" : "layers");
         document->child_count = json_array_size(children);
         document->children = calloc(document->child_count + 1, sizeof *document->children);
-        if (!json_is_array(children)) {
+        /* null is how Go writes a list that has nothing in it yet. */
+        if (!json_is_array(children) && !json_is_null(children)) {
             good = refuse(fault, VARVE_CODE_OCI_SHAPE);
         } else if (!document->children) {
             good = refuse(fault, VARVE_CODE_NO_MEMORY);

@@ -195,8 +195,8 @@ static void take_layers(struct storage *storage, struct varve_image *image,
     image->claims = claims;
 }
 
-/* The image's config, by its manifest. */
-static bool read_config(struct storage *storage, struct varve_config *config,
+/* The image's config, by its manifest. *index: it is an index, which has none. */
+static bool read_config(struct storage *storage, struct varve_config *config, bool *index,
                         struct varve_image *image, char name[VARVE_DIGEST_TEXT_BYTES],
                         const char *id, const struct varve_digest_name *digest) {
     struct varve_document manifest;
@@ -214,6 +214,11 @@ static bool read_config(struct storage *storage, struct varve_config *config,
         return false;
     }
     free(data);
+    *index = manifest.kind == VARVE_DOCUMENT_INDEX;
+    if (*index) {
+        varve_document_free(&manifest);
+        return false;
+    }
     blame(image, image->digest, manifest.config.fault);
     bool good = !manifest.config.fault.code;
     if (good) {
@@ -234,22 +239,38 @@ static bool read_config(struct storage *storage, struct varve_config *config,
     return good;
 }
 
+/* The digest of an image's manifest as it is now, in the text of its entry. "digest" stays that of
+ * the first manifest, where somebody adds to a list of them. */
+static const char *read_manifest_digest(struct varve_digest_name *digest, json_t *entry) {
+    json_t *digests = json_object_get(entry, "big-data-digests");
+    if (read_digest(digest, digests, "manifest")) {
+        return json_string_value(json_object_get(digests, "manifest"));
+    }
+    return read_digest(digest, entry, "digest")
+               ? json_string_value(json_object_get(entry, "digest"))
+               : NULL;
+}
+
 static void read_image(struct storage *storage, json_t *entry) {
     struct varve_config config = {0};
     struct varve_digest_name digest;
     char name[VARVE_DIGEST_TEXT_BYTES] = "";
     const char *id = read_id(entry, "id");
     json_t *names = json_object_get(entry, "names");
-    if (!id || !read_digest(&digest, entry, "digest")) {
+    struct varve_image image = {.digest = read_manifest_digest(&digest, entry)};
+    bool index = false;
+    if (!id || !image.digest) {
         varve_place_complain(&storage->place, "images.json",
                              varve_fault_of(VARVE_CODE_OCI_SHAPE, VARVE_NO_OFFSET));
         return;
     }
-    struct varve_image image = {.digest = json_string_value(json_object_get(entry, "digest"))};
-    if (read_config(storage, &config, &image, name, id, &digest)) {
+    if (read_config(storage, &config, &index, &image, name, id, &digest)) {
         image.platform = *config.platform ? config.platform : NULL;
         image.config = varve_place_keep_config(&storage->place, &config.digests);
         take_layers(storage, &image, &config, read_id(entry, "layer"));
+    }
+    if (index && !image.fault.code) {
+        return; /* the images it names are entries of their own, where they are here */
     }
     size_t count = json_array_size(names);
     for (size_t i = 0; i < (count ? count : 1) && !storage->place.no_memory; i++) {
@@ -279,6 +300,12 @@ static void look_at_layers(struct storage *storage) {
     }
 }
 
+static bool has_list(const struct storage *storage, const char *path) {
+    char full[VARVE_PATTERN_PATH_BYTES];
+    snprintf(full, sizeof full, "%s%s", storage->place.prefix, path);
+    return varve_folder_has(storage->place.fd, full);
+}
+
 /* One driver's lists. */
 static bool read_driver(struct storage *storage, const char *driver) {
     char *layers = NULL;
@@ -301,7 +328,11 @@ static bool read_driver(struct storage *storage, const char *driver) {
     }
     storage->place.no_memory |= !storage->folder || !storage->images || !layers || !images;
     if (!storage->place.no_memory) {
-        storage->layer_list = varve_source_read_list(&storage->place, &storage->unread, layers);
+        /* As long as there were no layers, there is no list of them. */
+        storage->layer_list =
+            has_list(storage, layers)
+                ? varve_source_read_list(&storage->place, &storage->unread, layers)
+                : json_array();
         bool unread = false;
         image_list = varve_source_read_list(&storage->place, &unread, images);
         read_layers(storage);

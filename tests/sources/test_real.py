@@ -264,6 +264,28 @@ class Real(stores.StoreCase):
         for line in found["layer"]:
             self.assertEqual(line["rungs"]["blob"], line["name"])
         self.verified(self.work / "podman", image)
+        # A list of manifests: empty, then with one. It is no image, and nothing is wrong with it.
+        for command in ["create", "localhost/list"], ["add", "localhost/list", "containers-storage:localhost/t2"]:
+            run(*podman, "manifest", *command)
+            run(harness.VARVE, "verify-store", self.work / "podman")
+            found = self.scan(self.work / "podman")
+            self.all_well(found)
+            self.assertEqual([line["ref"] for line in found["image"]], [image["ref"]])
+        damaged, = (path for path in self.work.glob("podman/vfs-images/*/manifest")
+                    if b'"manifests":[' in path.read_bytes())
+        damaged.write_bytes(damaged.read_bytes() + b" ")
+        run(harness.VARVE, "verify-store", self.work / "podman", expect=1)
+
+    def test_storage_of_podman_with_a_list_alone(self):
+        """As long as there are no layers, there is no list of them either."""
+        podman = ["podman", "--root", self.work / "alone", "--runroot", self.work / "alone-run",
+                  "--storage-driver", "vfs"]
+        try:
+            run(*podman, "manifest", "create", "localhost/list")
+        except AssertionError as error:
+            self.skipTest(f"podman does not work here: {error}")
+        self.assertFalse((self.work / "alone/vfs-layers/layers.json").exists())
+        run(harness.VARVE, "verify-store", self.work / "alone")
 
     def verified(self, root, image):
         """varve join and varve verify-store on what podman keeps."""
