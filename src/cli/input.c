@@ -13,7 +13,8 @@ int open_input(const char *path) {
     if (strcmp(path, "-") == 0) {
         return STDIN_FILENO;
     }
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    /* A link that the user names is meant, as it is by digest and diff (docs/sources.md). */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
         close(fd);
         errno = EINVAL;
@@ -21,7 +22,8 @@ int open_input(const char *path) {
     }
     if (fd < 0) {
         complain("cannot read %s: %s", path,
-                 errno == EINVAL ? "not a regular file" : strerror(errno));
+                 errno == EINVAL ? "not a regular file (a directory, pipe or device)"
+                                 : strerror(errno));
     }
     return fd;
 }

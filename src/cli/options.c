@@ -246,14 +246,21 @@ static bool read_mtime(void *field, const char *text) {
     return settings->has_mtime = read_signed(&settings->mtime, text);
 }
 
+/* What a uid_t or gid_t holds, but for (uid_t)-1, which chown(2) keeps for "leave it". */
+#define MOST_ID ((int64_t)UINT32_MAX - 1)
+
+static bool read_id(int64_t *id, const char *text) {
+    return read_signed(id, text) && *id >= 0 && *id <= MOST_ID;
+}
+
 static bool read_uid(void *field, const char *text) {
     struct settings *settings = field;
-    return settings->has_uid = read_signed(&settings->uid, text) && settings->uid >= 0;
+    return settings->has_uid = read_id(&settings->uid, text);
 }
 
 static bool read_gid(void *field, const char *text) {
     struct settings *settings = field;
-    return settings->has_gid = read_signed(&settings->gid, text) && settings->gid >= 0;
+    return settings->has_gid = read_id(&settings->gid, text);
 }
 
 #define FIELD(name) offsetof(struct settings, name)
@@ -325,7 +332,8 @@ static const struct option_row {
     [OPT_INFLATE_ENGINE] = {0, "inflate-engine", "NAME",
                             "auto (default), igzip, or varve: several layers at once",
                             read_inflate_engine, FIELD(scan.inflate_engine)},
-    [OPT_MEMORY] = {0, "memory", "SIZE", "memory budget, such as 512MiB (default 1GiB)", read_size,
+    [OPT_MEMORY] = {0, "memory", "SIZE",
+                    "memory budget, such as 512MiB (default 1GiB; of diff 2GiB)", read_size,
                     FIELD(scan.memory_bytes)},
     [OPT_MAX_DECODED] = {0, "max-decoded", "SIZE",
                          "decoded bytes beyond which a layer ends as limit (default 1TiB)",

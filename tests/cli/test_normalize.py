@@ -204,6 +204,26 @@ class Normalize(harness.Case):
         self.assertEqual((folder / "real").read_bytes(), whole)
         self.assertEqual(sorted(path.name for path in folder.iterdir()), ["fifo", "link", "real"])
 
+    def test_the_file_that_is_named(self):
+        """A link that is named is meant; what is no file is said to be none."""
+        link = self.work / "link.tar"
+        link.symlink_to(GOLDEN / "hello.tar")
+        self.assertEqual(self.normalize(link).read_bytes(), self.normalize(GOLDEN / "hello.tar").read_bytes())
+        pipe = self.work / "pipe"
+        os.mkfifo(pipe)
+        for path in self.work, pipe:
+            done = subprocess.run([harness.VARVE, "normalize", path, "-o", self.work / "none"], check=False,
+                                  stderr=subprocess.PIPE)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(b": not a regular file", done.stderr)
+
+    def test_owners_that_there_can_be(self):
+        out = self.normalize(GOLDEN / "hello.tar", "--uid=4294967294", "--gid=4294967294")
+        with tarfile.open(out) as tar:
+            self.assertEqual({(entry.uid, entry.gid) for entry in tar}, {(4294967294, 4294967294)})
+        for option in "--uid=4294967295", "--gid=4294967295", "--uid=-1":
+            self.normalize(GOLDEN / "hello.tar", option, expect=2)
+
     def test_options(self):
         tree = GOLDEN / "tree-nanoseconds.tar"
         out = self.normalize(tree, "--mtime=1600000000", "--uid=7", "--gid=8")
