@@ -84,14 +84,15 @@ enum varve_status varve_image_diff_open(struct varve_image_diff **out,
 
 /* --- layers --- */
 
-static void digest_layer(struct varve_image_diff *diff, const struct side *side,
-                         struct varve_image_diff_layer *layer, const struct varve_claim *claim) {
+/* What a blob is by itself. False: it cannot be opened, and the layer says why. */
+static bool digest_layer(struct varve_image_diff *diff, struct varve_layer *found,
+                         const struct side *side, struct varve_image_diff_layer *layer) {
     uint64_t offset = 0, bytes = 0;
     struct varve_blob blob = varve_catalog_blob(side->catalog, layer->blob);
     int fd = varve_catalog_open_blob(side->catalog, &offset, &bytes, &layer->fault, layer->blob);
     if (fd < 0) {
         layer->status = layer->fault.status;
-        return;
+        return false;
     }
     varve_job_begin(diff->job, fd, offset, bytes, blob.name, blob.source);
     while (!varve_job_done(diff->job)) {
@@ -100,21 +101,28 @@ static void digest_layer(struct varve_image_diff *diff, const struct side *side,
             varve_job_restart_alone(diff->job);
         }
     }
-    varve_job_check(diff->job, claim->size, claim->media_type,
-                    claim->has_diffid ? claim->diffid : NULL);
-    const struct varve_layer *found = varve_job_layer(diff->job);
-    layer->status = found->status;
-    layer->fault = found->fault;
-    if (found->complete) {
-        layer->rungs = found->rungs;
-        layer->facets = found->facets;
-    }
+    *found = *varve_job_layer(diff->job);
     close(fd);
+    return true;
+}
+
+/* What it is as a layer of an image that claims something of it. */
+static void hold_layer(struct varve_image_diff_layer *layer, struct varve_layer found,
+                       const struct varve_claim *claim) {
+    varve_layer_hold(&found, claim->size, claim->media_type,
+                     claim->has_diffid ? claim->diffid : NULL);
+    layer->status = found.status;
+    layer->fault = found.fault;
+    if (found.complete) {
+        layer->rungs = found.rungs;
+        layer->facets = found.facets;
+    }
 }
 
 /* Layers met before, by the digests that they are named by and that were seen to hold. */
 struct known_layer {
-    const struct varve_image_diff_layer *layer; /* NULL: none yet */
+    bool there;
+    struct varve_layer found; /* apart from all claims */
 };
 struct known {
     struct varve_name_map names;
@@ -153,16 +161,14 @@ static bool read_layers(struct varve_image_diff *diff, struct known *known, unsi
         if (!place) {
             return false;
         }
-        if (place->layer && place->layer->status == VARVE_OK && strncmp(name, "sha", 3) == 0) {
-            *layer = *place->layer;
-            layer->blob = claim.blob;
-            layer->name = name;
-            continue;
-        }
         layer->blob = claim.blob;
         layer->name = name;
-        digest_layer(diff, side, layer, &claim);
-        place->layer = layer;
+        if (!place->there || place->found.status != VARVE_OK || strncmp(name, "sha", 3) != 0) {
+            place->there = digest_layer(diff, &place->found, side, layer);
+        }
+        if (place->there) {
+            hold_layer(layer, place->found, &claim);
+        }
         if (layer->fault.code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
             return false;
         }

@@ -255,6 +255,22 @@ class Images(harness.Case):
         said, _, pairs = self.compare(left, right, expect=(2,))
         self.assertEqual([pair["right"]["status"] for pair in pairs], ["ok", "error"])
 
+    def test_claims(self):
+        """The same layers, of which one image claims what does not hold: each is held against its own."""
+        layout = self.layout()
+        left, _ = self.image(layout, "a", [BASE, APP])
+        right, _ = self.image(layout, "b", [BASE, APP],
+                              write=lambda config: json.dumps(config).replace(
+                                  oci.digest_of(APP), oci.digest_of(EXTRA)))
+        for first, second in (left, right), (right, left):
+            said, _, pairs = self.compare(first, second, "--rung=diffid")
+            at = "right" if second == right else "left"
+            self.assertEqual(self.numbers(pairs), [(0, 0, "blob"), (1, 1, "blob")])
+            self.assertEqual([pair[side]["status"] for pair in pairs for side in ("left", "right")],
+                             ["ok", "ok"] + (["ok", "mismatch"] if at == "right" else ["mismatch", "ok"]))
+        told = harness.run(harness.VARVE, "diff", left, right, expect=1).decode()
+        self.assertIn("mismatch: the decoded bytes' digest is not the diffID that the config claims", told)
+
     def test_people(self):
         layout = self.layout()
         left, _ = self.image(layout, "a", [BASE, APP])
