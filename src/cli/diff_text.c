@@ -55,10 +55,11 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
         add(text, "", "; differs by: ");
         if (verdict->meet == VARVE_RUNG_ORDER) {
             add(text, "",
-                !verdict->entries_compared ? "order of entries, or how hard links and repeated "
-                                             "directories are given"
+                !verdict->entries_compared ? "order of entries or global headers, or how hard "
+                                             "links and repeated directories are given"
                 : verdict->moved_count     ? "order of entries"
-                                           : "how hard links and repeated directories are given");
+                                           : "where global headers stand, or how hard links and "
+                                             "repeated directories are given");
         } else if (ignored[verdict->meet]) {
             add(text, "", ignored[verdict->meet]);
         } else {
