@@ -81,13 +81,16 @@ void varve_digest_name_text(char text[VARVE_DIGEST_TEXT_BYTES],
     varve_hex(text + PREFIX_BYTES, name->bytes, name->count);
 }
 
-bool varve_digest_name_holds(const struct varve_digest_name *name, const void *data,
-                             size_t data_bytes) {
+bool varve_digest_name_holds(bool *no_memory, const struct varve_digest_name *name,
+                             const void *data, size_t data_bytes) {
     uint8_t found[EVP_MAX_MD_SIZE];
     unsigned count = 0;
     const EVP_MD *md = name->algorithm == VARVE_ALGORITHM_SHA512 ? EVP_sha512() : EVP_sha256();
-    return EVP_Digest(data, data_bytes, found, &count, md, NULL) == 1 && count == name->count &&
-           memcmp(found, name->bytes, count) == 0;
+    if (EVP_Digest(data, data_bytes, found, &count, md, NULL) != 1) {
+        *no_memory = true;
+        return false;
+    }
+    return count == name->count && memcmp(found, name->bytes, count) == 0;
 }
 
 bool varve_digest_name_of(struct varve_digest_name *name, const void *data, size_t data_bytes) {

@@ -28,9 +28,10 @@ void varve_digest_name_text(char text[VARVE_DIGEST_TEXT_BYTES],
 /* `count` bytes as 2 * count hex digits and a NUL. */
 void varve_hex(char *text, const uint8_t *bytes, size_t count);
 
-/* Whether `data` has the digest `name`. By libcrypto; for documents, not for layers. */
-bool varve_digest_name_holds(const struct varve_digest_name *name, const void *data,
-                             size_t data_bytes);
+/* Whether `data` has the digest `name`. By libcrypto; for documents, not for layers. Where there is
+ * no memory to tell, it does not hold and *no_memory is set. */
+bool varve_digest_name_holds(bool *no_memory, const struct varve_digest_name *name,
+                             const void *data, size_t data_bytes);
 
 /* The sha256 digest of `data`. False: no memory. */
 bool varve_digest_name_of(struct varve_digest_name *name, const void *data, size_t data_bytes);

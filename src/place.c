@@ -119,8 +119,10 @@ bool varve_place_read_digest(const struct varve_place *place, uint8_t **data, si
         return false;
     }
     memset(fault, 0, sizeof *fault);
-    if (!varve_digest_name_holds(digest, *data, *data_bytes)) {
-        *fault = varve_fault_of(VARVE_CODE_CLAIM_NAME, VARVE_NO_OFFSET);
+    bool no_memory = false;
+    if (!varve_digest_name_holds(&no_memory, digest, *data, *data_bytes)) {
+        *fault = varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_CLAIM_NAME,
+                                VARVE_NO_OFFSET);
     }
     return true;
 }

@@ -211,8 +211,9 @@ static void read_image(struct docker *docker, const char *digest_text, const cha
     snprintf(path, sizeof path, "imagedb/content/sha256/%s", digest_text + sizeof "sha256");
     if (varve_place_read(&docker->place, &data, &data_bytes, &fault, path)) {
         image.config_json = varve_place_keep_document(&docker->place, data, data_bytes);
-        if (!varve_digest_name_holds(&digest, data, data_bytes)) {
-            blame(&image, image.digest, VARVE_CODE_CLAIM_NAME);
+        bool no_memory = false;
+        if (!varve_digest_name_holds(&no_memory, &digest, data, data_bytes)) {
+            blame(&image, image.digest, no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_CLAIM_NAME);
         }
         if (varve_config_parse(&config, &fault, data, data_bytes)) {
             image.platform = *config.platform ? config.platform : NULL;

@@ -124,8 +124,10 @@ static bool read_document(struct storage *storage, uint8_t **data, size_t *data_
     char *path = document_path(storage, image, key);
     bool good = path && varve_place_read(&storage->place, data, data_bytes, fault, path);
     free(path);
-    if (good && !varve_digest_name_holds(digest, *data, *data_bytes)) {
-        *fault = varve_fault_of(VARVE_CODE_CLAIM_NAME, VARVE_NO_OFFSET);
+    bool no_memory = false;
+    if (good && !varve_digest_name_holds(&no_memory, digest, *data, *data_bytes)) {
+        *fault = varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_CLAIM_NAME,
+                                VARVE_NO_OFFSET);
     }
     return good;
 }

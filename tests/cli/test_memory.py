@@ -7,7 +7,6 @@ import io
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tarfile
@@ -38,6 +37,22 @@ def zstd(data, window_log):
                           check=True, stdout=subprocess.PIPE).stdout
 
 
+# Runs a program and tells of its exit code and its peak. What begins it must be small: what the process had in
+# memory before it became the program counts as well.
+MEASURE = """
+import os, resource, sys
+told, limit, *argv = sys.argv[1:]
+pid = os.fork()
+if pid == 0:
+    if int(limit):
+        resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
+    os.execv(argv[0], argv)
+_, status, usage = os.wait4(pid, 0)
+with open(told, "w", encoding="ascii") as out:
+    out.write(f"{os.waitstatus_to_exitcode(status)} {usage.ru_maxrss}")
+"""
+
+
 class Memory(harness.Case):
     @classmethod
     def setUpClass(cls):
@@ -60,16 +75,14 @@ class Memory(harness.Case):
 
     def run_scan(self, argv, expect=0, address_space=None, **options):
         """Its output in lines, and the KiB it had in memory at most."""
-        def limit():
-            if address_space:
-                resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-        with subprocess.Popen([harness.VARVE, *map(str, argv)], cwd=self.work, preexec_fn=limit,
-                              stdout=subprocess.PIPE, **options) as process:
+        told = self.work / "told"
+        with subprocess.Popen([sys.executable, "-c", MEASURE, told, str(address_space or 0), harness.VARVE,
+                               *map(str, argv)], cwd=self.work, stdout=subprocess.PIPE, **options) as process:
             out = process.stdout.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        self.assertEqual(process.returncode, expect)
-        return out.splitlines(), usage.ru_maxrss
+            process.wait()
+        code, kib = map(int, told.read_text().split())
+        self.assertEqual(code, expect)
+        return out.splitlines(), kib
 
     def scan(self, *argv, expect=0, address_space=None):
         """Its layers' lines, and the KiB."""

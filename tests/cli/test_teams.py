@@ -29,6 +29,8 @@ def files_of(folder):
 
 
 class Teams(harness.Case):
+    varve = harness.VARVE
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -50,7 +52,7 @@ class Teams(harness.Case):
 
     def scan(self, *, threads=2, expect=0, **options):
         """All lines but the last, and the last."""
-        out = harness.run(harness.VARVE, "scan", "--json", f"--threads={threads}", "oci:layout",
+        out = harness.run(self.varve, "scan", "--json", f"--threads={threads}", "oci:layout",
                           expect=expect, cwd=self.work, **options)
         lines = [json.loads(line) for line in out.splitlines()]
         return lines[:-1], lines[-1]
@@ -60,7 +62,7 @@ class Teams(harness.Case):
         place = self.work / "places"
         place.mkdir(exist_ok=True)
         place.chmod(0o777)
-        harness.run(harness.VARVE, "normalize", "oci:layout", f"--threads={threads}", "-o",
+        harness.run(self.varve, "normalize", "oci:layout", f"--threads={threads}", "-o",
                     f"oci:places/{name}", cwd=self.work, **options)
         files = files_of(place / name)
         assert os.listdir(place) == [name], os.listdir(place)
@@ -85,7 +87,7 @@ class Teams(harness.Case):
 
     def test_a_database_among_few_threads(self):
         environment = {**CLEAN, "LD_PRELOAD": "./threads.so", "THREADS_ALIVE": "4"}
-        out = harness.run(harness.VARVE, "scan", "--json", "--threads=16", "--db=db", "oci:layout",
+        out = harness.run(self.varve, "scan", "--json", "--threads=16", "--db=db", "oci:layout",
                           cwd=self.work, env=environment)
         self.assertEqual(json.loads(out.splitlines()[-1])["layers"]["ok"], LAYERS)
 
@@ -93,7 +95,7 @@ class Teams(harness.Case):
         """What could be had a moment ago, and cannot now, ends the program; not as if something were
         found."""
         environment = {**CLEAN, "LD_PRELOAD": "./threads.so", "THREADS_EVER": "15"}
-        done = subprocess.run([harness.VARVE, "scan", "--threads=16", "oci:layout"], cwd=self.work,
+        done = subprocess.run([self.varve, "scan", "--threads=16", "oci:layout"], cwd=self.work,
                               env=environment, capture_output=True, check=False)
         self.assertEqual((done.returncode, done.stdout), (2, b""), done.stderr)
         self.assertNotEqual(done.stderr, b"")
@@ -116,6 +118,7 @@ class Teams(harness.Case):
             harness.run(varve, "--version", preexec_fn=become_nobody(9))
         except (OSError, AssertionError) as error:
             self.skipTest(f"another user cannot run it here: {error}")
+        self.varve = varve
         for limit, threads in ((1, 1), (2, 1), (5, 3), (9, 7)):
             with self.subTest(limit):
                 for _ in range(5):

@@ -42,7 +42,7 @@ def run(argv, limits=None, user=None, stdout=None, program=harness.VARVE):
     found = inject.Run([*argv, limits], inject.NONE, done.returncode, done.stdout or b"", done.stderr, {}, 0)
     if found.code < 0:
         raise inject.Broken(f"{found}killed by signal {-found.code}")
-    if b"Sanitizer" in found.err or b"libgomp" in found.err:
+    if b"Sanitizer" in found.err or b"libgomp: " in found.err:
         raise inject.Broken(f"{found}ended by a library")
     return found
 
