@@ -237,7 +237,7 @@ bool varve_outcomes_report(const struct varve_outcomes *outcomes,
                            void *cookie, const _Atomic bool *cancelled, bool *whole) {
     struct image_room room = {
         .hasher = varve_image_hasher(),
-        .outcome = malloc(sizeof(struct outcome) + VARVE_RUNG_COUNT * VARVE_SHA256_BYTES)};
+        .outcome = malloc(sizeof(struct outcome) + (size_t)VARVE_RUNG_COUNT * VARVE_SHA256_BYTES)};
     size_t references = 0;
     double cancelled_at = 0;
     bool good = room.hasher && room.outcome;
