@@ -179,13 +179,13 @@ class Compare(db.DatabaseCase):
         names = {
             # A's tags by content, then B's, then who is paired with whom.
             "localhost/app:1": "app:1",
-            "docker.io/library/base:1": "base:1",
+            "docker.example/library/base:1": "base:1",
             "library/nginx:1": "nginx:1",
-            "docker.io/library/db:1": "mirror.example:5000/db:1",
+            "docker.example/library/db:1": "mirror.example:5000/db:1",
             "a.example/team/web:1": "b.example/team/web:1",
             "team/same:1": "team/same:1",
             "team/untouched:1": "other/untouched:1",
-            "docker.io/owner/tool:1": "owner/tool:1",
+            "docker.example/owner/tool:1": "owner/tool:1",
         }
         strangers = {"team/untouched:1", "other/untouched:1"}
         sides = [self.work / "names-a", self.work / "names-b"]
@@ -196,7 +196,7 @@ class Compare(db.DatabaseCase):
                 layouts[side].tag(ref, self.image(layouts[side], tree(content=b"%d %d" % (
                     number, side))))
         # One with the same path elsewhere does not come before the one of the whole name.
-        layouts[0].tag("quay.io/team/same:1", self.image(layouts[0], tree(content=b"quay")))
+        layouts[0].tag("quay.example/team/same:1", self.image(layouts[0], tree(content=b"quay")))
         # A nameless one meets a named one, and one that is nowhere else.
         for side in range(2):
             layouts[side].tag("named:1", self.image(layouts[side], tree(content=b"n%d" % side)))
@@ -212,7 +212,7 @@ class Compare(db.DatabaseCase):
         expected = {(a, b if a != b else None, "content") for a, b in names.items()
                     if a not in strangers}
         expected |= {("team/untouched:1", None, "only in A"), ("other/untouched:1", None, "only in B"),
-                     ("quay.io/team/same:1", None, "only in A"), ("named:1", None, "content"),
+                     ("quay.example/team/same:1", None, "only in A"), ("named:1", None, "content"),
                      (alone["digest"], None, "only in A"), ("b:1", None, "identical")}
         self.assertEqual(found, expected)
         self.assertEqual(len(pairs), len(expected))
