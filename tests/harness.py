@@ -3,7 +3,6 @@
 
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -43,16 +42,6 @@ def run(*argv, expect=0, **options):
             + (done.stdout or b"").decode(errors="replace")
             + (done.stderr or b"").decode(errors="replace"))
     return done.stdout
-
-
-def many_runs_environment(argv, environment=None):
-    """The environment for a test that runs a program hundreds of times. Looking for leaks stops all threads
-    at the end, and in one of some thousand runs LeakSanitizer itself crashes where libomp's are just ending:
-    where a command is given several threads, nobody looks."""
-    environment = dict(os.environ if environment is None else environment)
-    if any(re.fullmatch(r"--threads=([2-9]|\d\d+)", str(word)) for word in argv):
-        environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-    return environment
 
 
 def wait_awake(process, seconds):

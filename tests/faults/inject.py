@@ -72,7 +72,6 @@ def start(argv, fault, page, under=None, **options):
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
         environment[name] = (f"exitcode={SANITIZER_EXIT}:allocator_may_return_null=1:"
                              + environment.get(name, ""))
-    environment = harness.many_runs_environment(argv, environment)
     if under:
         environment["VARVE_FAULT_UNDER"] = str(under)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

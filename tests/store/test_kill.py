@@ -67,7 +67,6 @@ class Kill(db.DatabaseCase):
     def kill_one(self, command, seconds, **options):
         """Starts a scan and kills it. True: it was over before. The layers it told of."""
         terminal = Terminal()
-        options["env"] = harness.many_runs_environment(command, options.get("env"))
         scan = subprocess.Popen([*map(str, command)], stdout=terminal.theirs,
                                 stderr=subprocess.PIPE, **options)
         os.close(terminal.theirs)
