@@ -50,7 +50,7 @@ class Table(harness.Case):
         self.assertGreater(len(found), 1)
         for _, value, option, _, codes, tests in found:
             line, = (line for line in told.splitlines() if f"{option.strip('`')}=" in line)
-            self.assertIn(f"(default {value.replace(' ', '')})", line)
+            self.assertRegex(line, rf"\(default {value.replace(' ', '')}[;)]")
             self.check(codes, tests)
 
 
