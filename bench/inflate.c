@@ -474,10 +474,7 @@ int main(int argc, char **argv) {
         argv++;
     }
     qsort(layers, layer_count, sizeof layers[0], longer_first);
-    fprintf(
-        stderr, "%zu layers, %.1f MB decoded; inflate engine by default: %s\n", layer_count,
-        (double)corpus_bytes / 1e6,
-        varve_inflate_engine_name(varve_inflate_engine_of(VARVE_INFLATE_AUTO, VARVE_TIER_AUTO)));
+    fprintf(stderr, "%zu layers, %.1f MB decoded\n", layer_count, (double)corpus_bytes / 1e6);
     for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
         struct bench_case *c = &cases[i];
         snprintf(c->name, sizeof c->name, "alive-%zu", alive[i]);

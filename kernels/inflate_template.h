@@ -15,7 +15,9 @@
 #ifndef VARVE_KERNELS_INFLATE_TEMPLATE_H
 #define VARVE_KERNELS_INFLATE_TEMPLATE_H
 
+#if defined(__BMI2__)
 #include <immintrin.h>
+#endif
 
 #include "inflate_text.h"
 
@@ -32,8 +34,13 @@ INLINE const uint8_t *address(uint64_t pos) {
     return (const uint8_t *)(uintptr_t)(pos >> 3);
 }
 
+/* The lowest `bits & 0xff` bits of a word, less than 64. */
 INLINE uint64_t bits_below(uint64_t word, uint32_t bits) {
+#if defined(__BMI2__)
     return _bzhi_u64(word, bits & 0xff);
+#else
+    return word & ((UINT64_C(1) << (bits & 63)) - 1);
+#endif
 }
 
 /* Any match; writes up to 31 bytes beyond it. */

@@ -49,6 +49,7 @@ const size_t varve_header_row_count = sizeof varve_header_rows / sizeof varve_he
 
 varve_inflate_run_fn varve_inflate_avx2_x4;
 varve_inflate_run_fn varve_inflate_avx2_x1;
+varve_inflate_run_fn varve_inflate_portable_x1;
 varve_inflate_run_fn varve_inflate_scalar;
 
 const struct varve_inflate_row varve_inflate_rows[] = {
@@ -56,6 +57,7 @@ const struct varve_inflate_row varve_inflate_rows[] = {
     {"avx2_x4", VARVE_CPU_AVX2, 4, varve_inflate_avx2_x4},
     {"avx2_x1", VARVE_CPU_AVX2, 1, varve_inflate_avx2_x1},
 #endif
+    {"portable_x1", 0, 1, varve_inflate_portable_x1},
     {"scalar", 0, 1, varve_inflate_scalar},
 };
 const size_t varve_inflate_row_count = sizeof varve_inflate_rows / sizeof varve_inflate_rows[0];

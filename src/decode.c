@@ -18,18 +18,9 @@ const char *varve_compression_name(enum varve_compression compression) {
 }
 
 const char *varve_inflate_engine_name(enum varve_inflate_engine engine) {
-    static const char *const names[] = {"auto", "igzip", "varve"};
+    static const char *const names[] = {"varve", "igzip"};
     assert((size_t)engine < sizeof names / sizeof names[0]);
     return names[engine];
-}
-
-enum varve_inflate_engine varve_inflate_engine_of(enum varve_inflate_engine engine,
-                                                  enum varve_tier tier) {
-    if (engine != VARVE_INFLATE_AUTO) {
-        return engine;
-    }
-    /* Only a kernel of several lanes outruns igzip. */
-    return varve_inflate_row_of(tier)->lanes > 1 ? VARVE_INFLATE_OWN : VARVE_INFLATE_IGZIP;
 }
 
 enum varve_status varve_decoder_open(struct varve_decoder **decoder,
@@ -44,8 +35,7 @@ enum varve_status varve_decoder_open(struct varve_decoder **decoder,
     if (!made) {
         return VARVE_ERROR;
     }
-    enum varve_inflate_engine engine = options ? options->inflate_engine : VARVE_INFLATE_AUTO;
-    if (varve_inflate_engine_of(engine, tier) == VARVE_INFLATE_OWN) {
+    if (!options || options->inflate_engine == VARVE_INFLATE_OWN) {
         made->inflate_row = varve_inflate_row_of(tier);
     }
     made->budget = options ? options->budget : NULL;

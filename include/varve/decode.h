@@ -33,19 +33,16 @@ enum varve_compression {
 /* "none", "gzip", "zstd", "bzip2", "xz". Static storage. */
 VARVE_API const char *varve_compression_name(enum varve_compression compression);
 
-/* Who decodes deflate. Framing, checks and results are the same. */
+/* Who decodes deflate. Framing and checks are the same, and so are results, but for one kind of bad
+ * stream. */
 enum varve_inflate_engine {
-    VARVE_INFLATE_AUTO,  /* varve's kernels where the CPU has what their lanes need, else igzip */
-    VARVE_INFLATE_IGZIP, /* libisal's: one layer after the other */
-    VARVE_INFLATE_OWN    /* varve's: several layers at once */
+    VARVE_INFLATE_OWN,  /* varve's: several layers at once, where the CPU has AVX2 */
+    VARVE_INFLATE_IGZIP /* libisal's: one layer after the other. It goes on at an incomplete code
+                           that no symbol needs, where the other one and zlib see a fault. */
 };
 
-/* "auto", "igzip", "varve". Static storage. */
+/* "varve", "igzip". Static storage. */
 VARVE_API const char *varve_inflate_engine_name(enum varve_inflate_engine engine);
-
-/* What AUTO means on `tier`, which must be able to run here; any other engine is itself. */
-VARVE_API enum varve_inflate_engine varve_inflate_engine_of(enum varve_inflate_engine engine,
-                                                            enum varve_tier tier);
 
 struct varve_decode_options {
     struct varve_budget *budget; /* what zstd windows beyond 8 MiB are taken from; NULL: windows

@@ -149,7 +149,7 @@ static bool read_engine(void *field, const char *text) {
 
 static bool read_inflate_engine(void *field, const char *text) {
     enum varve_inflate_engine *engine = field;
-    for (int i = VARVE_INFLATE_AUTO; i <= VARVE_INFLATE_OWN; i++) {
+    for (int i = VARVE_INFLATE_OWN; i <= VARVE_INFLATE_IGZIP; i++) {
         if (strcmp(varve_inflate_engine_name((enum varve_inflate_engine)i), text) == 0) {
             *engine = (enum varve_inflate_engine)i;
             return true;
@@ -330,7 +330,7 @@ static const struct option_row {
                            "varve (default) or isal-crypto, where built in", read_engine,
                            FIELD(scan.engine)},
     [OPT_INFLATE_ENGINE] = {0, "inflate-engine", "NAME",
-                            "auto (default), igzip, or varve: several layers at once",
+                            "varve (default): several layers at once; or igzip",
                             read_inflate_engine, FIELD(scan.inflate_engine)},
     [OPT_MEMORY] = {0, "memory", "SIZE",
                     "memory budget, such as 512MiB (default 1GiB; of diff 2GiB)", read_size,

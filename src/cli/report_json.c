@@ -408,9 +408,7 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     }
     json_text(&json, "cpu_tier", varve_tier_name(tier));
     json_text(&json, "sha256_engine", varve_sha256_engine_name(settings->scan.engine));
-    json_text(&json, "inflate_engine",
-              varve_inflate_engine_name(
-                  varve_inflate_engine_of(settings->scan.inflate_engine, settings->scan.tier)));
+    json_text(&json, "inflate_engine", varve_inflate_engine_name(settings->scan.inflate_engine));
     json_close(&json, '}');
     json_open(&json, "run", '{');
     json_real(&json, "seconds", summary->seconds);
