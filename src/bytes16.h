@@ -26,7 +26,8 @@ static inline void bytes16_store(uint8_t *to, bytes16 bytes) {
  * alike. */
 static inline void bytes16_move_down(uint8_t *to, const uint8_t *from, size_t count) {
     size_t at = 0;
-    for (; count - at >= 2 * BYTES16; at += 2 * BYTES16) {
+    const size_t step = (size_t)2 * BYTES16;
+    for (; count - at >= step; at += step) {
         bytes16 first = bytes16_load(from + at), second = bytes16_load(from + at + BYTES16);
         bytes16_store(to + at, first);
         bytes16_store(to + at + BYTES16, second);

@@ -110,7 +110,7 @@ struct varve_inflate_stream *varve_inflate_prepare(struct varve_inflate *inflate
     stream->in_end = cursor->in + cursor->in_bytes;
     /* The slack is taken out of the turn where it is a small part of it, so that as a rule all that
      * is made can be given at once. */
-    bool roomy = limit - stream->out >= 4 * VARVE_INFLATE_SLACK_BYTES;
+    bool roomy = limit - stream->out >= (ptrdiff_t)4 * VARVE_INFLATE_SLACK_BYTES;
     stream->out_stop = roomy ? limit - VARVE_INFLATE_SLACK_BYTES : limit;
     window->ran = true;
     return stream;

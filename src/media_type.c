@@ -25,7 +25,7 @@ enum { KIND_COUNT = sizeof layer_types / sizeof layer_types[0] };
 static bool find(size_t *kind, size_t *stored, const char *media_type) {
     const char *name = media_type ? media_type : "";
     size_t count = strcspn(name, "; \t"); /* parameters may follow */
-    for (size_t i = 0; i < KIND_COUNT * STORED_COUNT; i++) {
+    for (size_t i = 0; i < (size_t)KIND_COUNT * STORED_COUNT; i++) {
         *kind = i / STORED_COUNT;
         *stored = i % STORED_COUNT;
         const char *type = layer_types[*kind][*stored];

@@ -192,6 +192,7 @@ static bool climb_image(struct varve_rungs *rungs, const struct image_room *room
     memset(rungs, 0, sizeof *rungs);
     for (size_t rung = 0; good && rung < VARVE_RUNG_COUNT; rung++) {
         if (common & 1u << rung) {
+            /* The room's owner frees it. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
             good = varve_image_rung(rungs->digest[rung], room->hasher, (enum varve_rung)rung,
                                     image->config, room->rungs[rung * image->layer_count],
                                     image->layer_count);

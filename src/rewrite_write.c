@@ -19,8 +19,7 @@ enum { ROOM_BYTES = 131072 };
 /* ---- Blobs ---- */
 
 static void put_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
-    memcpy(text, "sha256:", 7);
-    varve_hex(text + 7, digest, VARVE_SHA256_BYTES);
+    varve_hex(stpcpy(text, "sha256:"), digest, VARVE_SHA256_BYTES);
 }
 
 static enum varve_status fail(struct varve_fault *fault, enum varve_code code, int os_errno) {
@@ -209,7 +208,7 @@ static void make_config(struct varve_rewrite *rewrite, struct config_made *made,
     }
     bool good = root && varve_rewrite_change_config(rewrite, &made->fault, root, manifest) &&
                 write_json(&text, &made->fault, root);
-    bool same = good && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
+    bool same = good && text.bytes && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
     if (good && put_blob(rewrite, &made->fault, made->name, name, &text, same)) {
         made->bytes = text.count;
         made->fault.code = NULL;
@@ -330,7 +329,7 @@ static bool write_document(struct varve_rewrite *rewrite, uint32_t number) {
     } else if (good) {
         good = write_json(&text, &fault, root);
     }
-    bool same = good && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
+    bool same = good && text.bytes && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
     struct document *document = &rewrite->documents[number];
     good = good && put_blob(rewrite, &fault, document->new_name, name, &text, same);
     document->size = bytes;

@@ -9,6 +9,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -97,7 +98,9 @@ class Teams(harness.Case):
         environment = {**CLEAN, "LD_PRELOAD": "./threads.so", "THREADS_EVER": "15"}
         done = subprocess.run([self.varve, "scan", "--threads=16", "oci:layout"], cwd=self.work,
                               env=environment, capture_output=True, check=False)
-        self.assertEqual((done.returncode, done.stdout), (2, b""), done.stderr)
+        aborts = "clang" in os.environ.get("VARVE_CC", "") # as libomp does by itself
+        self.assertEqual((done.returncode, done.stdout), (-signal.SIGABRT if aborts else 2, b""),
+                         done.stderr)
         self.assertNotEqual(done.stderr, b"")
 
     def test_the_kernel_refuses_threads(self):
