@@ -9,9 +9,9 @@
 #include "path.h"
 
 const char *varve_diff_kind_name(enum varve_diff_kind kind) {
-    static const char *const names[] = {"security", "finding", "removed", "added",
-                                        "changed",  "moved",   "global",  "header",
-                                        "padding",  "trailer", "end",     "compression"};
+    static const char *const names[] = {"security", "finding", "removed",    "added",  "changed",
+                                        "link",     "moved",   "global",     "header", "padding",
+                                        "trailer",  "end",     "compression"};
     assert((size_t)kind < sizeof names / sizeof names[0]);
     return names[kind];
 }
@@ -125,7 +125,7 @@ struct varve_diff_verdict varve_diff_verdict(const struct varve_diff *diff) {
 
 /* What the differences say that the digests do not. */
 struct survey {
-    uint64_t security_count, moved_count;
+    struct varve_diff_verdict *verdict;
     bool toc;               /* eStargz's own files come or go */
     enum varve_rung others; /* the deepest of all other differences; COUNT: none */
 };
@@ -140,10 +140,43 @@ static bool is_toc(const struct varve_difference *difference) {
     return false;
 }
 
+/* An entry that comes or goes, or is left out from rung `order` on. */
+static void count_lone(struct varve_diff_verdict *verdict,
+                       const struct varve_difference *difference) {
+    if (difference->rung <= VARVE_RUNG_ENCODING) {
+        verdict->repeated_count++;
+    } else if (difference->kind == VARVE_DIFF_REMOVED) {
+        verdict->removed_count++;
+    } else {
+        verdict->added_count++;
+    }
+}
+
 static void count_some(void *cookie, const struct varve_difference *difference) {
-    struct survey *survey = cookie;
-    survey->security_count += difference->kind == VARVE_DIFF_SECURITY;
-    survey->moved_count += difference->kind == VARVE_DIFF_MOVED;
+    struct varve_diff_verdict *verdict = ((struct survey *)cookie)->verdict;
+    switch (difference->kind) {
+    case VARVE_DIFF_SECURITY:
+        verdict->security_count++;
+        break;
+    case VARVE_DIFF_REMOVED:
+    case VARVE_DIFF_ADDED:
+        count_lone(verdict, difference);
+        break;
+    case VARVE_DIFF_CHANGED:
+        verdict->facets_changed |= difference->facets;
+        break;
+    case VARVE_DIFF_LINK:
+        verdict->linked_count++;
+        break;
+    case VARVE_DIFF_MOVED:
+        verdict->moved_count++;
+        break;
+    default: /* global headers, the trailer */
+        verdict->globals_moved_count += difference->rung == VARVE_RUNG_ENCODING;
+        if (difference->rung > VARVE_RUNG_ENCODING) {
+            verdict->facets_changed |= verdict->facets_unequal & 1u << VARVE_FACET_OTHER;
+        }
+    }
 }
 
 static void seek_toc(void *cookie, const struct varve_difference *difference) {
@@ -160,10 +193,16 @@ static void seek_others(void *cookie, const struct varve_difference *difference)
 }
 
 static void judge_entries(struct varve_diff *diff) {
-    struct survey survey = {.others = VARVE_RUNG_COUNT};
-    varve_diff_each(diff, 1u << VARVE_DIFF_SECURITY | 1u << VARVE_DIFF_MOVED, count_some, &survey);
-    diff->verdict.security_count = survey.security_count;
-    diff->verdict.moved_count = survey.moved_count;
+    static const uint32_t counted = 1u << VARVE_DIFF_SECURITY | 1u << VARVE_DIFF_REMOVED |
+                                    1u << VARVE_DIFF_ADDED | 1u << VARVE_DIFF_CHANGED |
+                                    1u << VARVE_DIFF_LINK | 1u << VARVE_DIFF_MOVED |
+                                    1u << VARVE_DIFF_GLOBAL | 1u << VARVE_DIFF_TRAILER;
+    struct survey survey = {.verdict = &diff->verdict, .others = VARVE_RUNG_COUNT};
+    varve_diff_each(diff, counted, count_some, &survey);
+    for (unsigned i = 0; i < 2; i++) {
+        diff->verdict.order_significant[i] =
+            diff->sides[i].whole && diff->sides[i].order.significant;
+    }
     if (diff->verdict.meet <= VARVE_RUNG_ENCODING || !diff->verdict.complete) {
         return;
     }
@@ -252,6 +291,7 @@ struct pair_walk {
     void *cookie;
     uint32_t index[2]; /* LADDER_NONE: not on that side */
     bool duplicate[2];
+    uint32_t facets; /* in which the difference is seen */
 };
 
 static struct varve_record record_at(const struct pair_walk *walk, unsigned side, uint32_t index) {
@@ -262,8 +302,11 @@ static struct varve_record record_at(const struct pair_walk *walk, unsigned side
 
 static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *files) {
     struct varve_diff *diff = walk->diff;
-    struct varve_difference difference = {
-        .kind = walk->kind, .rung = rung, .fields = diff->fields, .field_count = diff->field_count};
+    struct varve_difference difference = {.kind = walk->kind,
+                                          .rung = rung,
+                                          .facets = walk->facets,
+                                          .fields = diff->fields,
+                                          .field_count = diff->field_count};
     for (unsigned i = 0; i < 2; i++) {
         if (walk->index[i] != LADDER_NONE) {
             varve_diff_fill_entry(diff, &diff->entries[i], i, walk->index[i]);
@@ -278,9 +321,15 @@ static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *f
     walk->each(walk->cookie, &difference);
 }
 
+/* The last rung that sees the difference. */
+static enum varve_rung find_depth(struct pair_walk *walk) {
+    walk->facets = varve_diff_facets(walk->diff, walk->index[0], walk->index[1]);
+    return varve_diff_depth(walk->diff, walk->index[0], walk->index[1], walk->facets);
+}
+
 static void tell_lone(struct pair_walk *walk) {
     varve_diff_begin_fields(walk->diff);
-    tell(walk, varve_diff_depth(walk->diff, walk->index[0], walk->index[1]), NULL);
+    tell(walk, find_depth(walk), NULL);
 }
 
 /* The file that a hard link belongs to, where that is not significant and there is one. */
@@ -303,12 +352,13 @@ static void tell_changed_file(struct pair_walk *walk) {
     }
     struct varve_record records[2] = {record_at(walk, 0, files[0]), record_at(walk, 1, files[1])};
     varve_diff_begin_fields(diff);
-    enum varve_rung rung = varve_diff_depth(diff, walk->index[0], walk->index[1]);
+    enum varve_rung rung = find_depth(walk);
     if (rung > VARVE_RUNG_ARCHIVE && varve_diff_records(diff, &records[0], &records[1], true)) {
         tell(walk, rung, files);
     }
 }
 
+/* CHANGED and LINK: what hard links say is one thing, how they say it another. */
 static void tell_changed(struct pair_walk *walk) {
     struct varve_diff *diff = walk->diff;
     struct varve_record records[2] = {record_at(walk, 0, walk->index[0]),
@@ -316,10 +366,14 @@ static void tell_changed(struct pair_walk *walk) {
     bool same = records[0].count == records[1].count &&
                 memcmp(records[0].bytes, records[1].bytes, records[0].count) == 0;
     if (!same) {
-        varve_diff_begin_fields(diff);
-        varve_diff_records(diff, &records[0], &records[1], true);
-        tell(walk, varve_diff_depth(diff, walk->index[0], walk->index[1]), NULL);
-    } else if (records[0].type == '1') {
+        enum varve_rung rung = find_depth(walk);
+        bool linked = records[0].type == '1' || records[1].type == '1';
+        if ((linked && rung == VARVE_RUNG_ENCODING) == (walk->kind == VARVE_DIFF_LINK)) {
+            varve_diff_begin_fields(diff);
+            varve_diff_records(diff, &records[0], &records[1], true);
+            tell(walk, rung, NULL);
+        }
+    } else if (records[0].type == '1' && walk->kind == VARVE_DIFF_CHANGED) {
         tell_changed_file(walk);
     }
 }
@@ -357,7 +411,7 @@ static void tell_security(struct pair_walk *walk) {
     }
     varve_diff_begin_fields(diff);
     if (varve_diff_security(diff, sides[0], sides[1])) {
-        tell(walk, varve_diff_depth(diff, walk->index[0], walk->index[1]), NULL);
+        tell(walk, find_depth(walk), NULL);
     }
 }
 
@@ -368,6 +422,7 @@ static bool has_moved(const struct diff_side *side, uint32_t index) {
 /* One entry, or a pair. */
 static void visit(struct pair_walk *walk) {
     bool both = walk->index[0] != LADDER_NONE && walk->index[1] != LADDER_NONE;
+    walk->facets = 0;
     switch (walk->kind) {
     case VARVE_DIFF_SECURITY:
         tell_security(walk);
@@ -379,6 +434,7 @@ static void visit(struct pair_walk *walk) {
         }
         break;
     case VARVE_DIFF_CHANGED:
+    case VARVE_DIFF_LINK:
         if (both) {
             tell_changed(walk);
         }
@@ -386,6 +442,7 @@ static void visit(struct pair_walk *walk) {
     case VARVE_DIFF_MOVED:
         if (both && has_moved(&walk->diff->sides[0], walk->index[0])) {
             varve_diff_begin_fields(walk->diff);
+            walk->facets = walk->diff->verdict.facets_moved;
             tell(walk, varve_diff_order_depth(walk->diff), NULL);
         }
         break;

@@ -143,7 +143,6 @@ struct varve_diff {
     struct diff_side sides[2];
     bool compared;
     struct varve_diff_verdict verdict;
-    uint32_t order_facets; /* facets that the order of entries makes differ */
     bool no_memory;
 
     /* Of the difference at hand. */
@@ -236,9 +235,14 @@ void varve_diff_headers(struct varve_diff *diff, const struct diff_raw_item *lef
 /* Pairs entries, finds those that moved. False: no memory. */
 bool varve_diff_match(struct varve_diff *diff);
 
-/* The last rung that sees a difference between two entries (an index may be LADDER_NONE), headers
- * not looked at; VARVE_RUNG_ARCHIVE where the records are equal. */
-enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right);
+/* The unequal facets in which two entries (an index may be LADDER_NONE) have other parts; none
+ * where a side's parts cannot be had. */
+uint32_t varve_diff_facets(struct varve_diff *diff, uint32_t left, uint32_t right);
+
+/* The last rung that sees a difference between the two, which is seen in these facets, headers not
+ * looked at; VARVE_RUNG_ARCHIVE where the records are equal. */
+enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right,
+                                 uint32_t facets);
 
 /* What varve_diff_depth works in. False: no memory. */
 bool varve_diff_parts_open(struct varve_diff *diff);

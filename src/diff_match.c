@@ -241,29 +241,34 @@ static enum varve_rung depth_by_meaning(struct varve_diff *diff, uint32_t left, 
     return meaning ? rung_of_facets(facets_of_meaning(meaning)) : VARVE_RUNG_ARCHIVE;
 }
 
-enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right) {
+uint32_t varve_diff_facets(struct varve_diff *diff, uint32_t left, uint32_t right) {
     struct diff_parts *parts = diff->parts;
+    uint32_t differing = 0;
+    if (!diff->sides[0].whole || !diff->sides[1].whole || !diff->verdict.facets_unequal) {
+        return 0;
+    }
+    read_parts(&parts[0], &diff->sides[0], left);
+    read_parts(&parts[1], &diff->sides[1], right);
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        bool same = parts[0].count[i] == parts[1].count[i] &&
+                    (!parts[0].count[i] ||
+                     memcmp(parts[0].bytes[i], parts[1].bytes[i], parts[0].count[i]) == 0);
+        differing |= same ? 0 : 1u << i;
+    }
+    diff->no_memory |= parts[0].no_memory || parts[1].no_memory;
+    return differing & diff->verdict.facets_unequal;
+}
+
+enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right,
+                                 uint32_t facets) {
     bool both = left != LADDER_NONE && right != LADDER_NONE;
     if (!diff->sides[0].whole || !diff->sides[1].whole) {
         return both ? depth_by_meaning(diff, left, right) : VARVE_RUNG_CONTENT;
     }
-    uint32_t differing = 0;
-    if (diff->verdict.facets_unequal) {
-        read_parts(&parts[0], &diff->sides[0], left);
-        read_parts(&parts[1], &diff->sides[1], right);
-        for (int i = 0; i < VARVE_FACET_COUNT; i++) {
-            bool same = parts[0].count[i] == parts[1].count[i] &&
-                        (!parts[0].count[i] ||
-                         memcmp(parts[0].bytes[i], parts[1].bytes[i], parts[0].count[i]) == 0);
-            differing |= same ? 0 : 1u << i;
-        }
-        diff->no_memory |= parts[0].no_memory || parts[1].no_memory;
-    }
-    differing &= diff->verdict.facets_unequal;
-    if (!differing && both && records_equal(diff, left, right)) {
+    if (!facets && both && records_equal(diff, left, right)) {
         return VARVE_RUNG_ARCHIVE;
     }
-    return rung_of_facets(differing);
+    return rung_of_facets(facets);
 }
 
 /* --- order --- */
@@ -316,18 +321,17 @@ static bool facet_moved(const struct varve_diff *diff, uint8_t *const presence[2
  * below `encoding`. */
 void varve_diff_find_order(struct varve_diff *diff) {
     struct diff_side *sides = diff->sides;
-    diff->order_facets = 0;
     if (!sides[0].whole || !sides[1].whole ||
         (!sides[0].order.significant && !sides[1].order.significant)) {
         return;
     }
     uint8_t *presence[2] = {read_presence(diff, 0), read_presence(diff, 1)};
     if (!presence[0] || !presence[1]) {
-        diff->order_facets = diff->verdict.facets_unequal;
+        diff->verdict.facets_moved = diff->verdict.facets_unequal;
     } else {
         for (unsigned facet = 0; facet < VARVE_FACET_COUNT; facet++) {
             if (diff->verdict.facets_unequal >> facet & 1 && facet_moved(diff, presence, facet)) {
-                diff->order_facets |= 1u << facet;
+                diff->verdict.facets_moved |= 1u << facet;
             }
         }
     }
@@ -339,5 +343,5 @@ void varve_diff_find_order(struct varve_diff *diff) {
 }
 
 enum varve_rung varve_diff_order_depth(const struct varve_diff *diff) {
-    return rung_of_facets(diff->order_facets);
+    return rung_of_facets(diff->verdict.facets_moved);
 }

@@ -72,13 +72,23 @@ enum varve_diff_relation {
 };
 
 struct varve_diff_verdict {
-    enum varve_rung meet;    /* the first rung on which both are known to be equal, or
-                                VARVE_RUNG_COUNT: none */
-    bool complete;           /* every rung is known to be equal or not */
-    uint32_t rungs_unequal;  /* bits of rungs that both have and that differ */
-    uint32_t facets_unequal; /* bits of facets that both have and that differ */
-    uint64_t moved_count;    /* differences of kind MOVED */
-    uint64_t security_count; /* differences of kind SECURITY */
+    enum varve_rung meet;      /* the first rung on which both are known to be equal, or
+                                  VARVE_RUNG_COUNT: none */
+    bool complete;             /* every rung is known to be equal or not */
+    uint32_t rungs_unequal;    /* bits of rungs that both have and that differ */
+    uint32_t facets_unequal;   /* bits of facets that both have and that differ */
+    uint32_t facets_changed;   /* those of them in which entries of both sides differ, or global
+                                  headers, or trailers: an entry of one side alone, or the order
+                                  where it means something, makes nearly all of them unequal */
+    bool order_significant[2]; /* finding order.significant: this side's rungs from `order` on are
+                                  computed in archive order */
+    uint64_t removed_count, added_count; /* differences of these kinds that rung `order` sees */
+    uint64_t repeated_count;             /* and those that it does not: repeated directories */
+    uint64_t linked_count;               /* differences of kind LINK */
+    uint64_t moved_count;                /* of kind MOVED */
+    uint32_t facets_moved;               /* unequal facets in which these are seen */
+    uint64_t globals_moved_count;        /* of kind GLOBAL, of one that stands elsewhere */
+    uint64_t security_count;             /* of kind SECURITY */
     enum varve_rung but_toc; /* where eStargz's own files are the last difference: the rung on
                                 which all else meets; VARVE_RUNG_COUNT: not so */
     bool entries_compared;   /* false: a side's entries are not known, or there was no memory */
@@ -93,20 +103,22 @@ VARVE_API enum varve_diff_relation varve_diff_relation(const struct varve_rungs 
                                                        enum varve_rung rung);
 
 enum varve_diff_kind {
-    VARVE_DIFF_SECURITY,    /* an entry whose setuid, setgid or sticky bit or whose capabilities
-                               differ, or that has some and is on one side alone; it is told again
-                               as what else it is */
-    VARVE_DIFF_FINDING,     /* a finding of one side, or counted otherwise on the other */
-    VARVE_DIFF_REMOVED,     /* an entry of the left side alone */
-    VARVE_DIFF_ADDED,       /* an entry of the right side alone */
-    VARVE_DIFF_CHANGED,     /* an entry of both, with other meaning */
-    VARVE_DIFF_MOVED,       /* an entry that stands elsewhere among those of both: the fewest that
-                               account for the order */
-    VARVE_DIFF_GLOBAL,      /* a pax global header */
-    VARVE_DIFF_HEADER,      /* an entry of both whose header is written otherwise */
-    VARVE_DIFF_PADDING,     /* bytes that fill the last block of an entry's data */
-    VARVE_DIFF_TRAILER,     /* what follows the end of the archive */
-    VARVE_DIFF_END,         /* how the archive ends */
+    VARVE_DIFF_SECURITY, /* an entry whose setuid, setgid or sticky bit or whose capabilities
+                            differ, or that has some and is on one side alone; it is told again
+                            as what else it is */
+    VARVE_DIFF_FINDING,  /* a finding of one side, or counted otherwise on the other */
+    VARVE_DIFF_REMOVED,  /* an entry of the left side alone */
+    VARVE_DIFF_ADDED,    /* an entry of the right side alone */
+    VARVE_DIFF_CHANGED,  /* an entry of both, with other meaning */
+    VARVE_DIFF_LINK,     /* an entry of both that is the same once hard links are resolved: another
+                            name of its group is the file, or leads to it another way */
+    VARVE_DIFF_MOVED,    /* an entry that stands elsewhere among those of both: the fewest that
+                            account for the order */
+    VARVE_DIFF_GLOBAL,   /* a pax global header */
+    VARVE_DIFF_HEADER,   /* an entry of both whose header is written otherwise */
+    VARVE_DIFF_PADDING,  /* bytes that fill the last block of an entry's data */
+    VARVE_DIFF_TRAILER,  /* what follows the end of the archive */
+    VARVE_DIFF_END,      /* how the archive ends */
     VARVE_DIFF_COMPRESSION, /* how it is compressed */
     VARVE_DIFF_KIND_COUNT
 };
@@ -134,7 +146,7 @@ struct varve_diff_entry {
     unsigned marks;
 };
 
-/* One field with both values. Of CHANGED and the like, values are text for people: "0755",
+/* One field with both values. Of CHANGED, LINK and the like, values are text for people: "0755",
  * "1700000000.000000000", a digest in hex; names and links as their bytes. Of HEADER they are the
  * field's raw bytes, NULs included. */
 struct varve_diff_field {
@@ -151,6 +163,7 @@ struct varve_diff_field {
 struct varve_difference {
     enum varve_diff_kind kind;
     enum varve_rung rung; /* the last rung that sees it; VARVE_RUNG_COUNT: none (findings) */
+    uint32_t facets;      /* of entries: bits of the facets in which it is seen */
     const struct varve_diff_entry *entry[2]; /* NULL: not about one, or not on that side */
     const struct varve_diff_entry *file[2];  /* of a hard link that is itself the same on both
                                                 sides: its files, which differ; else NULL */

@@ -73,6 +73,16 @@ static void put_layer(struct json *json, const char *key, const struct varve_lay
     json_close(json, '}');
 }
 
+static void put_facets(struct json *json, const char *key, uint32_t facets) {
+    json_open(json, key, '[');
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        if (facets >> i & 1) {
+            json_text(json, NULL, varve_facet_name((enum varve_facet)i));
+        }
+    }
+    json_close(json, ']');
+}
+
 static void put_verdict(const struct diff_view *view) {
     const struct varve_diff_verdict verdict = varve_diff_verdict(view->diff);
     const struct varve_layer *layers[2] = {varve_diff_layer(view->diff, 0),
@@ -95,10 +105,12 @@ static void put_verdict(const struct diff_view *view) {
         json_text(&json, varve_rung_name((enum varve_rung)i), relations[relation]);
     }
     json_close(&json, '}');
-    json_open(&json, "facets_unequal", '[');
-    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
-        if (verdict.facets_unequal >> i & 1) {
-            json_text(&json, NULL, varve_facet_name((enum varve_facet)i));
+    put_facets(&json, "facets_unequal", verdict.facets_unequal);
+    put_facets(&json, "facets_changed", verdict.facets_changed);
+    json_open(&json, "order_significant", '[');
+    for (unsigned i = 0; i < 2; i++) {
+        if (verdict.order_significant[i]) {
+            json_text(&json, NULL, i ? "right" : "left");
         }
     }
     json_close(&json, ']');

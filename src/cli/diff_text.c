@@ -19,16 +19,60 @@ static void add(char text[VERDICT_BYTES], const char *separator, const char *wor
     snprintf(text + used, VERDICT_BYTES - used, "%s%s", separator, word);
 }
 
+/* Adds what is so to a list, which is empty where *separator is. */
+static void add_term(char text[VERDICT_BYTES], const char **separator, bool so, const char *term) {
+    if (so) {
+        add(text, *separator, term);
+        *separator = ", ";
+    }
+}
+
+/* Those that can be a way in, then the others. */
+static const enum varve_facet facet_order[] = {
+    VARVE_FACET_MODE,  VARVE_FACET_XATTRS, VARVE_FACET_CONTENT, VARVE_FACET_OWNER,
+    VARVE_FACET_NAMES, VARVE_FACET_TIMES,  VARVE_FACET_OTHER};
+enum { LEADING_FACETS = 2, ALL_FACETS = sizeof facet_order / sizeof facet_order[0] };
+
+static void add_facets(char text[VERDICT_BYTES], const char **separator, uint32_t unequal, int from,
+                       int end) {
+    for (int i = from; i < end; i++) {
+        add_term(text, separator, unequal >> facet_order[i] & 1, varve_facet_name(facet_order[i]));
+    }
+}
+
 void diff_add_facets(char text[VERDICT_BYTES], uint32_t unequal) {
-    static const enum varve_facet order[] = {
-        VARVE_FACET_MODE,  VARVE_FACET_XATTRS, VARVE_FACET_CONTENT, VARVE_FACET_OWNER,
-        VARVE_FACET_NAMES, VARVE_FACET_TIMES,  VARVE_FACET_OTHER};
     const char *separator = "";
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
-        if (unequal >> order[i] & 1) {
-            add(text, separator, varve_facet_name(order[i]));
-            separator = ", ";
-        }
+    add_facets(text, &separator, unequal, 0, ALL_FACETS);
+}
+
+/* What two layers that meet on `order` differ by. */
+static void add_order(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
+    static const char *const terms[] = {"order of entries", "how hard links are given",
+                                        "repeated directories", "where global headers stand"};
+    const bool so[] = {verdict->moved_count > 0, verdict->linked_count > 0,
+                       verdict->repeated_count > 0, verdict->globals_moved_count > 0};
+    const char *separator = "";
+    for (size_t i = 0; i < sizeof so / sizeof so[0]; i++) {
+        add_term(text, &separator, so[i] || !verdict->entries_compared, terms[i]);
+    }
+}
+
+/* What makes facets unequal: values of entries that both have, entries of one side alone, and the
+ * order where it means something. Where none of these is known, the facets themselves. */
+static void add_reasons(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
+    uint32_t changed = verdict->facets_changed;
+    const char *separator = "";
+    if (!changed && !verdict->removed_count && !verdict->added_count && !verdict->facets_moved) {
+        changed = verdict->facets_unequal;
+    }
+    add_facets(text, &separator, changed, 0, LEADING_FACETS);
+    add_term(text, &separator, verdict->removed_count > 0, "entries removed");
+    add_term(text, &separator, verdict->added_count > 0, "entries added");
+    add_facets(text, &separator, changed, LEADING_FACETS, ALL_FACETS);
+    add_term(text, &separator, verdict->facets_moved != 0, "order of entries");
+    if (verdict->order_significant[0] != verdict->order_significant[1]) {
+        add(text, "; order means something on the ",
+            verdict->order_significant[0] ? "left alone" : "right alone");
     }
 }
 
@@ -49,21 +93,16 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
         add(text, "", deepest < 0 ? "" : "; not comparable further down");
     } else if (verdict->meet == VARVE_RUNG_COUNT) {
         add(text, "", "different content; differs by: ");
-        diff_add_facets(text, verdict->facets_unequal);
+        add_reasons(text, verdict);
     } else {
         add(text, "", verdict->meet == VARVE_RUNG_DIFFID ? "same archive" : "same content");
         add(text, "", "; differs by: ");
         if (verdict->meet == VARVE_RUNG_ORDER) {
-            add(text, "",
-                !verdict->entries_compared ? "order of entries or global headers, or how hard "
-                                             "links and repeated directories are given"
-                : verdict->moved_count     ? "order of entries"
-                                           : "where global headers stand, or how hard links and "
-                                             "repeated directories are given");
+            add_order(text, verdict);
         } else if (ignored[verdict->meet]) {
             add(text, "", ignored[verdict->meet]);
         } else {
-            diff_add_facets(text, verdict->facets_unequal);
+            add_reasons(text, verdict);
         }
     }
     if (verdict->but_toc != VARVE_RUNG_COUNT) {
@@ -236,6 +275,7 @@ static const struct {
     [VARVE_DIFF_REMOVED] = {"entries on the left alone", '-', RED},
     [VARVE_DIFF_ADDED] = {"entries on the right alone", '+', GREEN},
     [VARVE_DIFF_CHANGED] = {"entries changed", '~', YELLOW},
+    [VARVE_DIFF_LINK] = {"hard links given otherwise", '&', YELLOW},
     [VARVE_DIFF_MOVED] = {"entries moved", '>', YELLOW},
     [VARVE_DIFF_GLOBAL] = {"global headers", ' ', PLAIN},
     [VARVE_DIFF_HEADER] = {"headers written otherwise", '=', PLAIN},
@@ -308,6 +348,16 @@ static void put_path(struct varve_bytes path) {
     }
 }
 
+/* What a name of a hard link group is on one side. */
+static void put_link(const struct varve_diff_entry *entry) {
+    if (entry->marks & VARVE_DIFF_HARDLINK) {
+        fputs("hard link to ", stdout);
+        put_path(entry->link);
+    } else {
+        fputs("the file", stdout);
+    }
+}
+
 static void put_entry_line(const struct diff_view *view,
                            const struct varve_difference *difference) {
     const struct varve_diff_entry *left = difference->entry[0];
@@ -328,6 +378,11 @@ static void put_entry_line(const struct diff_view *view,
     } else if (difference->kind == VARVE_DIFF_MOVED) {
         printf("  entry %" PRIu64 " / %" PRIu64, left->number + 1,
                difference->entry[1]->number + 1);
+    } else if (difference->kind == VARVE_DIFF_LINK) {
+        fputs("  ", stdout);
+        put_link(left);
+        fputs(" / ", stdout);
+        put_link(difference->entry[1]);
     } else if (difference->kind == VARVE_DIFF_SECURITY && !difference->entry[1]) {
         fputs("  on the left alone", stdout);
     } else if (difference->kind == VARVE_DIFF_SECURITY && !left) {
@@ -365,6 +420,9 @@ static void show(void *cookie, const struct varve_difference *difference) {
     }
     if (difference->entry[0] || difference->entry[1]) {
         put_entry_line(view, difference);
+    }
+    if (difference->kind == VARVE_DIFF_LINK) {
+        return; /* the line says it; that the fields of one are its file's follows */
     }
     for (size_t i = 0; i < difference->field_count; i++) {
         if (i == view->field_limit) {
@@ -451,6 +509,11 @@ static void put_rungs(const struct diff_view *view) {
         printf("%s%s %s", i ? ", " : " ", varve_rung_name((enum varve_rung)i), words[relation]);
     }
     putchar('\n');
+    if (verdict.facets_unequal != verdict.facets_changed) {
+        char text[VERDICT_BYTES] = "";
+        diff_add_facets(text, verdict.facets_unequal);
+        printf("%sfacets unequal: %s\n", view->indent, text);
+    }
     if (!verdict.entries_compared && verdict.meet != VARVE_RUNG_BLOB) {
         printf("%sentries were not compared: those of one side are not known\n", view->indent);
     } else if (!verdict.headers_compared) {

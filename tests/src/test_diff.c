@@ -94,7 +94,8 @@ static void take(void *cookie, const struct varve_difference *difference) {
         told->bad += same && strcmp(field->name, "stored bytes") != 0;
         told->unexplained += field->part && strcmp(field->name, "other bytes") == 0;
     }
-    if (difference->kind == VARVE_DIFF_CHANGED || difference->kind == VARVE_DIFF_HEADER) {
+    if (difference->kind == VARVE_DIFF_CHANGED || difference->kind == VARVE_DIFF_LINK ||
+        difference->kind == VARVE_DIFF_HEADER) {
         told->bad += !difference->entry[0] || !difference->entry[1] || !difference->field_count;
     }
 }
@@ -135,6 +136,18 @@ static bool compare(struct varve_diff *diff, struct told *told, int left, int ri
     return a->rungs.present == all && b->rungs.present == all;
 }
 
+/* Whether the verdict has a reason for every facet that is unequal, and where there is none for
+ * that two layers differ on rung `encoding`. */
+static bool gives_reasons(const struct varve_diff_verdict *verdict) {
+    uint32_t changed = verdict->facets_changed, moved = verdict->facets_moved;
+    bool lone = verdict->removed_count || verdict->added_count;
+    bool order = verdict->moved_count || verdict->linked_count || verdict->repeated_count ||
+                 verdict->globals_moved_count;
+    uint32_t known = lone ? verdict->facets_unequal : changed | moved;
+    return !((changed | moved) & ~verdict->facets_unequal) && known == verdict->facets_unequal &&
+           (verdict->meet != VARVE_RUNG_ORDER || order);
+}
+
 static void check_whole(const struct varve_diff *diff, const struct told *told,
                         const char *names[2]) {
     struct varve_diff_verdict verdict = varve_diff_verdict(diff);
@@ -144,6 +157,12 @@ static void check_whole(const struct varve_diff *diff, const struct told *told,
     if (told->deepest + 1 != (int)verdict.meet) {
         fail_msg("%s against %s: they meet on %d, and the deepest difference is seen on %d",
                  names[0], names[1], (int)verdict.meet, told->deepest);
+    }
+    if (!gives_reasons(&verdict)) {
+        fail_msg(
+            "%s against %s: no reason for a facet of %x, changed %x, moved %x; or for the order",
+            names[0], names[1], verdict.facets_unequal, verdict.facets_changed,
+            verdict.facets_moved);
     }
     if (told->unexplained) {
         fail_msg("%s against %s: a header differs, and not in a field", names[0], names[1]);
