@@ -113,6 +113,7 @@ static void hold_layer(struct varve_image_diff_layer *layer, struct varve_layer 
                      claim->has_diffid ? claim->diffid : NULL);
     layer->status = found.status;
     layer->fault = found.fault;
+    layer->checks = found.checks;
     if (found.complete) {
         layer->rungs = found.rungs;
         layer->facets = found.facets;
@@ -399,7 +400,8 @@ struct varve_image_diff_pair varve_image_diff_pair(const struct varve_image_diff
 /* --- documents --- */
 
 const char *varve_document_matter_name(enum varve_document_matter matter) {
-    static const char *const names[] = {"value", "created", "history", "annotations", "follows"};
+    static const char *const names[] = {"value",       "created", "history",
+                                        "annotations", "follows", "claim"};
     assert((size_t)matter < sizeof names / sizeof names[0]);
     return names[matter];
 }
@@ -434,6 +436,37 @@ static enum varve_document_matter matter_of(enum varve_document_name document,
                                                  : VARVE_MATTER_VALUE;
 }
 
+/* Whether a digest or size that a side claims holds: of a layer ("/layers/1/size",
+ * "/rootfs/diff_ids/1"), or of the config. */
+static enum varve_check holds(const struct side *side, const char *pointer) {
+    static const char *const lists[] = {"/layers/", "/rootfs/diff_ids/"};
+    if (begins(pointer, "/config/")) {
+        bool known = side->image.config && !side->image.fault.code;
+        return known ? VARVE_CHECK_OK : VARVE_CHECK_NONE;
+    }
+    const char *list = lists[begins(pointer, lists[1])];
+    uint64_t number = strtoull(pointer + strlen(list), NULL, 10);
+    if (!begins(pointer, list) || number >= side->image.layer_count) {
+        return VARVE_CHECK_NONE;
+    }
+    const struct varve_checks *checks = &side->layers[number].checks;
+    return list == lists[1]           ? checks->diffid
+           : ends(pointer, "/digest") ? checks->name
+                                      : checks->size;
+}
+
+/* What is claimed of layers and config follows from them only where it holds. */
+static void hold_claims(struct varve_document_difference *difference, const struct side sides[2]) {
+    for (unsigned i = 0; i < 2; i++) {
+        if (difference->has[i]) {
+            difference->holds[i] = holds(&sides[i], difference->pointer);
+            if (difference->holds[i] != VARVE_CHECK_OK) {
+                difference->matter = VARVE_MATTER_CLAIM;
+            }
+        }
+    }
+}
+
 void varve_image_diff_each(const struct varve_image_diff *diff,
                            void (*each)(void *cookie,
                                         const struct varve_document_difference *difference),
@@ -452,6 +485,9 @@ void varve_image_diff_each(const struct varve_image_diff *diff,
                     difference.value[s] = (struct varve_bytes){(const uint8_t *)from->value[s],
                                                                strlen(from->value[s])};
                 }
+            }
+            if (difference.matter == VARVE_MATTER_FOLLOWS) {
+                hold_claims(&difference, diff->sides);
             }
             each(cookie, &difference);
         }

@@ -88,6 +88,7 @@ struct varve_image_diff_layer {
     struct varve_fault fault;
     struct varve_rungs rungs;
     struct varve_facets facets;
+    struct varve_checks checks; /* of what its image claims */
 };
 
 /* Layers that belong together, in the images' order: those that have most in common, then what
@@ -107,9 +108,10 @@ enum varve_document_matter {
     VARVE_MATTER_CREATED,     /* a time of creation, of the image or of an event of its history */
     VARVE_MATTER_HISTORY,     /* another member of the history */
     VARVE_MATTER_ANNOTATIONS, /* an annotation, or a label */
-    VARVE_MATTER_FOLLOWS      /* digests and sizes that follow from layers and config */
+    VARVE_MATTER_FOLLOWS,     /* digests and sizes that follow from layers and config */
+    VARVE_MATTER_CLAIM        /* such, of which one does not hold, or could not be checked */
 };
-/* "value", "created", "history", "annotations", "follows". Static storage. */
+/* "value", "created", "history", "annotations", "follows", "claim". Static storage. */
 VARVE_API const char *varve_document_matter_name(enum varve_document_matter matter);
 
 struct varve_document_difference {
@@ -118,6 +120,8 @@ struct varve_document_difference {
     const char *pointer;         /* JSON pointer (RFC 6901); of the left document where it has it */
     bool has[2];                 /* false: that side has no such member */
     struct varve_bytes value[2]; /* canonical JSON */
+    enum varve_check
+        holds[2]; /* of FOLLOWS and CLAIM, where that side has the value: NONE: not known */
 };
 
 /* Calls `each` for every value that differs, the manifest's first, each in its document's order. */

@@ -129,6 +129,24 @@ static void put_rungs(const struct varve_image_diff *diff) {
     putchar('\n');
 }
 
+/* "[created]"; of claims which one does not hold. */
+static void put_matter(const struct varve_document_difference *difference) {
+    static const char *const sides[] = {"left", "right"};
+    const char *separator = ": ";
+    if (difference->matter == VARVE_MATTER_VALUE) {
+        return;
+    }
+    printf("  [%s", varve_document_matter_name(difference->matter));
+    for (unsigned i = 0; i < 2 && difference->matter == VARVE_MATTER_CLAIM; i++) {
+        if (difference->has[i] && difference->holds[i] != VARVE_CHECK_OK) {
+            bool known = difference->holds[i] == VARVE_CHECK_MISMATCH;
+            printf("%s%s %s", separator, sides[i], known ? "does not hold" : "not checked");
+            separator = ", ";
+        }
+    }
+    putchar(']');
+}
+
 struct document_view {
     const struct diff_view *view;
     enum varve_document_name document;
@@ -152,9 +170,7 @@ static void show_value(void *cookie, const struct varve_document_difference *dif
             fputs("(none)", stdout);
         }
     }
-    if (difference->matter != VARVE_MATTER_VALUE) {
-        printf("  [%s]", varve_document_matter_name(difference->matter));
-    }
+    put_matter(difference);
     putchar('\n');
 }
 
@@ -301,6 +317,7 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
 
 static void put_value_json(void *cookie, const struct varve_document_difference *difference) {
     static const char *const keys[] = {"left", "right"};
+    static const char *const holds[] = {"left_holds", "right_holds"};
     struct document_view *views = cookie;
     struct document_view *document = &views[difference->document];
     struct json json;
@@ -315,6 +332,9 @@ static void put_value_json(void *cookie, const struct varve_document_difference 
     for (unsigned i = 0; i < 2; i++) {
         if (difference->has[i]) {
             json_bytes(&json, keys[i], difference->value[i].bytes, difference->value[i].count);
+        }
+        if (difference->has[i] && difference->matter == VARVE_MATTER_CLAIM) {
+            json_text(&json, holds[i], varve_check_name(difference->holds[i]));
         }
     }
     end_line(&json);

@@ -263,13 +263,29 @@ class Images(harness.Case):
                               write=lambda config: json.dumps(config).replace(
                                   oci.digest_of(APP), oci.digest_of(EXTRA)))
         for first, second in (left, right), (right, left):
-            said, _, pairs = self.compare(first, second, "--rung=diffid")
+            said, values, pairs = self.compare(first, second, "--rung=diffid")
             at = "right" if second == right else "left"
+            # What is false does not follow from anything; what is true still does.
+            claims = {value["pointer"]: value for value in values}
+            self.assertEqual({pointer: value["matter"] for pointer, value in claims.items()},
+                             {"/config/digest": "follows", "/rootfs/diff_ids/1": "claim"})
+            self.assertEqual([claims["/rootfs/diff_ids/1"][side + "_holds"] for side in ("left", "right")],
+                             ["ok", "mismatch"] if at == "right" else ["mismatch", "ok"])
             self.assertEqual(self.numbers(pairs), [(0, 0, "blob"), (1, 1, "blob")])
             self.assertEqual([pair[side]["status"] for pair in pairs for side in ("left", "right")],
                              ["ok", "ok"] + (["ok", "mismatch"] if at == "right" else ["mismatch", "ok"]))
         told = harness.run(harness.VARVE, "diff", left, right, expect=1).decode()
         self.assertIn("mismatch: the decoded bytes' digest is not the diffID that the config claims", told)
+        self.assertIn("  [claim: right does not hold]\n", told)
+        # What cannot be looked at is not said to follow either.
+        layout.path(oci.digest_of(APP)).unlink()
+        other, _ = self.image(self.layout(), "a", [BASE, APP_LATER])
+        _, values, _ = self.compare(left, other, expect=(2,))
+        holds = {value["pointer"]: (value["matter"], value.get("left_holds"), value.get("right_holds"))
+                 for value in values}
+        self.assertEqual(holds["/layers/1/digest"], ("claim", "none", "ok"))
+        self.assertEqual(holds["/rootfs/diff_ids/1"], ("claim", "none", "ok"))
+        self.assertEqual(holds["/config/digest"], ("follows", None, None))
 
     def test_people(self):
         layout = self.layout()
