@@ -281,15 +281,6 @@ unsigned varve_diff_records(struct varve_diff *diff, const struct varve_record *
     return meaning;
 }
 
-static struct varve_bytes capability_of(const struct varve_record *record) {
-    for (struct walker walker = walk(record->xattrs); walker.have; next(&walker)) {
-        if (diff_same(walker.pair.key, diff_of(capability_name))) {
-            return walker.pair.value;
-        }
-    }
-    return (struct varve_bytes){NULL, 0};
-}
-
 bool varve_diff_security(struct varve_diff *diff, const struct varve_record *left,
                          const struct varve_record *right) {
     const struct varve_record *sides[2] = {left, right};
@@ -298,7 +289,7 @@ bool varve_diff_security(struct varve_diff *diff, const struct varve_record *lef
     for (unsigned i = 0; i < 2; i++) {
         if (sides[i]) {
             modes[i] = number(sides[i], VARVE_RECORD_MODE, 8);
-            capabilities[i] = capability_of(sides[i]);
+            capabilities[i] = varve_record_xattr(sides[i], capability_name);
         }
     }
     /* The sticky bit of directories is everyday's; that a directory comes or goes with it is not

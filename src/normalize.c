@@ -37,6 +37,7 @@ struct normalizer {
     struct varve_decoder *decoder;
     struct varve_tar *tar;
     struct varve_ladder *ladder;
+    struct varve_findings *findings; /* of the ladder */
     struct varve_intake intake;
     struct varve_portion portion;
     struct varve_sha256_stream blob, diffid;
@@ -382,6 +383,18 @@ static bool write_in_archive_order(struct normalizer *n) {
     return good;
 }
 
+/* Whether a link's own attributes, which its file's replace, made it a risk or no risk. */
+static bool is_security(const struct varve_record *own, const struct varve_record *file) {
+    static const char name[] = "security.capability";
+    enum { BITS = 07000 };
+    int64_t modes = varve_record_number(own->bytes + VARVE_RECORD_MODE, 8) ^
+                    varve_record_number(file->bytes + VARVE_RECORD_MODE, 8);
+    struct varve_bytes a = varve_record_xattr(own, name), b = varve_record_xattr(file, name);
+    /* A link that says nothing of it agrees. */
+    return modes & BITS ||
+           (a.count && (a.count != b.count || memcmp(a.bytes, b.bytes, a.count) != 0));
+}
+
 /* An entry after sorting (docs/ladder.md, S4): the first of a group is the file, the others link to
  * it; all have the file's attributes. */
 static bool write_sorted(struct normalizer *n, const struct ladder_order *order, size_t index) {
@@ -401,12 +414,27 @@ static bool write_sorted(struct normalizer *n, const struct ladder_order *order,
         /* Belongs to a link that leads out of the layer, and keeps its own attributes. */
         entry.is = entry.attributes = &own;
         entry.hard_link = true;
-    } else if (order->elected[of] != index) {
+        return write_entry(n, &entry, of);
+    }
+    if (order->elected[of] != index) {
         varve_record_read(&elected, n->ladder->entries[order->elected[of]].record);
         entry.link = elected.path;
         entry.hard_link = true;
     }
+    n->result->overruled_security_count += own.type == '1' && is_security(&own, &root);
     return write_entry(n, &entry, of);
+}
+
+/* The links that the ladder found to disagree with their files are those that write_sorted gave
+ * their files' attributes. */
+static void count_overruled(struct normalizer *n) {
+    for (size_t i = 0; i < varve_findings_count(n->findings); i++) {
+        struct varve_finding finding = varve_findings_at(n->findings, i);
+        if (finding.info == varve_code_at(VARVE_CODE_HARDLINK_META)) {
+            n->result->overruled_count = finding.count;
+            n->result->overruled_offset = finding.offset;
+        }
+    }
 }
 
 /* Global records come first: they are of no entry. */
@@ -425,6 +453,7 @@ static bool write_in_order(struct normalizer *n) {
         for (size_t i = 0; good && i < order.count; i++) {
             good = write_sorted(n, &order, order.sorted[i]);
         }
+        count_overruled(n);
     }
     varve_ladder_order_release(n->ladder, &order);
     return good;
@@ -466,6 +495,7 @@ static bool open_stations(struct normalizer *n) {
                 varve_sha256_open(&n->sha256, &sha256) == VARVE_OK &&
                 varve_decoder_open(&n->decoder, &decode) == VARVE_OK &&
                 varve_tar_open(&n->tar, &tar) == VARVE_OK &&
+                varve_findings_open(&n->findings) == VARVE_OK &&
                 varve_ladder_open(&n->ladder, n->sha256, &ladder) == VARVE_OK;
     if (!good) {
         /* The stations do not say which of the two refused them. */
@@ -478,12 +508,13 @@ static bool open_stations(struct normalizer *n) {
     n->intake.gives_up = true;
     varve_decoder_reset(n->decoder, NULL);
     varve_tar_reset(n->tar, NULL);
-    varve_ladder_reset(n->ladder, NULL);
+    varve_ladder_reset(n->ladder, n->findings);
     return true;
 }
 
 static void close_stations(struct normalizer *n) {
     varve_ladder_close(n->ladder);
+    varve_findings_close(n->findings);
     varve_tar_close(n->tar);
     varve_decoder_close(n->decoder);
     varve_sha256_close(n->sha256);

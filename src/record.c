@@ -231,3 +231,15 @@ struct varve_tar_pair varve_record_next_pair(const uint8_t **rest) {
     pair.value = get_string(rest);
     return pair;
 }
+
+struct varve_bytes varve_record_xattr(const struct varve_record *record, const char *name) {
+    const uint8_t *rest = record->xattrs.bytes + 4;
+    size_t count = strlen(name);
+    for (uint32_t left = varve_load_u32(record->xattrs.bytes); left; left--) {
+        struct varve_tar_pair pair = varve_record_next_pair(&rest);
+        if (pair.key.count == count && memcmp(pair.key.bytes, name, count) == 0) {
+            return pair.value;
+        }
+    }
+    return (struct varve_bytes){NULL, 0};
+}

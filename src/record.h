@@ -71,6 +71,9 @@ void varve_record_sort(struct varve_tar_pair *pairs, size_t count);
 /* Reads the next pair of a list at *rest (behind its count). */
 struct varve_tar_pair varve_record_next_pair(const uint8_t **rest);
 
+/* The value of the xattr of that name; nothing where there is none. */
+struct varve_bytes varve_record_xattr(const struct varve_record *record, const char *name);
+
 /* u32 and string of the format. */
 static inline uint32_t varve_load_u32(const uint8_t *from) {
     return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |

@@ -9,7 +9,9 @@
  *   - ENCODING: the same entries in the same order; rung `encoding` stays what it was.
  *   - ORDER: sorted by path, hard links elected anew, repeated directories left out
  * (docs/ladder.md, section 5; archive order where order means something). Rung `order` stays, but
- * where links disagreed with their file (finding hardlink.meta): they get its attributes.
+ * where links disagreed with their file (finding hardlink.meta): they get its attributes, and how
+ * many did is told. (A group is one inode, and its first path may be such a link: what two of its
+ * entries say of it cannot both be kept.)
  *   - NAMES: besides, without user and group names. Rung `names` stays.
  *   - TIMES: besides, all mtimes are the clamp's (or 0), and no other times. Rung `times` stays.
  *
@@ -53,6 +55,11 @@ struct varve_normalized {
     uint8_t diffid[VARVE_SHA256_BYTES];     /* and decoded */
     uint8_t tar_digest[VARVE_SHA256_BYTES]; /* of what was written */
     bool order_significant;                 /* not sorted, for order means something */
+    uint64_t overruled_count;               /* hard links that disagreed with their file, and were
+                                               written with its attributes */
+    uint64_t overruled_offset;         /* decoded, of the first one's header, where there are any */
+    uint64_t overruled_security_count; /* of them, those whose setuid, setgid or sticky bits or
+                                          whose security.capability that changed */
 };
 
 /* Reads the layer behind `fd` (`bytes` bytes from `offset` on; 0, UINT64_MAX: all there is; gzip,

@@ -143,6 +143,21 @@ void normalize_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
 }
 
 /* What was done, on stdout, unless the layer itself goes there. */
+void normalize_warn(const char *name, const struct varve_normalized *tar) {
+    char security[128] = "";
+    if (tar->overruled_security_count) {
+        snprintf(security, sizeof security,
+                 "; of %" PRIu64 " of them setuid, setgid or sticky bits, or capabilities, change",
+                 tar->overruled_security_count);
+    }
+    if (tar->overruled_count) {
+        complain("%s: %" PRIu64 " hard links disagree with their file, and get its mode, owner and "
+                 "the rest (finding hardlink.meta; the first one's header is at decoded byte "
+                 "%" PRIu64 ")%s",
+                 name, tar->overruled_count, tar->overruled_offset, security);
+    }
+}
+
 static void report(const struct settings *settings, const struct rewritten *rewritten) {
     char blob[72];
     char before[72];
@@ -164,6 +179,8 @@ static void report(const struct settings *settings, const struct rewritten *rewr
         json_unsigned(&json, "entries", rewritten->tar.entry_count);
         json_bool(&json, "order_significant", rewritten->tar.order_significant);
         json_close(&json, '}');
+        json_unsigned(&json, "links_overruled", rewritten->tar.overruled_count);
+        json_unsigned(&json, "links_overruled_security", rewritten->tar.overruled_security_count);
         json_line_end(&json);
         return;
     }
@@ -197,8 +214,11 @@ static int normalize_layer(const struct settings *settings,
             output_drop(&output);
         } else if (!output_commit(&output)) {
             code = EXIT_FATAL;
-        } else if (strcmp(settings->output, "-") != 0) {
-            report(settings, &rewritten);
+        } else {
+            normalize_warn(name, &rewritten.tar);
+            if (strcmp(settings->output, "-") != 0) {
+                report(settings, &rewritten);
+            }
         }
     }
     if (fd != STDIN_FILENO) {

@@ -31,6 +31,9 @@ enum varve_status normalize_blob(struct rewritten *rewritten, struct output *out
 int normalize_layout(const struct settings *settings, const struct varve_normalize_options *options,
                      const char *from, const char *to);
 
+/* Says, where it is so, that hard links lost attributes of their own. */
+void normalize_warn(const char *name, const struct varve_normalized *tar);
+
 /* The fault of what could not be written. */
 struct varve_fault normalize_write_fault(int os_errno);
 

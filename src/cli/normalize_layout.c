@@ -26,6 +26,7 @@ struct job {
     uint64_t bytes;
     enum varve_status status;
     struct varve_fault fault;
+    struct varve_normalized tar; /* of a layer that was written */
 };
 
 struct work {
@@ -54,6 +55,7 @@ static enum varve_status write_layer(struct work *work, struct job *job, struct 
     if (status != VARVE_OK) {
         return status;
     }
+    job->tar = rewritten.tar;
     struct varve_rewrite_layer layer = {.tar = &rewritten.tar, .bytes = rewritten.bytes};
     memcpy(layer.digest, rewritten.digest, sizeof layer.digest);
     status = varve_rewrite_set_layer(work->rewrite, &job->fault, job->blob, &layer);
@@ -262,6 +264,7 @@ static int say_blob_errors(const struct work *work) {
 struct totals {
     size_t layers, changed_layers, images, changed_images, attestations, artifacts;
     uint64_t bytes_before, bytes_after;
+    uint64_t links_overruled;
 };
 
 static bool changed(const struct varve_rewrite_mapping *mapping) {
@@ -337,12 +340,18 @@ static void json_totals(const struct totals *totals, const char *to) {
     json_unsigned(&json, "artifacts", totals->artifacts);
     json_unsigned(&json, "bytes_before", totals->bytes_before);
     json_unsigned(&json, "bytes_after", totals->bytes_after);
+    json_unsigned(&json, "links_overruled", totals->links_overruled);
     json_close(&json, '}');
     json_line_end(&json);
 }
 
 static void report(const struct work *work, const char *to) {
     struct totals totals = {0};
+    for (size_t i = 0; i < work->job_count; i++) {
+        const struct job *job = &work->jobs[i];
+        normalize_warn(varve_rewrite_blob(work->rewrite, job->blob).name, &job->tar);
+        totals.links_overruled += job->tar.overruled_count;
+    }
     for (size_t i = 0; i < varve_rewrite_mapping_count(work->rewrite); i++) {
         struct varve_rewrite_mapping mapping = varve_rewrite_mapping(work->rewrite, i);
         count(&totals, &mapping);

@@ -187,6 +187,28 @@ class Normalize(harness.Case):
         layer.write_bytes(sealed([(b"VENDOR.note", b"1")], entry(b"S", 5, b"ustar  \0", runs)))
         self.check_set([layer])
 
+    def test_links_that_disagree(self):
+        """A hard link's own setuid bit or capability never goes without a word."""
+        def run(layer, *options):
+            done = subprocess.run([harness.VARVE, "normalize", "--json", *options, "-o", self.work / "said.tar",
+                                   GOLDEN / layer], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            said = json.loads(done.stdout)
+            return said["links_overruled"], said["links_overruled_security"], done.stderr.decode()
+
+        offset = digest([GOLDEN / "link-mode.tar"])[str(GOLDEN / "link-mode.tar")]["findings"]
+        offset = next(finding["offset"] for finding in offset if finding["code"] == "hardlink.meta")
+        for strength in ("order", "names", "times"):
+            links, security, text = run("link-mode.tar", "--rung=" + strength)
+            self.assertEqual((links, security), (1, 1))
+            self.assertIn("link-mode.tar: 1 hard links disagree with their file", text)
+            self.assertIn(f"decoded byte {offset}); of 1 of them setuid", text)
+        self.assertEqual(run("link-xattr.tar", "--rung=order")[0], 1)
+        for layer, options in (("link-mode.tar", []), ("link-star.tar", ["--rung=order"]),
+                               ("link-silent.tar", ["--rung=order"])):
+            self.assertEqual(run(layer, *options), (0, 0, ""))
+        # An owner that all get is none that they disagree about.
+        self.assertEqual(run("link-mode.tar", "--rung=order", "--uid=0", "--gid=0")[:2], (1, 1))
+
     def test_special_outputs(self):
         """A pipe is written to and stays what it is; of a link, what it leads to is replaced."""
         folder = self.work / "special"
