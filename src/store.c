@@ -18,7 +18,8 @@
 
 /* The lock's byte: behind any that SQLite locks (its own lie at 2^30) and any that a file has.
  * Locks of open file descriptions are used because those of processes would be lost whenever SQLite
- * closes a descriptor of the file. */
+ * closes a descriptor of the file. A scan that runs also holds the byte as far behind as its row's
+ * number says: so it can be told from one whose row says the same because it was killed. */
 #define LOCK_OFFSET (INT64_C(1) << 62)
 
 /* SQLite makes a log's shared memory by writing a byte in every 4096 of its file. Where blocks are
@@ -62,6 +63,11 @@ static bool say(struct varve_store_fault *fault, enum varve_store_status status,
     return false;
 }
 
+static struct flock lock_of(int64_t row) {
+    return (struct flock){
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_OFFSET + row, .l_len = 1};
+}
+
 /* The file's lock, for as long as the descriptor is open. */
 static bool take_lock(struct varve_store *store, struct varve_store_fault *fault) {
     store->fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
@@ -73,8 +79,7 @@ static bool take_lock(struct varve_store *store, struct varve_store_fault *fault
     if (fstat(store->fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         return say(fault, VARVE_STORE_UNUSABLE, "the database is no regular file", NULL);
     }
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_OFFSET, .l_len = 1};
+    struct flock lock = lock_of(0);
     if (fcntl(store->fd, F_OFD_SETLK, &lock) == 0) {
         return true;
     }
@@ -246,6 +251,46 @@ enum varve_store_status varve_store_open(struct varve_store **out, struct varve_
     return VARVE_STORE_OK;
 }
 
+/* Whether the scan of that row runs. The descriptor stays open as long as SQLite's: closing one of
+ * a file takes all locks from it that the process has, SQLite's among them. */
+static enum varve_check is_running(struct varve_store *store, int64_t row) {
+    struct statfs file_system;
+    struct flock lock = lock_of(row);
+    if (store->scan) {
+        return row == store->scan ? VARVE_CHECK_OK : VARVE_CHECK_MISMATCH;
+    }
+    if (store->fd < 0) {
+        store->fd = open(store->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
+    if (store->fd < 0 || fcntl(store->fd, F_OFD_GETLK, &lock) != 0) {
+        return VARVE_CHECK_NONE;
+    }
+    if (lock.l_type != F_UNLCK) {
+        return VARVE_CHECK_OK;
+    }
+    /* Where locks are another host's, they need not be seen from here. */
+    bool network = fstatfs(store->fd, &file_system) != 0 ||
+                   varve_store_is_network((uint64_t)file_system.f_type);
+    return network ? VARVE_CHECK_NONE : VARVE_CHECK_MISMATCH;
+}
+
+bool varve_store_ended(struct varve_store *store, struct varve_store_fault *fault, int64_t *row,
+                       const char **state) {
+    *row = 0;
+    *state = "killed";
+    /* Its row first, then its lock: whoever lets a lock go has written before how he ended. */
+    if (!read_number(store->main.db, fault, row,
+                     "SELECT coalesce(max(id), 0) FROM scan WHERE state = 'running'")) {
+        return false;
+    }
+    if (*row > 0 && *row < LOCK_OFFSET) {
+        enum varve_check running = is_running(store, *row);
+        *state = running == VARVE_CHECK_NONE ? "unknown" : "killed";
+        *row -= running == VARVE_CHECK_OK;
+    }
+    return true;
+}
+
 /* What a scan had. */
 static void end_session(struct varve_store *store) {
     if (store->writing) {
@@ -353,6 +398,11 @@ static bool add_scan(struct varve_store *store, struct varve_store_fault *fault)
         sqlite3_bind_int64(add, 6, (int64_t)options->max_decoded_bytes);
         good = varve_sql_run(main, fault, add);
         store->scan = sqlite3_last_insert_rowid(main->db);
+        struct flock lock = lock_of(store->scan);
+        if (good && fcntl(store->fd, F_OFD_SETLK, &lock) != 0) {
+            good =
+                say(fault, VARVE_STORE_UNUSABLE, "the database cannot be locked", strerror(errno));
+        }
     }
     if (good) {
         sqlite3_stmt *forget = varve_sql(main, VARVE_SQL_ERRORS_FORGET);

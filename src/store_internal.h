@@ -37,7 +37,15 @@ struct varve_store_view {
 extern const struct varve_store_view varve_store_views[];
 extern const size_t varve_store_view_count;
 
-/* The SQL of a prepared question, or NULL. */
+/* The last scan whose row says that it runs and that does not (0: none; earlier ones whose rows say
+ * so do not either), and what to say instead: "killed", or "unknown" where locks cannot be relied
+ * on.
+ */
+bool varve_store_ended(struct varve_store *store, struct varve_store_fault *fault, int64_t *row,
+                       const char **state);
+
+/* The SQL of a prepared question, or NULL. ?1 is the rung's name, ?2 the limit, and where there are
+ * more, ?3 and ?4 are what varve_store_ended gives. */
 const char *varve_store_question(const char *name, bool *takes_rung);
 
 /* How far down the ladder a result goes, as far as it makes a difference to what is known. */
@@ -161,7 +169,7 @@ struct varve_reader {
 
 struct varve_store {
     char *path;
-    int fd;       /* holds the lock; -1: read-only */
+    int fd;       /* holds the locks; read-only it asks for them, -1: not opened */
     bool network; /* there is no write-ahead log: the file system is no place for one */
     struct varve_store_options options;
     struct varve_connection main; /* begin, finish, queries; in between the writer's */

@@ -18,6 +18,22 @@ static enum varve_store_status refuse(struct varve_store_fault *fault, const cha
     return fault->status;
 }
 
+/* What a question about scans must know of the one that was the last to begin. */
+static bool bind_ended(struct varve_query *query, struct varve_store_fault *fault,
+                       struct varve_store *store) {
+    int64_t row = 0;
+    const char *state = NULL;
+    if (sqlite3_bind_parameter_count(query->statement) <= 2) {
+        return true;
+    }
+    if (!varve_store_ended(store, fault, &row, &state)) {
+        return false;
+    }
+    sqlite3_bind_int64(query->statement, 3, row);
+    varve_bind_text(query->statement, 4, state);
+    return true;
+}
+
 enum varve_store_status varve_query_open(struct varve_query **out, struct varve_store_fault *fault,
                                          struct varve_store *store, const char *name,
                                          const char *rung, uint64_t limit) {
@@ -42,14 +58,14 @@ enum varve_store_status varve_query_open(struct varve_query **out, struct varve_
     query->db = store->main.db;
     if (sqlite3_prepare_v2(query->db, sql, -1, &query->statement, NULL) != SQLITE_OK) {
         varve_store_blame(fault, query->db, "the question cannot be asked");
-    } else {
+    } else if (bind_ended(query, fault, store)) {
         varve_bind_text(query->statement, 1, rung);
         sqlite3_bind_int64(query->statement, 2, limit && limit <= INT64_MAX ? (int64_t)limit : -1);
         *out = query;
     }
     sqlite3_free(sql);
     if (!*out) {
-        free(query);
+        varve_query_close(query);
     }
     return fault->status;
 }

@@ -361,7 +361,6 @@ const struct varve_store_view varve_store_views[] = {
 };
 const size_t varve_store_view_count = sizeof varve_store_views / sizeof varve_store_views[0];
 
-/* ?1 is the rung's name. */
 static const struct {
     struct varve_query_info info;
     const char *sql;
@@ -386,7 +385,11 @@ static const struct {
     {{"errors", "sources, or parts of them, that could not be read; notes", false},
      "SELECT * FROM errors"},
     {{"gone", "blobs that were there once", false}, "SELECT * FROM gone ORDER BY source, name"},
-    {{"scans", "the scans, the last one first", false}, "SELECT * FROM scans"},
+    {{"scans", "the scans, the last one first", false},
+     "SELECT scan, began, CASE WHEN state = 'running' AND scan <= ?3 THEN ?4 ELSE state END AS "
+     "state,\n"
+     "  exit_code, seconds, layers, layers_failed, layers_cached, images, images_failed, gone,\n"
+     "  errors, bytes_read, sources FROM scans"},
 };
 #define QUESTION_COUNT (sizeof questions / sizeof questions[0])
 

@@ -41,7 +41,9 @@ struct varve_store_fault {
 };
 
 struct varve_store_options {
-    bool read_only;               /* it must exist; nothing is written, not even a lock */
+    bool read_only;               /* it must exist; nothing is written, not even a lock (a question
+                                     about scans opens the file once more: a process that has it open
+                                     in other ways closes this store after them) */
     unsigned wait_ms;             /* how long to wait for another program's transaction; 0: 5000 */
     void (*failed)(void *cookie); /* called once, from any thread, when writing has failed; what is
                                      given after that is dropped */

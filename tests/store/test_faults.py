@@ -2,6 +2,7 @@
 """Where the database cannot be used: said clearly, by exit codes of its own, and nothing is lost."""
 
 import fcntl
+import json
 import os
 import pathlib
 import shutil
@@ -126,10 +127,35 @@ class Faults(db.DatabaseCase):
                     or not db.query(path, "SELECT count(*) FROM scan")[0][0]:
                 time.sleep(0.02)
             self.fails(path, LOCKED, "another scan is writing")
+            self.assertEqual(self.states(path), ["running"])
+            # A copy is a database of which nobody writes anything.
+            shutil.copy(path, self.work / "copy.db")
+            shutil.copy(str(path) + "-wal", self.work / "copy.db-wal")
+            self.assertEqual(self.states(self.work / "copy.db"), ["killed"])
             first.kill()
+            first.wait()
+            # The table says what it said; who asks is told what is so, and nothing is written.
+            self.assertEqual(db.query(path, "SELECT state FROM scan"), [("running",)])
+            self.assertEqual(self.states(path), ["killed"])
+            self.assertEqual(db.query(path, "SELECT state FROM scan"), [("running",)])
+        # A scan that has the database and has not begun yet makes no earlier one run.
+        with open(path, "r+b") as file:
+            fcntl.fcntl(file, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 1 << 62, 1, 0))
+            self.assertEqual(self.states(path), ["killed"])
         self.scan(self.source, db=path)
         self.assertEqual(db.query(path, "SELECT state FROM scan ORDER BY id"),
                          [("killed",), ("finished",)])
+        self.assertEqual(self.states(path), ["finished", "killed"])
+
+    def states(self, path):
+        """What `varve status` says of the scans, the last one first; and so do the other ways to ask."""
+        json_lines = [json.loads(line) for line in harness.run(
+            harness.VARVE, "status", "--json", "--db", path).splitlines()]
+        states = [line["state"] for line in json_lines]
+        table = harness.run(harness.VARVE, "query", "--db", path, "scans").decode().splitlines()
+        column = table[0].split().index("state") + 1  # of began, which is two words
+        self.assertEqual([line.split()[column] for line in table[1:]], states)
+        return states
 
     def test_locked_by_a_transaction(self):
         path = self.work / "transaction.db"
