@@ -166,6 +166,13 @@ int scan_into(const struct settings *settings, const char *source, const char *p
  * than 0: it cannot be read, as was complained. */
 int open_input(const char *path);
 
+/* The same for a layer, which may also be given as blob:FILE. Other sources are none, as is said.
+ */
+int open_layer(const char *operand);
+
+/* The kind of source that an operand begins with ("oci-archive" of "oci-archive:x"), or NULL. */
+const char *source_kind_of(const char *operand);
+
 /* Says what is wrong with a database; the exit code for it. */
 int store_exit_code(const struct varve_store_fault *fault);
 

@@ -19,13 +19,9 @@ static bool is_digest(const char *text) {
 /* Whether an operand names a source: KIND:PLACE, or a folder. */
 static bool is_source(const char *text) {
     struct stat status;
-    const char *colon = strchr(text, ':');
-    for (size_t i = 0; colon && i < varve_source_kind_count(); i++) {
-        const char *prefix = varve_source_kind_at(i).prefix;
-        if (strlen(prefix) == (size_t)(colon - text) && begins(text, prefix) &&
-            strcmp(prefix, "blob") != 0) {
-            return true;
-        }
+    const char *kind = source_kind_of(text);
+    if (kind && strcmp(kind, "blob") != 0) {
+        return true;
     }
     return stat(text, &status) == 0 && S_ISDIR(status.st_mode);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/cli/input.c - the one file that a command reads. */
+/* src/cli/input.c - the one file that a command reads, and what operands name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "varve/catalog.h"
 
 int open_input(const char *path) {
     struct stat status;
@@ -26,4 +27,31 @@ int open_input(const char *path) {
                                  : strerror(errno));
     }
     return fd;
+}
+
+const char *source_kind_of(const char *operand) {
+    const char *colon = strchr(operand, ':');
+    for (size_t i = 0; colon && i < varve_source_kind_count(); i++) {
+        const char *prefix = varve_source_kind_at(i).prefix;
+        size_t count = strlen(prefix);
+        if (count == (size_t)(colon - operand) && strncmp(operand, prefix, count) == 0) {
+            return prefix;
+        }
+    }
+    return NULL;
+}
+
+int open_layer(const char *operand) {
+    const char *kind = source_kind_of(operand);
+    if (kind && strcmp(kind, "blob") == 0) {
+        return open_input(operand + strlen("blob:"));
+    }
+    if (kind) {
+        complain(
+            "cannot read %s: it names a source (%s:), and a layer file is wanted; one of that very "
+            "name is ./%s",
+            operand, kind, operand);
+        return -1;
+    }
+    return open_input(operand);
 }

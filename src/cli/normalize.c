@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -142,7 +143,6 @@ void normalize_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
     snprintf(text, 72, "%.71s", whole);
 }
 
-/* What was done, on stdout, unless the layer itself goes there. */
 void normalize_warn(const char *name, const struct varve_normalized *tar) {
     char security[128] = "";
     if (tar->overruled_security_count) {
@@ -158,6 +158,7 @@ void normalize_warn(const char *name, const struct varve_normalized *tar) {
     }
 }
 
+/* What was done, on stdout, unless the layer itself goes there. */
 static void report(const struct settings *settings, const struct rewritten *rewritten) {
     char blob[72];
     char before[72];
@@ -178,9 +179,9 @@ static void report(const struct settings *settings, const struct rewritten *rewr
         json_unsigned(&json, "bytes_decoded", rewritten->tar.tar_bytes);
         json_unsigned(&json, "entries", rewritten->tar.entry_count);
         json_bool(&json, "order_significant", rewritten->tar.order_significant);
-        json_close(&json, '}');
         json_unsigned(&json, "links_overruled", rewritten->tar.overruled_count);
         json_unsigned(&json, "links_overruled_security", rewritten->tar.overruled_security_count);
+        json_close(&json, '}');
         json_line_end(&json);
         return;
     }
@@ -198,7 +199,7 @@ static int normalize_layer(const struct settings *settings,
     struct output output;
     struct rewritten rewritten;
     const char *name = settings->operands[0];
-    int fd = open_input(name);
+    int fd = open_layer(name);
     if (fd < 0) {
         return EXIT_FATAL;
     }
@@ -227,10 +228,45 @@ static int normalize_layer(const struct settings *settings,
     return code;
 }
 
+static bool is_kind(const char *kind, const char *name) {
+    return kind && strcmp(kind, name) == 0;
+}
+
+/* Whether a layer becomes a layer, or (*layout) a layout a layout. False, after a message. */
+static bool check_operands(const struct settings *settings, bool *layout) {
+    const char *from = settings->operands[0];
+    const char *to = settings->output;
+    const char *from_kind = source_kind_of(from);
+    const char *to_kind = source_kind_of(to);
+    struct stat status;
+    *layout = is_kind(from_kind, "oci");
+    if (from_kind && !*layout && !is_kind(from_kind, "blob")) {
+        complain("%s: a layer file is taken, or an OCI image layout (oci:DIR[:TAG]), and no %s:",
+                 from, from_kind);
+        return false;
+    }
+    if (to_kind && !is_kind(to_kind, "oci")) {
+        complain("-o %s: a file is written, or an OCI image layout (oci:OUT), and no %s:", to,
+                 to_kind);
+        return false;
+    }
+    if (!from_kind && is_kind(to_kind, "oci") && stat(from, &status) == 0 &&
+        S_ISDIR(status.st_mode)) {
+        complain("%s is a folder: of a layout write oci:%s", from, from);
+        return false;
+    }
+    if (*layout != is_kind(to_kind, "oci")) {
+        complain("a layout becomes a layout, a layer a layer: %s is %s, %s is not", from,
+                 *layout ? "oci:..." : "a layer", to);
+        return false;
+    }
+    return true;
+}
+
 int run_normalize(const struct settings *settings) {
-    static const char prefix[] = "oci:";
+    static const size_t count = sizeof "oci:" - 1;
     struct varve_normalize_options options;
-    size_t count = sizeof prefix - 1;
+    bool layout = false;
     if (!settings->output) {
         complain("-o is missing; try 'varve normalize --help'");
         return EXIT_FATAL;
@@ -238,12 +274,7 @@ int run_normalize(const struct settings *settings) {
     if (!normalize_options(&options, settings)) {
         return EXIT_FATAL;
     }
-    const char *from = settings->operands[0];
-    const char *to = settings->output;
-    bool layout = strncmp(from, prefix, count) == 0;
-    if (layout != (strncmp(to, prefix, count) == 0)) {
-        complain("a layout becomes a layout, a layer a layer: %s is %s, %s is not", from,
-                 layout ? "oci:..." : "a layer", to);
+    if (!check_operands(settings, &layout)) {
         return EXIT_FATAL;
     }
     uint64_t memory = settings->scan.memory_bytes;
@@ -252,7 +283,8 @@ int run_normalize(const struct settings *settings) {
         return EXIT_FATAL;
     }
     interrupt_watch();
-    int code = layout ? normalize_layout(settings, &options, from + count, to + count)
+    int code = layout ? normalize_layout(settings, &options, settings->operands[0] + count,
+                                         settings->output + count)
                       : normalize_layer(settings, &options);
     varve_budget_close(options.budget);
     return code;

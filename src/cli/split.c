@@ -183,7 +183,7 @@ int run_split(const struct settings *settings) {
         complain("-o FILE is missing; try 'varve split --help'");
         return EXIT_FATAL;
     }
-    int fd = open_input(settings->operands[0]);
+    int fd = open_layer(settings->operands[0]);
     if (fd < 0) {
         return EXIT_FATAL;
     }

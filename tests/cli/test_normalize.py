@@ -239,6 +239,46 @@ class Normalize(harness.Case):
             self.assertEqual(done.returncode, 2)
             self.assertIn(b": not a regular file", done.stderr)
 
+    def test_operands(self):
+        """What is not taken is said, with what is; a layer may be given as blob:FILE, here and to split."""
+        layer = GOLDEN / "tree.tar"
+
+        def run(*argv):
+            done = subprocess.run([harness.VARVE, *map(str, argv)], check=False, capture_output=True,
+                                  cwd=self.work)
+            return done.returncode, done.stderr.decode()
+
+        taken = "a layer file is taken, or an OCI image layout (oci:DIR[:TAG]), and no "
+        written = "a file is written, or an OCI image layout (oci:OUT), and no "
+        for source, output, words in (
+                (f"oci-archive:{layer}", "oci:o", taken + "oci-archive:"),
+                (f"oci-archive:{layer}", "o", taken + "oci-archive:"),
+                ("docker-archive:x", "docker-archive:y", taken + "docker-archive:"),
+                ("oci:x", "oci-archive:o", written + "oci-archive:"),
+                (layer, "dir:o", written + "dir:"), (layer, "blob:o", written + "blob:"),
+                (GOLDEN, "oci:o", f"{GOLDEN} is a folder: of a layout write oci:{GOLDEN}"),
+                (layer, "oci:o", "a layout becomes a layout"), ("oci:x", "o", "a layout becomes a layout")):
+            with self.subTest(f"{source} {output}"):
+                code, said = run("normalize", source, "-o", output)
+                self.assertEqual(code, 2)
+                self.assertIn(words, said)
+                self.assertEqual(said.count("\n"), 1)
+        for source in f"oci-archive:{layer}", "oci:x":
+            code, said = run("split", source, "-o", "o")
+            self.assertEqual(code, 2)
+            self.assertIn("a layer file is wanted", said)
+        self.assertFalse((self.work / "o").exists())
+        # A name that looks like a source and is a file.
+        odd = self.work / "oci-archive:odd"
+        odd.write_bytes(layer.read_bytes())
+        outputs = set()
+        for number, source in enumerate((layer, f"blob:{layer}", "./oci-archive:odd", f"blob:{odd}")):
+            for command in ("normalize",), ("split", "--files", self.work / f"files{number}"):
+                out = self.work / f"operand{number}-{command[0]}"
+                self.assertEqual(run(*command, source, "-o", out), (0, ""))
+                outputs.add((command[0], out.read_bytes()))
+        self.assertEqual(len(outputs), 2)
+
     def test_owners_that_there_can_be(self):
         out = self.normalize(GOLDEN / "hello.tar", "--uid=4294967294", "--gid=4294967294")
         with tarfile.open(out) as tar:
