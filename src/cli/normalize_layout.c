@@ -385,8 +385,6 @@ static bool put(void *cookie, const char *path, const void *data, size_t bytes) 
 
 /* With the documents read and the folder begun. */
 static int write_layout(struct work *work, const char *to) {
-    /* Readers begin with index.json. */
-    static const char *const parts[] = {"blobs", "oci-layout", "index.json"};
     if (!list_jobs(work)) {
         complain("out of memory");
         return EXIT_FATAL;
@@ -413,7 +411,7 @@ static int write_layout(struct work *work, const char *to) {
         }
         return code;
     }
-    if (!tree_commit(&work->tree, parts, sizeof parts / sizeof *parts)) {
+    if (!tree_commit(&work->tree)) {
         return EXIT_FATAL;
     }
     report(work, to);
@@ -458,6 +456,8 @@ static bool is_folder_name(const char *to) {
 
 int normalize_layout(const struct settings *settings, const struct varve_normalize_options *options,
                      const char *from, const char *to) {
+    /* Readers begin with index.json. */
+    static const char *const parts[] = {"blobs", "oci-layout", "index.json"};
     struct work work = {.settings = settings, .options = options};
     struct varve_rewrite_options rewrite;
     if (!is_folder_name(to) || !read_options(&rewrite, settings, options)) {
@@ -470,7 +470,7 @@ int normalize_layout(const struct settings *settings, const struct varve_normali
     int code = say_document_errors(&work, 0);
     if (code == EXIT_WELL) {
         code = EXIT_FATAL;
-        if (tree_open(&work.tree, to)) {
+        if (tree_open(&work.tree, to, parts, sizeof parts / sizeof *parts)) {
             code = write_layout(&work, to);
             tree_drop(&work.tree);
         }

@@ -4,7 +4,8 @@
  * A file is written without a name (open(2), O_TMPFILE), synced, and given its name at the end: a
  * program that is killed leaves nothing behind. Where the file system has no nameless files, or
  * there is no /proc to name one by, a temporary name is used, which goes with the first failure or
- * signal; one that is killed leaves ".<name>.<number>.tmp". So it is with folders, always. */
+ * signal; one that is killed leaves ".<name>.<number>.tmp". So it is with folders, always; within a
+ * folder that was there before, the next one who writes to it takes away what was left. */
 #ifndef VARVE_CLI_OUTPUT_H
 #define VARVE_CLI_OUTPUT_H
 
@@ -51,10 +52,15 @@ struct tree {
     int folder;  /* while it bears its temporary name */
     bool inside; /* it was there before: it stays, and what is in it appears */
     char *name, *temporary;
+    const char *const *parts; /* what it will hold, in the order in which it appears */
+    size_t part_count;
 };
 
-/* Begins a folder; there must be none of that name, or an empty one. False, after a message. */
-bool tree_open(struct tree *tree, const char *path);
+/* Begins a folder; there must be none of that name, or an empty one, or one that holds nothing but
+ * what a killed program left that was to write these parts into it. A folder that is there is
+ * locked (flock(2)) until the tree is dropped, where its file system can: two do not write to one.
+ * `parts` is kept. False, after a message. */
+bool tree_open(struct tree *tree, const char *path, const char *const *parts, size_t part_count);
 
 /* Begins a file beneath it, whose path output_commit_in tells. False with errno. Any thread. */
 bool output_open_in(struct output *output, const struct tree *tree);
@@ -66,12 +72,10 @@ bool output_commit_in(struct output *output, const struct tree *tree, const char
 /* A whole file. False with errno. */
 bool tree_put(const struct tree *tree, const char *path, const void *data, size_t bytes);
 
-/* Syncs the folders and gives the whole its name. Into a folder that was there before all that was
- * written is moved instead, whose names are told, in their order, the last one once the others are
- * there for good: it is what makes the folder a whole. False, after a message; then nothing is
- * left.
- */
-bool tree_commit(struct tree *tree, const char *const *names, size_t name_count);
+/* Syncs the folders and gives the whole its name. Into a folder that was there before its parts are
+ * moved instead, in their order, the last one once the others are there for good: it is what makes
+ * the folder a whole. False, after a message; then nothing is left. */
+bool tree_commit(struct tree *tree);
 
 /* Takes away what was not committed. Harmless afterwards. */
 void tree_drop(struct tree *tree);

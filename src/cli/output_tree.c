@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,21 +105,113 @@ static bool each_beneath(int root, const char *name, bool remove) {
     return remove ? unlinkat(root, name, AT_REMOVEDIR) == 0 && good : good;
 }
 
-/* The folder that is there, and empty. -1 with errno: ENOENT where nothing is. */
-static int open_empty(int parent, const char *name) {
+/* Moves a thing, over nothing. */
+static bool move(int from, int to, const char *name) {
+    return renameat2(from, name, to, name, RENAME_NOREPLACE) == 0 ||
+           ((errno == EINVAL || errno == ENOSYS) && renameat(from, name, to, name) == 0);
+}
+
+/* --- what is there already --- */
+
+static bool has(int folder, const char *name) {
+    return faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Whether an entry of the folder bears a name that temporary_name gives, and is a folder of ours.
+ */
+static bool is_leftover(int folder, const char *name) {
+    enum { DIGITS = 16, END = sizeof ".0123456789abcdef.tmp" - 1 };
+    size_t count = strlen(name);
+    struct stat status;
+    if (count < 1 + END || *name != '.' || name[count - END] != '.' ||
+        strcmp(name + count - strlen(".tmp"), ".tmp") != 0 ||
+        strspn(name + count - END + 1, "0123456789abcdef") != DIGITS) {
+        return false;
+    }
+    return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
+           status.st_uid == geteuid();
+}
+
+static bool is_part(const struct tree *tree, const char *name) {
+    size_t i = 0;
+    while (i < tree->part_count && strcmp(tree->parts[i], name) != 0) {
+        i++;
+    }
+    return i < tree->part_count;
+}
+
+/* Puts parts that a killed program had moved out of its temporary folder back into it: it is the
+ * one that has the last part still, and the others where they are not outside. False: it is not so.
+ */
+static bool move_back(const struct tree *tree, const char *name) {
+    int folder = openat(tree->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool so = folder >= 0 && tree->part_count && has(folder, tree->parts[tree->part_count - 1]);
+    for (size_t i = 0; so && i < tree->part_count; i++) {
+        so = has(folder, tree->parts[i]) != has(tree->parent, tree->parts[i]);
+    }
+    for (size_t i = tree->part_count; so && i-- > 0;) {
+        so = has(folder, tree->parts[i]) || move(tree->parent, folder, tree->parts[i]);
+    }
+    if (folder >= 0) {
+        close(folder);
+    }
+    return so;
+}
+
+/* Empties the folder of what killed programs left. False with errno, EEXIST where something else is
+ * there: then all of it stays. */
+static bool take_leftovers(const struct tree *tree) {
     struct listing listing;
-    if (!list(&listing, parent, name)) {
+    const struct dirent64 *entry = NULL;
+    bool parts = false, left = false;
+    int error = list(&listing, tree->parent, ".") ? 0 : errno;
+    while (!error && (entry = next_entry(&listing))) {
+        bool part = is_part(tree, entry->d_name);
+        bool leftover = !part && is_leftover(listing.fd, entry->d_name);
+        parts |= part;
+        left |= leftover;
+        error = part || leftover ? 0 : EEXIST;
+    }
+    error = error || entry ? error : errno;
+    if (!error && left) {
+        lseek(listing.fd, 0, SEEK_SET);
+        listing.count = listing.next = 0;
+        while (parts && (entry = next_entry(&listing))) {
+            parts = !is_leftover(listing.fd, entry->d_name) || !move_back(tree, entry->d_name);
+        }
+        lseek(listing.fd, 0, SEEK_SET);
+        listing.count = listing.next = 0;
+        while (!parts && !error && (entry = next_entry(&listing))) {
+            error = each_beneath(tree->parent, entry->d_name, true) ? 0 : errno;
+        }
+    }
+    if (listing.fd >= 0) {
+        close(listing.fd);
+    }
+    errno = error ? error : EEXIST;
+    return !error && !parts;
+}
+
+/* The folder that is there, and empty, or will be. False with errno: ENOENT where nothing is,
+ * EWOULDBLOCK where another program writes to it. */
+static bool open_empty(struct tree *tree, const char *path) {
+    struct listing listing;
+    if (!list(&listing, AT_FDCWD, path)) {
         /* O_NOFOLLOW: a link, wherever it leads. */
         errno = errno == ENOTDIR || errno == ELOOP ? EEXIST : errno;
-        return -1;
+        return false;
     }
-    int error = next_entry(&listing) ? EEXIST : errno;
-    if (error) {
-        close(listing.fd);
-        errno = error;
-        return -1;
+    tree->parent = listing.fd;
+    bool locked = flock(listing.fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno == EWOULDBLOCK) {
+        return false;
     }
-    return listing.fd;
+    const struct dirent64 *entry = next_entry(&listing);
+    /* Where nothing can be locked, what another one is writing could be taken for what one left. */
+    if (entry && !locked) {
+        errno = EEXIST;
+    }
+    return entry ? locked && take_leftovers(tree) : errno == 0;
 }
 
 static bool make_temporary(struct tree *tree) {
@@ -144,27 +237,32 @@ static bool make_temporary(struct tree *tree) {
 static bool open_parent(struct tree *tree, char *path) {
     char *slash = strrchr(path, '/');
     tree->name = strdup(slash ? slash + 1 : path);
-    tree->parent = open_empty(AT_FDCWD, path);
-    tree->inside = tree->parent >= 0;
-    if (!tree->inside && errno == ENOENT) {
+    tree->inside = open_empty(tree, path);
+    if (!tree->inside && errno == ENOENT && tree->parent < 0) {
         if (slash) {
             slash[1] = 0;
         }
         tree->parent = open(slash ? path : ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+        return tree->parent >= 0 && tree->name;
     }
-    return tree->parent >= 0 && tree->name;
+    return tree->inside && tree->name;
 }
 
-bool tree_open(struct tree *tree, const char *path) {
-    *tree = (struct tree){.parent = -1, .folder = -1};
+static const char *why_not(int error) {
+    return error == EEXIST        ? "it is there, and is no empty folder"
+           : error == EWOULDBLOCK ? "another program is writing to it"
+                                  : strerror(error);
+}
+
+bool tree_open(struct tree *tree, const char *path, const char *const *parts, size_t part_count) {
+    *tree = (struct tree){.parent = -1, .folder = -1, .parts = parts, .part_count = part_count};
     char *whole = strdup(path);
     for (size_t count = whole ? strlen(whole) : 0; count > 1 && whole[count - 1] == '/'; count--) {
         whole[count - 1] = 0;
     }
     bool good = whole && open_parent(tree, whole) && make_temporary(tree);
     if (!good) {
-        complain("cannot write %s: %s", path,
-                 errno == EEXIST ? "it is there, and is no empty folder" : strerror(errno));
+        complain("cannot write %s: %s", path, why_not(errno));
         tree_drop(tree);
     }
     free(whole);
@@ -185,34 +283,28 @@ bool tree_put(const struct tree *tree, const char *path, const void *data, size_
     return output_commit_in(&file, tree, path);
 }
 
-/* Moves a thing, over nothing. */
-static bool move(int from, int to, const char *name) {
-    return renameat2(from, name, to, name, RENAME_NOREPLACE) == 0 ||
-           ((errno == EINVAL || errno == ENOSYS) && renameat(from, name, to, name) == 0);
-}
-
 /* Out of the temporary folder, one after the other, the last when all others are there for good. */
-static bool move_out(const struct tree *tree, const char *const *names, size_t name_count) {
-    size_t moved = 0;
-    while (moved < name_count && (moved + 1 < name_count || fsync(tree->parent) == 0) &&
-           move(tree->folder, tree->parent, names[moved])) {
+static bool move_out(const struct tree *tree) {
+    size_t moved = 0, count = tree->part_count;
+    while (moved < count && (moved + 1 < count || fsync(tree->parent) == 0) &&
+           move(tree->folder, tree->parent, tree->parts[moved])) {
         moved++;
     }
-    if (moved == name_count) {
+    if (moved == count) {
         return true;
     }
     int error = errno;
     while (moved-- > 0) {
-        move(tree->parent, tree->folder, names[moved]);
+        move(tree->parent, tree->folder, tree->parts[moved]);
     }
     errno = error;
     return false;
 }
 
-bool tree_commit(struct tree *tree, const char *const *names, size_t name_count) {
+bool tree_commit(struct tree *tree) {
     bool good = each_beneath(tree->parent, tree->temporary, false);
     if (tree->inside) {
-        good = good && move_out(tree, names, name_count);
+        good = good && move_out(tree);
         if (good) {
             unlinkat(tree->parent, tree->temporary, AT_REMOVEDIR);
         }

@@ -20,6 +20,7 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -81,7 +82,8 @@ enum {
     EFFECT_REPLACE,      /* another takes its name */
     EFFECT_JUMP,         /* the clock */
     EFFECT_DELAY,
-    EFFECT_SLOW /* a millisecond each */
+    EFFECT_SLOW, /* a millisecond each */
+    EFFECT_KILL  /* of the process, before the call */
 };
 
 static const struct {
@@ -89,7 +91,7 @@ static const struct {
     int effect;
 } effect_names[] = {{"short", EFFECT_SHORT},   {"shrink", EFFECT_SHRINK},   {"grow", EFFECT_GROW},
                     {"vanish", EFFECT_VANISH}, {"replace", EFFECT_REPLACE}, {"jump", EFFECT_JUMP},
-                    {"delay", EFFECT_DELAY},   {"slow", EFFECT_SLOW}};
+                    {"delay", EFFECT_DELAY},   {"slow", EFFECT_SLOW},       {"kill", EFFECT_KILL}};
 
 /* What test_inject.py reads: calls by class, then the faults that fired. */
 struct page {
@@ -114,6 +116,9 @@ static bool due(enum class class) {
                  (!fault.count || call - fault.first < fault.count);
     if (fires) {
         atomic_fetch_add(&page->fired, 1);
+        if (fault.effect == EFFECT_KILL) {
+            kill(getpid(), SIGKILL);
+        }
     }
     return fires;
 }

@@ -3,9 +3,12 @@
 is whole or not there, nothing is left beside it, and no layer is blamed for a fault of the machine."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tarfile
 
@@ -137,6 +140,82 @@ class Written(WritingCase):
         for options in (["--threads=1"], ["--threads=2", "--compress=gzip", "--mtime=5"]):
             with self.subTest(options):
                 self.layouts(READING + WRITING, 10, *options)
+
+    def killed(self, out, call):
+        """Writes the layout into a folder, killed before the call of that number that makes, names or syncs
+        something. False: it was done before."""
+        environment = {**os.environ, "VARVE_FAULT": f"settle {call} 1 kill"}
+        done = subprocess.run([inject.FAULTY, "normalize", self.layout, "--threads=1", "-o", f"oci:{out}"],
+                              env=environment, capture_output=True, check=False, timeout=inject.SECONDS)
+        self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
+        return done.returncode != 0
+
+    def test_killed_within_a_folder(self):
+        """Whatever a killed run left in a folder that was there before, the next one takes away, be it killed
+        as well; what is whole it leaves alone."""
+        argv = ["normalize", self.layout, "--threads=1"]
+        out, parts = self.work / "mine", {"blobs", "oci-layout", "index.json"}
+        out.mkdir()
+        first = inject.start([*argv, "-o", f"oci:{out}"], inject.NONE, self.work / "page")
+        whole, total, states = files_of(out), first.calls["settle"], set()
+        last = total - 16  # from there on what was written is synced and moved to its place
+        for call in [*range(1, last, 1 if inject.LONG else 7), *range(last, total + 1)]:
+            shutil.rmtree(out)
+            out.mkdir()
+            self.assertTrue(self.killed(out, call))
+            there = set(os.listdir(out)) & parts
+            states.add(frozenset(there))
+            if "index.json" not in there:
+                again = self.killed(out, 1 + call * 7 % total)
+                if not again or "index.json" in os.listdir(out):
+                    there = parts
+                else:
+                    harness.run(harness.VARVE, *argv, "-o", f"oci:{out}")
+            if "index.json" in there:
+                # All of it was there when it was killed, and perhaps a folder that has done its duty.
+                rest = set(os.listdir(out)) - parts
+                self.assertEqual([os.listdir(out / name) for name in rest if name.endswith(".tmp")],
+                                 [[]] * len(rest))
+                harness.run(harness.VARVE, *argv, "-o", f"oci:{out}", expect=2)
+            else:
+                self.assertEqual(set(os.listdir(out)), parts)
+            self.assertEqual(files_of(out), whole, (call, there))
+        print(f"{total} calls; what was there when it was killed: {sorted(map(sorted, states))}")
+        self.assertEqual(states, {frozenset(), frozenset({"blobs"}), frozenset({"blobs", "oci-layout"}),
+                                  frozenset(parts)})
+
+    def test_what_no_killed_run_left(self):
+        """Anything else in the folder stays as it is, and so does all of it while another program writes."""
+        argv = [harness.VARVE, "normalize", self.layout, "-o", f"oci:{self.work}/other"]
+        out = self.work / "other"
+        temporary = ".other.0123456789abcdef.tmp"
+        for names in ((temporary, "mine"), (temporary, "blobs/"), (temporary + "/index.json", "blobs/x", "index.json"),
+                      (temporary + "x",), (".other.0123456789abcdeg.tmp/",), ("0123456789abcdef.tmp/",),
+                      (temporary,), (temporary + "/index.json", "blobs/", "oci-layout", temporary + "/blobs/")):
+            with self.subTest(names):
+                shutil.rmtree(out, ignore_errors=True)
+                out.mkdir()
+                for name in names:
+                    path = out / name
+                    (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+                    if not name.endswith("/"):
+                        path.write_text("mine")
+                before = sorted(str(path) for path in out.rglob("*"))
+                harness.run(*argv, expect=2)
+                self.assertEqual(sorted(str(path) for path in out.rglob("*")), before)
+        shutil.rmtree(out)
+        (out / temporary / "deep").mkdir(parents=True)
+        with subprocess.Popen(["flock", out, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            holder.stdin.write(b"held\n")
+            holder.stdin.flush()
+            holder.stdout.readline()
+            done = subprocess.run(argv, capture_output=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(b"another program is writing to it", done.stderr)
+            self.assertTrue((out / temporary / "deep").is_dir())
+            holder.stdin.close()
+        harness.run(*argv)
+        self.assertEqual(set(os.listdir(out)), {"blobs", "oci-layout", "index.json"})
 
     def test_transparent(self):
         """Interrupted or short, a call is made again."""
