@@ -15,7 +15,7 @@ Figures of other programs that ran beside (OpenSSL, zlib, the floor, ...) are no
 moves them, so what they moved is the machine, and it is told as such. Where they moved, only ratios within a run
 (varve / OpenSSL) still say something.
 
-Ends with 1 where something is slower, 2 where nothing could be compared."""
+Ends with 1 where something is slower, 2 where nothing could be compared, or a file is none of the suite's."""
 
 import json
 import math
@@ -118,13 +118,51 @@ def compare(old, new, say=print):
     return verdicts
 
 
+class Foreign(Exception):
+    """A file that is none of the suite's, or cannot be read: with the reason."""
+
+
+def fault_of(run):
+    """What is missing in what ought to be a run; None: nothing."""
+    if not isinstance(run, dict) or not isinstance(run.get("programs"), dict):
+        return "it has no programs"
+    for program, part in run["programs"].items():
+        if not isinstance(part, dict) or not isinstance(part.get("figures"), dict):
+            return f"{program} has no figures"
+        for name, one in part["figures"].items():
+            samples = one.get("samples") if isinstance(one, dict) else None
+            if not isinstance(samples, list) or not samples or not all(
+                    type(sample) in (int, float) and math.isfinite(sample) for sample in samples):
+                return f"{program} {name} has no samples that are numbers"
+            if one.get("better") not in ("more", "less") or not isinstance(one.get("ours"), bool):
+                return f"{program} {name} does not say what is better, or whose it is"
+    return None
+
+
+def load(path):
+    """A run that bench/suite.py kept."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            run = json.load(file)
+    except OSError as error:
+        raise Foreign(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise Foreign(f"{path} is no JSON: {error}") from error
+    fault = fault_of(run)
+    if fault:
+        raise Foreign(f"{path} is no run of the suite: {fault}")
+    return run
+
+
 def main():
     if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    runs = []
-    for path in sys.argv[1:]:
-        with open(path, encoding="utf-8") as file:
-            runs.append(json.load(file))
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    try:
+        runs = [load(path) for path in sys.argv[1:]]
+    except Foreign as error:
+        print(f"compare.py: {error}", file=sys.stderr)
+        sys.exit(2)
     verdicts = compare(*runs)
     sys.exit(2 if not verdicts else 1 if "slower" in verdicts.values() else 0)
 

@@ -187,7 +187,11 @@ def main():
         sys.exit(f"programs are {', '.join(PROGRAMS)}")
     run = {"v": 1, **cpu_facts()}
     path = baseline_path(run)
-    known = json.loads(path.read_text()) if path.exists() else None
+    try:
+        known = compare.load(path) if path.exists() else None
+    except compare.Foreign as error:
+        print(f"suite.py: {error}", file=sys.stderr)
+        sys.exit(2)
     if options.compare and not known:
         sys.exit(f"{path} is not there: no baseline of this CPU was saved")
     builds = [options.build] + ([options.against] if options.against else [])

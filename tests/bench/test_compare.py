@@ -4,6 +4,7 @@
 import itertools
 import json
 import random
+import subprocess
 import sys
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
@@ -120,6 +121,37 @@ class Verdicts(harness.Case):
         self.assertIn("0 slower, 1 no change beyond the noise, 1 too few samples", said)
         self.assertIn("ran 1.000x as fast (median of 1 figures)\n", said)
         self.said(old, run({}), 2)
+
+
+    def test_files_of_something_else(self):
+        """One line of why, and 2: neither a traceback nor what means that something is slower."""
+        good = run({"a": figure(1, 2, 3)})
+        other = json.loads(json.dumps(good))
+        faults = [("no JSON", b"{"), ("no JSON", b"\xff\xfe"), ("no JSON", b""), ("no JSON", b"[" * 100000),
+                  ("no programs", b"[]"), ("no programs", b"7"), ("no programs", b'{"v":1,"type":"bench"}'),
+                  ("p has no figures", b'{"programs":{"p":{}}}'), ("p has no figures", b'{"programs":{"p":[]}}')]
+        for words, change in (("no samples", {"samples": []}), ("no samples", {"samples": ["1"]}),
+                              ("no samples", {"samples": [True]}), ("no samples", {"samples": [float("nan")]}),
+                              ("no samples", {"samples": 7}), ("what is better", {"better": "none"}),
+                              ("whose it is", {"ours": 1})):
+            other["programs"]["p"]["figures"]["a"] = {**figure(1, 2, 3), **change}
+            faults.append((words, json.dumps(other).encode()))
+        paths = self.work / "good.json", self.work / "bad.json"
+        paths[0].write_text(json.dumps(good))
+        command = [sys.executable, harness.SOURCE / "bench" / "compare.py"]
+        for words, content in faults:
+            for order in paths, paths[::-1]:
+                with self.subTest(words, content=content[:60]):
+                    paths[1].write_bytes(content)
+                    done = subprocess.run([*command, *order], capture_output=True, check=False, text=True)
+                    self.assertEqual((done.returncode, done.stdout), (2, ""))
+                    self.assertIn(words, done.stderr)
+                    self.assertEqual(done.stderr.count("\n"), 1)
+        for path in self.work / "missing", self.work:
+            done = subprocess.run([*command, path, paths[0]], capture_output=True, check=False, text=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, "^compare.py: .* cannot be read: [^\n]+\n$")
+        self.assertEqual(subprocess.run(command, capture_output=True, check=False).returncode, 2)
 
 
 if __name__ == "__main__":
