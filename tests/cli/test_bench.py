@@ -8,9 +8,12 @@ import io
 import json
 import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 import xml.etree.ElementTree
 import zlib
 
@@ -32,6 +35,18 @@ def make_tar(number):
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return memory.getvalue()
+
+
+# After a signal, of all threads: what a machine that is busy elsewhere does not change. A layer of the test's
+# takes the slowest compressor a hundredth of a second; all that are left to measure would take minutes.
+CPU_SECONDS = 1.0
+PATIENCE = 120
+
+
+def cpu_seconds(process):
+    """What a process has used so far (proc(5))."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def gzip_bytes(data):
@@ -174,6 +189,71 @@ class Bench(harness.Case):
         said = self.bench("--only=hash", "--rounds=2", f"--compare={old}")
         self.assertIn("breaks off before its end", said)
         self.assertRegex(said, r"\d+ have too few rounds")
+
+    def interrupted(self, number, after, *options):
+        """Sends a signal once it has measured for so many CPU seconds; (exit code, stdout, stderr), and what it
+        used after the signal."""
+        out, error = self.work / "interrupted.out", self.work / "interrupted.err"
+        with open(out, "wb") as to, open(error, "wb") as complaints, subprocess.Popen(
+                [harness.VARVE, "bench", "--rounds=100", "--threads=2", "--progress=plain", *options,
+                 self.large()], stdout=to, stderr=complaints) as process:
+            begun, begins = time.monotonic(), None
+            while process.poll() is None:
+                # From the first task on: signals are waited for then.
+                watched = int(re.search(r"SigCgt:\s*([0-9a-f]+)", pathlib.Path(
+                    f"/proc/{process.pid}/status").read_text()).group(1), 16)
+                begins = begins or (cpu_seconds(process) if watched >> (number - 1) & 1 else None)
+                if begins is not None and cpu_seconds(process) - begins >= after:
+                    break
+                self.assertLess(time.monotonic() - begun, PATIENCE)
+                time.sleep(0.01)
+            before = cpu_seconds(process)
+            process.send_signal(number)
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            used = cpu_seconds(process) - before
+            code = process.wait()
+        return code, out.read_bytes().decode(), error.read_bytes().decode(), used
+
+    def large(self):
+        """Layers that take minutes to measure, each of them moments."""
+        folder = self.work / "large"
+        if not folder.exists():
+            layout = oci.Layout(folder)
+            tars = [make_tar(number) for number in [0, 1, 2, 3] * 30]
+            layout.tag("one", layout.image([(layout.put(tar, oci.LAYER), oci.digest_of(tar)) for tar in tars]))
+        return folder
+
+    def test_signals(self):
+        """They end it soon, wherever it is; what was measured by then is told whole, and so is it that it was
+        interrupted. A picture of an earlier run stays."""
+        plot = self.work / "before.svg"
+        plot.write_text("from before")
+        picture = f"--plot={plot}"
+        for number, after, form in ((signal.SIGINT, 0, "--json"), (signal.SIGTERM, 0.2, "--csv"),
+                                    (signal.SIGINT, 0.4, picture), (signal.SIGTERM, 0.8, "--json"),
+                                    (signal.SIGINT, 1.2, "--csv"), (signal.SIGTERM, 1.6, picture)):
+            with self.subTest(form, number=number, after=after):
+                code, out, error, used = self.interrupted(number, after, form, "--only=compression")
+                print(f"{form[:8]} after {after} s: ended after {used:.2f} s of CPU time")
+                self.assertEqual(code, 128 + number, error)
+                self.assertLess(used, CPU_SECONDS)
+                self.assertNotIn("failed", error)
+                if form == "--json":
+                    lines = [json.loads(line) for line in out.splitlines()]
+                    self.assertEqual((lines[0]["type"], lines[-1]["type"]), ("bench", "summary"))
+                    self.assertTrue(lines[-1]["interrupted"])
+                    # What was not measured claims nothing.
+                    for line in lines:
+                        if line["type"] == "result" and not line["verified"]:
+                            self.assertNotIn("one", line)
+                elif form == "--csv":
+                    rows = list(csv.reader(io.StringIO(out)))
+                    self.assertEqual({len(row) for row in rows}, {len(rows[0])})
+                else:
+                    self.assertIn("warning: interrupted", out)
+                    self.assertIn("is left as it was", error)
+                    self.assertEqual(plot.read_text(), "from before")
+        self.assertEqual([path.name for path in self.work.iterdir() if path.name.startswith(".")], [])
 
     def test_other_programs_are_seen(self):
         """A program beside it that never rests is told of in figures and in words."""

@@ -44,6 +44,10 @@ static bool report(const struct bench *bench, const struct bench_old *old) {
             bench_compare(bench, old);
         }
     }
+    if (settings->bench_plot && bench->stopped) {
+        complain("interrupted: %s is left as it was", settings->bench_plot);
+        return true;
+    }
     return !settings->bench_plot || bench_plot(bench, settings->bench_plot);
 }
 

@@ -151,6 +151,8 @@ bool bench_add_nightly(struct bench *bench);
 
 /* Warms up, then measures all tasks in turns. False: some task has a fault. (measure.c) */
 bool bench_measure(struct bench *bench);
+/* Whether a signal asked for an end: a run that may take long gives up then. Any thread. */
+bool bench_stopping(void);
 void bench_machine_read(struct bench_machine *machine);
 
 /* ---- Compression, for nightly.c too (codecs.c) ---- */

@@ -188,7 +188,7 @@ static bool run_compress(struct bench_task *task, const struct bench_share *shar
     struct pressed *pressed = task->state;
     void *context = pressed->codec->open(pressed->codec);
     bool good = context != NULL;
-    for (size_t i = 0; good && i < share->count; i++) {
+    for (size_t i = 0; good && i < share->count && !bench_stopping(); i++) {
         uint32_t unit = share->units[i];
         const struct bench_unit *from = &task->over->units[unit];
         pressed->made_bytes[unit] = pressed->codec->compress(

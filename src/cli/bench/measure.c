@@ -25,6 +25,10 @@ static void on_signal(int number) {
     caught = number;
 }
 
+bool bench_stopping(void) {
+    return caught != 0;
+}
+
 /* What is ignored already stays so: of nohup(1), of a shell's background job. */
 static void watch(int number) {
     struct sigaction action = {.sa_handler = on_signal};
@@ -173,18 +177,24 @@ static enum bench_fault fault_of(struct bench_task *task, bool ran) {
 }
 
 /* One sample of each width, each verified. `round` SIZE_MAX: to warm up, by one thread, not kept.
- */
+ * Nor is what a signal came into. */
 static void run_task(struct bench_task *task, size_t round) {
     double begun = seconds_of(CLOCK_MONOTONIC);
     double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
     bool ran = task->operations->run(task, &task->over->whole);
     double one = seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
     double all = one;
+    if (caught) {
+        return;
+    }
     task->fault = fault_of(task, ran);
     if (task->sample->threads > 1 && task->fault == BENCH_WELL && round != SIZE_MAX) {
         start = seconds_of(CLOCK_MONOTONIC);
         ran = run_all(task);
         all = seconds_of(CLOCK_MONOTONIC) - start;
+        if (caught) {
+            return;
+        }
         task->fault = fault_of(task, ran);
     }
     task->spent += seconds_of(CLOCK_MONOTONIC) - begun;

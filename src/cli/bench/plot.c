@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../output.h"
 #include "bench.h"
 
 #define WIDTH 960.0
@@ -255,6 +256,30 @@ static void put_picture(FILE *out, const struct bench *bench, struct panel *pane
     fputs("</text>\n</svg>\n", out);
 }
 
+/* The file is there whole, or as it was. False, after a message. */
+static bool write_picture(const struct bench *bench, struct panel *panels, const char *path) {
+    struct output output;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out) {
+        put_picture(out, bench, panels);
+    }
+    if (!out || fclose(out) != 0) {
+        complain("out of memory");
+        free(text);
+        return false;
+    }
+    bool good = output_open(&output, path);
+    if (good && !output_write(&output, text, bytes)) {
+        complain("cannot write %s: %s", path, strerror(errno));
+        output_drop(&output);
+        good = false;
+    }
+    free(text);
+    return good && output_commit(&output);
+}
+
 bool bench_plot(const struct bench *bench, const char *path) {
     struct panel *panels = calloc(2, sizeof *panels);
     if (!panels) {
@@ -265,17 +290,9 @@ bool bench_plot(const struct bench *bench, const char *path) {
     collect(&panels[0], bench, "compress");
     collect(&panels[1], bench, "decompress");
     bool any = panels[0].count > 0 && panels[1].count > 0;
-    FILE *out = any ? fopen(path, "we") : NULL;
-    bool good = out != NULL;
-    if (out) {
-        put_picture(out, bench, panels);
-        good = !ferror(out);
-        good = fclose(out) == 0 && good;
-    }
+    bool good = any && write_picture(bench, panels, path);
     if (!any) {
         complain("nothing to plot: no compression was measured");
-    } else if (!good) {
-        complain("cannot write %s: %s", path, strerror(errno));
     }
     free(panels);
     return good;
