@@ -12,9 +12,11 @@
 #include "file.h"
 #include "limits.h"
 #include "name_map.h"
+#include "pattern.h"
 #include "varve/tar.h"
 
 #define CHUNK_BYTES 16384u
+#define CLEAN_ROOM 3 /* a slash between two paths, one too many, the NUL */
 #define HOLE_BYTES (256u << 10)
 #define HEX_DIGITS "0123456789abcdef"
 
@@ -44,17 +46,11 @@ void varve_archive_close(struct varve_archive *archive) {
 }
 
 /* Puts `tail` behind the folder `head` (both any bytes), cleaned: without empty and "."
- * components; ".." takes one away. NULL where it leads outside or holds a NUL, with errno 0, or for
- * want of memory. */
-static char *clean_path(const char *head, size_t head_bytes, const uint8_t *tail,
-                        size_t tail_bytes) {
-    errno = 0;
-    char *out = malloc(head_bytes + tail_bytes + 3);
+ * components; ".." takes one away. `out` has room for both and CLEAN_ROOM. False where it leads
+ * outside or holds a NUL. */
+static bool clean_into(char *out, const char *head, size_t head_bytes, const uint8_t *tail,
+                       size_t tail_bytes) {
     size_t at = 0;
-    if (!out) {
-        errno = ENOMEM;
-        return NULL;
-    }
     for (size_t part = 0; part < 2; part++) {
         const char *p = part ? (const char *)tail : head;
         const char *end = p + (part ? tail_bytes : head_bytes);
@@ -64,8 +60,7 @@ static char *clean_path(const char *head, size_t head_bytes, const uint8_t *tail
             size_t count = (size_t)(stop - p);
             bool up = count == 2 && memcmp(p, "..", 2) == 0;
             if ((up && at == 0) || memchr(p, 0, count)) {
-                free(out);
-                return NULL;
+                return false;
             }
             if (up) {
                 while (at > 0 && out[--at] != '/') {
@@ -81,6 +76,23 @@ static char *clean_path(const char *head, size_t head_bytes, const uint8_t *tail
         }
     }
     out[at] = 0;
+    return true;
+}
+
+/* The same in memory of its own. NULL where it leads outside, with errno 0, or for want of memory.
+ */
+static char *clean_path(const char *head, size_t head_bytes, const uint8_t *tail,
+                        size_t tail_bytes) {
+    char *out = malloc(head_bytes + tail_bytes + CLEAN_ROOM);
+    if (!out) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (!clean_into(out, head, head_bytes, tail, tail_bytes)) {
+        free(out);
+        errno = 0;
+        return NULL;
+    }
     return out;
 }
 
@@ -264,11 +276,9 @@ enum varve_status varve_archive_open(struct varve_archive **out, struct varve_fa
     return fault->code ? fault->status : VARVE_OK;
 }
 
-bool varve_archive_find(const struct varve_archive *archive, struct varve_archive_file *file,
-                        const char *path) {
-    char *clean = clean_path("", 0, (const uint8_t *)path, strlen(path));
-    uint32_t number = clean ? varve_name_map_find(&archive->paths, clean) : VARVE_NAME_NONE;
-    free(clean);
+static bool find_clean(const struct varve_archive *archive, struct varve_archive_file *file,
+                       const char *clean) {
+    uint32_t number = varve_name_map_find(&archive->paths, clean);
     for (int hops = 0; number != VARVE_NAME_NONE && hops <= VARVE_LIMIT_LINK_HOPS; hops++) {
         const struct file *found = &archive->files[number];
         if (!found->link) {
@@ -279,6 +289,19 @@ bool varve_archive_find(const struct varve_archive *archive, struct varve_archiv
         number = varve_name_map_find(&archive->paths, found->link);
     }
     return false;
+}
+
+bool varve_archive_find(const struct varve_archive *archive, struct varve_archive_file *file,
+                        const char *path) {
+    char room[VARVE_PATTERN_PATH_BYTES + CLEAN_ROOM];
+    size_t bytes = strlen(path);
+    char *clean = bytes < VARVE_PATTERN_PATH_BYTES ? room : malloc(bytes + CLEAN_ROOM);
+    bool found = clean && clean_into(clean, "", 0, (const uint8_t *)path, bytes) &&
+                 find_clean(archive, file, clean);
+    if (clean != room) {
+        free(clean);
+    }
+    return found;
 }
 
 size_t varve_archive_count(const struct varve_archive *archive) {
@@ -303,23 +326,30 @@ static bool is_likely(const char *path) {
     return strspn(path, HEX_DIGITS) == 64;
 }
 
-/* The first path beside the folder itself, cleaned, of what a parser was fed; NULL: there is none.
- */
-static char *first_path(struct varve_tar *tar) {
+/* The first path beside the folder itself, cleaned, of what a parser was fed; NULL: there is none,
+ * or there is no memory for it (*fault). */
+static char *first_path(struct varve_fault *fault, struct varve_tar *tar) {
     struct varve_tar_item item;
     for (;;) {
         switch (varve_tar_next(tar, &item)) {
         case VARVE_TAR_ENTRY: {
             char *path = clean_path("", 0, item.entry->path.bytes, item.entry->path.count);
+            if (!path && errno) {
+                *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
+            }
             if (!path || *path) {
                 return path;
             }
             free(path);
             break;
         }
+        case VARVE_TAR_FAULT:
+            if (varve_tar_fault(tar).status == VARVE_ERROR) {
+                *fault = varve_tar_fault(tar);
+            }
+            return NULL;
         case VARVE_TAR_INPUT:
         case VARVE_TAR_END:
-        case VARVE_TAR_FAULT:
             return NULL;
         default:
             break;
@@ -327,19 +357,45 @@ static char *first_path(struct varve_tar *tar) {
     }
 }
 
-bool varve_archive_looks_likely(int fd) {
+/* Whether a regular file may be an image archive, by its first path: archives of other things, some
+ * of them huge, need not be read for it. */
+static bool looks_likely(struct varve_fault *fault, int fd) {
     struct varve_tar *tar = NULL;
     uint8_t *chunk = malloc(CHUNK_BYTES);
     char *path = NULL;
-    if (chunk && varve_tar_open(&tar, &(struct varve_tar_options){0}) == VARVE_OK) {
-        int64_t bytes = varve_file_fill(fd, true, chunk, CHUNK_BYTES, 0);
+    int64_t bytes = 0;
+    if (!chunk || varve_tar_open(&tar, &(struct varve_tar_options){0}) != VARVE_OK) {
+        *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
+    } else if ((bytes = varve_file_fill(fd, true, chunk, CHUNK_BYTES, 0)) < 0) {
+        *fault = varve_fault_of(VARVE_CODE_IO_READ, 0);
+        fault->os_errno = errno;
+    } else {
         varve_tar_reset(tar, NULL);
-        varve_tar_feed(tar, chunk, bytes > 0 ? (size_t)bytes : 0, false);
-        path = first_path(tar);
+        varve_tar_feed(tar, chunk, (size_t)bytes, false);
+        path = first_path(fault, tar);
     }
     bool likely = path && is_likely(path);
     free(path);
     free(chunk);
     varve_tar_close(tar);
     return likely;
+}
+
+bool varve_archive_has(struct varve_fault *fault, int fd, const char *const *names, size_t count) {
+    struct varve_archive *archive = NULL;
+    struct varve_archive_file file;
+    memset(fault, 0, sizeof *fault);
+    if (!looks_likely(fault, fd)) {
+        return false;
+    }
+    varve_archive_open(&archive, fault, NULL, fd);
+    bool found = archive != NULL;
+    for (size_t i = 0; i < count && found; i++) {
+        found = find_clean(archive, &file, names[i]);
+    }
+    varve_archive_close(archive);
+    if (fault->status != VARVE_ERROR) {
+        fault->code = NULL; /* whoever reads it will see what is amiss */
+    }
+    return found;
 }

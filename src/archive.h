@@ -25,7 +25,8 @@ enum varve_status varve_archive_open(struct varve_archive **archive, struct varv
 void varve_archive_close(struct varve_archive *archive);
 
 /* The regular file that a path leads to, through links that stay inside the archive. False: there
- * is none, or it is a sparse one. */
+ * is none, or it is a sparse one, or the path is longer than
+ * VARVE_PATTERN_PATH_BYTES and there is no memory for it. */
 bool varve_archive_find(const struct varve_archive *archive, struct varve_archive_file *file,
                         const char *path);
 
@@ -33,9 +34,10 @@ bool varve_archive_find(const struct varve_archive *archive, struct varve_archiv
 size_t varve_archive_count(const struct varve_archive *archive);
 const char *varve_archive_path(const struct varve_archive *archive, size_t index);
 
-/* Whether the first headers make the file worth reading as an image archive: their paths are of
- * those that writers of such archives begin with. A layer's are not, so that a loose layer is not
- * read twice. */
-bool varve_archive_looks_likely(int fd);
+/* Whether a regular file is an archive with files of all these names (clean ones). An archive whose
+ * first path is none that writers of image archives begin with is not read any further, so that a
+ * loose layer is not read twice. False, too, with a fault->code where there is no memory for it or
+ * it cannot be read. */
+bool varve_archive_has(struct varve_fault *fault, int fd, const char *const *names, size_t count);
 
 #endif

@@ -586,6 +586,8 @@ uint32_t varve_documents_file(struct varve_documents *documents, const char *pat
     uint32_t number = VARVE_NAME_NONE;
     if (varve_digest_name_of(&digest, data, data_bytes)) {
         number = node_of(documents, &digest);
+    } else {
+        documents->place->no_memory = true;
     }
     if (number != VARVE_NAME_NONE && node_at(documents, number)->kind == NODE_UNREAD) {
         node_at(documents, number)->kind = NODE_BAD;

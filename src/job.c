@@ -466,7 +466,7 @@ static void judge_tar(struct varve_job *job) {
         layer->format = VARVE_FORMAT_OTHER;
         return;
     }
-    layer->has_entries = true;
+    layer->has_entries = !varve_ladder_fault(job->ladder).code; /* it has seen all that there are */
     layer->entry_count = varve_ladder_entry_count(job->ladder);
     layer->writer = varve_tar_writer(job->tar, &layer->writer_evidence);
     if (!job->tar_whole) {

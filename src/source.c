@@ -23,49 +23,49 @@ static enum varve_status add_blob_file(struct varve_catalog *catalog, const char
  * file that looks like none is a loose blob. */
 static const struct kind {
     struct varve_source_kind_info info;
-    bool is_file;
-    bool (*looks_like)(int fd); /* NULL: only by its prefix */
+    bool (*is_folder)(int fd);                          /* NULL: no folder is known as one */
+    bool (*is_file)(struct varve_fault *fault, int fd); /* NULL: no file is */
     enum varve_status (*add)(struct varve_catalog *catalog, const char *operand);
 } kinds[] = {
-    {{"oci", "DIR[:TAG]", "an OCI image layout"}, false, varve_source_is_oci, varve_source_oci},
+    {{"oci", "DIR[:TAG]", "an OCI image layout"}, varve_source_is_oci, NULL, varve_source_oci},
     {{"oci-archive", "FILE[:TAG]", "an OCI image layout in a tar file"},
-     true,
+     NULL,
      varve_source_is_oci_archive,
      varve_source_oci_archive},
     {{"docker-archive", "FILE", "what docker save writes"},
-     true,
+     NULL,
      varve_source_is_docker_archive,
      varve_source_docker_archive},
     {{"dir", "DIR", "one image as skopeo writes it into a folder, or a tree of such"},
-     false,
      varve_source_is_dir,
+     NULL,
      varve_source_dir},
     {{"registry-fs", "DIR", "the storage tree of a registry (CNCF distribution, Harbor)"},
-     false,
      varve_source_is_registry,
+     NULL,
      varve_source_registry},
     {{"containerd", "DIR", "containerd's content store"},
-     false,
      varve_source_is_containerd,
+     NULL,
      varve_source_containerd},
     {{"containers-storage", "DIR",
       "the store of podman, buildah and CRI-O (what is written of layers)"},
-     false,
      varve_source_is_storage,
+     NULL,
      varve_source_storage},
     {{"docker", "DIR", "the docker daemon's data folder (what is written of layers)"},
-     false,
      varve_source_is_docker,
+     NULL,
      varve_source_docker},
     {{"zot", "DIR", "a tree of OCI image layouts, one for each repository"},
-     false,
      varve_source_is_tree,
+     NULL,
      varve_source_tree},
     {{"cas", "DIR[:PATTERN]", "a folder of blobs named by their digests (Quay, Pulp, flat)"},
-     false,
      varve_source_is_cas,
+     NULL,
      varve_source_cas},
-    {{"blob", "FILE", "one layer file"}, true, NULL, add_blob_file},
+    {{"blob", "FILE", "one layer file"}, NULL, NULL, add_blob_file},
 };
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
 
@@ -92,6 +92,23 @@ static int open_any(struct varve_fault *fault, bool *is_file, const char *path) 
                     : varve_directory_open(fault, AT_FDCWD, path);
 }
 
+/* The first kind that something open looks like; NULL: a file is of none, with a fault->code where
+ * that could not be found out; a folder must be of some. */
+static const struct kind *kind_of(struct varve_fault *fault, int fd, bool is_file) {
+    memset(fault, 0, sizeof *fault);
+    for (size_t i = 0; i < KIND_COUNT && !fault->code; i++) {
+        const struct kind *kind = &kinds[i];
+        if (is_file ? kind->is_file && kind->is_file(fault, fd)
+                    : kind->is_folder && kind->is_folder(fd)) {
+            return kind;
+        }
+    }
+    if (!is_file) {
+        *fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
+    }
+    return NULL;
+}
+
 /* Fills the catalog from a source of the kind that is named, or found by looking. */
 static enum varve_status add_kind(struct varve_catalog *catalog, const char *source) {
     struct varve_fault fault;
@@ -103,19 +120,15 @@ static enum varve_status add_kind(struct varve_catalog *catalog, const char *sou
         }
     }
     int fd = open_any(&fault, &is_file, source);
-    for (size_t i = 0; fd >= 0 && i < KIND_COUNT; i++) {
-        const struct kind *kind = &kinds[i];
-        if (kind->is_file == is_file && kind->looks_like && kind->looks_like(fd)) {
-            close(fd);
+    if (fd >= 0) {
+        const struct kind *kind = kind_of(&fault, fd, is_file);
+        close(fd);
+        if (kind) {
             return kind->add(catalog, source);
         }
-    }
-    if (fd >= 0) {
-        close(fd);
-        if (is_file) {
+        if (is_file && !fault.code) {
             return varve_catalog_add_file(catalog, source);
         }
-        fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
     }
     varve_catalog_add_error(catalog, source, NULL, fault);
     return VARVE_ERROR;

@@ -80,7 +80,7 @@ static void push(struct tree *tree, const char *folder, const char *name) {
 }
 
 /* Reads the layout in a folder of the tree as a source of its own. */
-static void read_layout(const struct tree *tree, const char *folder, bool oci) {
+static void read_layout(struct tree *tree, const char *folder, bool oci) {
     struct varve_place place = {.catalog = tree->place->catalog,
                                 .fd = tree->fd,
                                 .pattern = oci ? "blobs/%a/%h" : PATTERN,
@@ -96,6 +96,7 @@ static void read_layout(const struct tree *tree, const char *folder, bool oci) {
     }
     place.no_memory = !place.name || !prefix;
     place.prefix = prefix ? prefix : "";
+    tree->no_memory |= !place.name; /* without a name it cannot be told of this one */
     if (!place.no_memory && varve_place_begin(&place, tree->root)) {
         const char *repository = *folder ? folder : NULL;
         status = oci ? varve_source_read_oci(&place, repository, NULL)

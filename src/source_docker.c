@@ -174,7 +174,10 @@ static void take_layers(struct docker *docker, struct varve_image *image,
     uint32_t *claims = varve_catalog_new_claims(docker->place.catalog, config->diffid_count);
     for (size_t i = 0; claims && i < config->diffid_count; i++) {
         const struct varve_digest_name *diffid = &config->diffids[i];
-        docker->place.no_memory |= !chain_id(chain, i ? chain : NULL, diffid);
+        if (!chain_id(chain, i ? chain : NULL, diffid)) {
+            docker->place.no_memory = true; /* under the chain before it lies another layer */
+            break;
+        }
         if (varve_name_map_find(&docker->chains, chain) == VARVE_NAME_NONE) {
             blame(image, image->digest,
                   docker->unread ? VARVE_CODE_IO_READ : VARVE_CODE_SOURCE_LAYERS);

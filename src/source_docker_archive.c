@@ -224,15 +224,7 @@ enum varve_status varve_source_docker_archive(struct varve_catalog *catalog, con
     return varve_place_end(&reader.place, status);
 }
 
-bool varve_source_is_docker_archive(int fd) {
-    struct varve_archive *archive = NULL;
-    struct varve_archive_file file;
-    struct varve_fault fault;
-    if (!varve_archive_looks_likely(fd)) {
-        return false;
-    }
-    varve_archive_open(&archive, &fault, NULL, fd);
-    bool found = archive && varve_archive_find(archive, &file, "manifest.json");
-    varve_archive_close(archive);
-    return found;
+bool varve_source_is_docker_archive(struct varve_fault *fault, int fd) {
+    static const char *const names[] = {"manifest.json"};
+    return varve_archive_has(fault, fd, names, 1);
 }

@@ -93,16 +93,7 @@ bool varve_source_is_oci(int fd) {
     return varve_folder_look(fd, "index.json") == 1 || varve_folder_look(fd, "oci-layout") == 1;
 }
 
-bool varve_source_is_oci_archive(int fd) {
-    struct varve_archive *archive = NULL;
-    struct varve_archive_file file;
-    struct varve_fault fault;
-    if (!varve_archive_looks_likely(fd)) {
-        return false;
-    }
-    varve_archive_open(&archive, &fault, NULL, fd);
-    bool found = archive && varve_archive_find(archive, &file, "index.json") &&
-                 varve_archive_find(archive, &file, "oci-layout");
-    varve_archive_close(archive);
-    return found;
+bool varve_source_is_oci_archive(struct varve_fault *fault, int fd) {
+    static const char *const names[] = {"index.json", "oci-layout"};
+    return varve_archive_has(fault, fd, names, 2);
 }

@@ -11,10 +11,11 @@
  * The calls number FIRST to FIRST + COUNT - 1 of CLASS have EFFECT (COUNT 0: all from FIRST on;
  * FIRST 0: none, they are only counted). EFFECT is a number of errno, or one of the words below.
  * Counts are kept in the file VARVE_FAULT_PAGE, which is mapped, so that they outlive any end of
- * the process. */
+ * the process; where nothing is to fail, the first call from each place of the program, too. */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <dirent.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <fts.h>
 #include <jansson.h>
@@ -93,10 +94,29 @@ static const struct {
                     {"vanish", EFFECT_VANISH}, {"replace", EFFECT_REPLACE}, {"jump", EFFECT_JUMP},
                     {"delay", EFFECT_DELAY},   {"slow", EFFECT_SLOW},       {"kill", EFFECT_KILL}};
 
-/* What test_inject.py reads: calls by class, then the faults that fired. */
+#define INLINE inline __attribute__((always_inline))
+
+static void die(const char *what) {
+    fprintf(stderr, "inject: %s\n", what);
+    _exit(120);
+}
+
+/* The first call that was made from a place of the program's, which is where it stands and who
+ * called there. The name of a place is the same in every run of one build. */
+struct place {
+    uint64_t name;
+    uint64_t class;
+    uint64_t call;
+};
+
+#define PLACES 4096
+
+/* What inject.py reads: calls by class, the faults that fired, the places. */
 struct page {
     _Atomic uint64_t calls[CLASS_COUNT];
     _Atomic uint64_t fired;
+    _Atomic uint64_t place_count;
+    struct place places[PLACES];
 };
 
 static struct page own_page;
@@ -107,24 +127,68 @@ static struct {
     int effect;
     uint64_t seed;
     const char *under; /* files beneath are those that change while they are read */
+    bool trace;        /* the first fault tells where it is, for addr2line */
 } fault = {.class = -1};
 
+/* Of the callers that are the program's own, so many make a place: where helpers are called from
+ * tells more than where in them a call is made. */
+#define CALLERS 3
+
+extern const char __executable_start;
+extern const char etext;
+
+/* Notes the place of this call, unless there was one from it before. Not inlined, as its callers
+ * are: so the first two addresses are its own and that of a __wrap_ function. */
+static __attribute__((noinline)) void note_place(enum class class, uint64_t call) {
+    static _Atomic uint64_t seen[4 * PLACES];
+    void *addresses[48];
+    int count = backtrace(addresses, 48);
+    uint64_t name = UINT64_C(0xcbf29ce484222325) ^ class; /* FNV-1a, of words */
+    int callers = 0;
+    for (int i = 2; i < count && callers < CALLERS; i++) {
+        uintptr_t at = (uintptr_t)addresses[i];
+        if (at >= (uintptr_t)&__executable_start && at < (uintptr_t)&etext) {
+            name = (name ^ (at - (uintptr_t)&__executable_start)) * UINT64_C(0x100000001b3);
+            callers++;
+        }
+    }
+    name |= 1;
+    for (uint64_t i = name >> 20;; i++) {
+        uint64_t held = 0;
+        if (atomic_compare_exchange_strong(&seen[i % (4 * PLACES)], &held, name)) {
+            break;
+        }
+        if (held == name) {
+            return;
+        }
+    }
+    uint64_t number = atomic_fetch_add(&page->place_count, 1);
+    if (number >= PLACES) {
+        die("there are more places than it was made for");
+    }
+    page->places[number] = (struct place){name, class, call};
+}
+
 /* Whether this call of a class is one that is to fail. */
-static bool due(enum class class) {
+static INLINE bool due(enum class class) {
     uint64_t call = atomic_fetch_add(&page->calls[class], 1) + 1;
+    if (!fault.first && page != &own_page && class != CLASS_lock && class != CLASS_clock) {
+        note_place(class, call);
+    }
     bool fires = fault.class == (int)class && fault.first && call >= fault.first &&
                  (!fault.count || call - fault.first < fault.count);
-    if (fires) {
-        atomic_fetch_add(&page->fired, 1);
-        if (fault.effect == EFFECT_KILL) {
-            kill(getpid(), SIGKILL);
-        }
+    if (fires && atomic_fetch_add(&page->fired, 1) == 0 && fault.trace) {
+        void *addresses[48];
+        backtrace_symbols_fd(addresses, backtrace(addresses, 48), STDERR_FILENO);
+    }
+    if (fires && fault.effect == EFFECT_KILL) {
+        kill(getpid(), SIGKILL);
     }
     return fires;
 }
 
 /* The same with errno set. Effects that are no errors are not for this caller. */
-static bool fails(enum class class) {
+static INLINE bool fails(enum class class) {
     bool fires = due(class) && fault.effect < EFFECT_SHORT;
     if (fires) {
         errno = fault.effect;
@@ -148,7 +212,7 @@ static uint64_t draw(void) {
     type __wrap_##name(__VA_ARGS__);                                                               \
     type __wrap_##name(__VA_ARGS__)
 
-static bool refused(enum class class) {
+static INLINE bool refused(enum class class) {
     bool fires = due(class);
     if (fires) {
         errno = ENOMEM;
@@ -156,7 +220,7 @@ static bool refused(enum class class) {
     return fires;
 }
 
-static bool no_memory(void) {
+static INLINE bool no_memory(void) {
     return refused(CLASS_memory);
 }
 
@@ -463,7 +527,7 @@ static void change_file(int fd) {
 static void delay(void);
 
 /* How many of so many bytes are to be read or written; -1 with errno set. */
-static ssize_t admit(enum class class, int fd, size_t bytes) {
+static INLINE ssize_t admit(enum class class, int fd, size_t bytes) {
     if (!due(class)) {
         return (ssize_t)bytes;
     }
@@ -618,7 +682,7 @@ static sqlite3_syscall_ptr system_call[32];
 
 enum { DB_OPEN, DB_STAT, DB_FSTAT, DB_TRUNCATE, DB_PREAD, DB_PWRITE, DB_UNLINK, DB_MMAP, DB_LSTAT };
 
-static bool database_fails(void) {
+static INLINE bool database_fails(void) {
     delay();
     return fails(CLASS_database);
 }
@@ -812,11 +876,6 @@ REAL(int, pthread_cond_wait, pthread_cond_t *condition, pthread_mutex_t *mutex) 
 
 /* --- the beginning --- */
 
-static void die(const char *what) {
-    fprintf(stderr, "inject: %s\n", what);
-    _exit(120);
-}
-
 static void read_fault(const char *text) {
     char class[32];
     char effect[32];
@@ -842,6 +901,7 @@ static void read_fault(const char *text) {
     fault.count = count;
     fault.seed = seed;
     fault.under = getenv("VARVE_FAULT_UNDER");
+    fault.trace = getenv("VARVE_FAULT_TRACE") != NULL;
 }
 
 static void lead_sqlite_astray(void) {
@@ -879,7 +939,7 @@ __attribute__((constructor)) static void begin(void) {
     lead_sqlite_astray();
     json_set_alloc_funcs(__wrap_malloc, free);
     if (path) {
-        int fd = __real_open64(path, O_RDWR | O_CREAT, 0644);
+        int fd = __real_open64(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
         if (fd < 0 || ftruncate(fd, sizeof *page) != 0) {
             die("VARVE_FAULT_PAGE cannot be written to");
         }
@@ -889,7 +949,7 @@ __attribute__((constructor)) static void begin(void) {
         }
         __real_close(fd);
     }
-    memset(page, 0, sizeof *page);
+    backtrace((void *[1]){NULL}, 1); /* loads what it needs now */
     if (text) {
         read_fault(text);
     }

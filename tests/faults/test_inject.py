@@ -48,7 +48,7 @@ class InjectCase(db.DatabaseCase):
         campaign = inject.Campaign(self)
         base, first = self.base(argv)
         self.assertGreater(len(base), 0)
-        campaign.in_turn(argv, first.calls, kinds, most,
+        campaign.in_turn(argv, first, kinds, most,
                          lambda run, folder: check(run, base, first.code))
         campaign.end()
 
@@ -131,7 +131,7 @@ class Changing(InjectCase):
             shutil.rmtree(folder / "layout", ignore_errors=True)
             shutil.copytree(self.source / "layout", folder / "layout")
 
-        campaign.in_turn(["scan", "--json", "--threads=1", "oci:{folder}/layout"], first.calls,
+        campaign.in_turn(["scan", "--json", "--threads=1", "oci:{folder}/layout"], first,
                          kinds, 12, lambda run, folder: self.check(run, base), prepare=prepare,
                          under="{folder}/layout/blobs")
         campaign.end()
@@ -207,7 +207,7 @@ class Database(InjectCase):
                     raise inject.Broken(
                         f"{run}another {table}: {sorted(set(one[table]) ^ set(other[table]))[:2]}")
 
-        campaign.in_turn(argv, first.calls, kinds, most, check, prepare=prepare)
+        campaign.in_turn(argv, first, kinds, most, check, prepare=prepare)
         campaign.end()
 
     def test_memory(self):
@@ -258,7 +258,7 @@ class Commands(InjectCase):
                 raise inject.Broken(f"{run}no word of why")
 
         home = campaign.folder()
-        campaign.in_turn(argv, first.calls, kinds, most, check or compare, **more)
+        campaign.in_turn(argv, first, kinds, most, check or compare, **more)
         self.assertTrue(home.exists())
         campaign.end()
 

@@ -85,7 +85,7 @@ class WritingCase(harness.Case):
             if run.code != 0 and b"varve: " not in run.err:
                 raise inject.Broken(f"{run}no word of why")
 
-        campaign.in_turn(argv, first.calls, [kind for kind in kinds if first.calls[kind[0]]], most,
+        campaign.in_turn(argv, first, [kind for kind in kinds if first.calls[kind[0]]], most,
                          check, prepare=prepare)
         campaign.end()
 
@@ -275,7 +275,7 @@ class Bench(harness.Case):
             if not whole and not told:
                 raise inject.Broken(f"{run}another sample, and no word of it: {drawn} for {sample}")
 
-        campaign.in_turn(argv, first.calls, kinds, most, check)
+        campaign.in_turn(argv, first, kinds, most, check)
         campaign.end()
 
     def test_hash(self):
