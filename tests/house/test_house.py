@@ -82,6 +82,41 @@ class House(harness.Case):
             (self.work / "src" / "x.c").write_text(text)
             harness.run(self.work / "dev", "format", "--check", expect=expected)
 
+    def test_unreached_lines_are_found(self):
+        """What is not reached is named, but for what is excused; and an excuse for nothing is told."""
+        tree = self.work / "covered"
+        (tree / "src").mkdir(parents=True)
+        here = tree / "tests" / "house"
+        here.mkdir(parents=True)
+        shutil.copy2(harness.SOURCE / "tests" / "house" / "unreached.py", here)
+        (tree / "src" / "x.c").write_text(
+            "int one(void) {\n    return -1;\n}\n\nint two(void) {\n    return -1;\n}\n")
+        lcov = tree / "lcov.info"
+        for reached, rows, expected, named in (
+                ({2, 6}, "", 0, []), ({2}, "", 1, ["src/x.c:6: return -1;"]),
+                ({2}, "src/x.c\ttwo\treturn -1;\twhy\n", 0, []),
+                ({2}, "src/x.c\ttwo\t*\twhy\n", 0, []),
+                ({6}, "src/x.c\ttwo\treturn -1;\twhy\n", 1, ["src/x.c:2: return -1;"]),
+                ({2, 6}, "src/x.c\tthree\t*\twhy\n", 1,
+                 ["excused.tsv: no such line of an error: src/x.c three *"])):
+            (here / "excused.tsv").write_text(rows)
+            lcov.write_text(f"SF:{tree}/src/x.c\n" + "".join(
+                f"DA:{number},{int(number in reached)}\n" for number in (1, 2, 5, 6)))
+            said = harness.run("python3", here / "unreached.py", lcov, expect=expected)
+            self.assertEqual(said.decode().splitlines()[:-1], named)
+
+    def test_excuses_are_for_lines_that_are(self):
+        """Whether a line is reached is `./dev coverage`'s to tell."""
+        lines = {}
+        for row in (harness.SOURCE / "tests/house/excused.tsv").read_text().splitlines():
+            if not row.startswith("#"):
+                name, _, line, why = row.split("\t")
+                if name not in lines:
+                    lines[name] = {text.strip() for text in
+                                   (harness.SOURCE / name).read_text().splitlines()}
+                self.assertTrue(line == "*" or line in lines[name], row)
+                self.assertGreater(len(why), 10, row)
+
 
 if __name__ == "__main__":
     harness.main()
