@@ -211,6 +211,10 @@ static void judge_entries(struct varve_diff *diff) {
         varve_diff_each(diff,
                         VARVE_DIFF_ALL & ~(1u << VARVE_DIFF_FINDING | 1u << VARVE_DIFF_SECURITY),
                         seek_others, &survey);
+        if (diff->verdict.facets_moved &&
+            (survey.others == VARVE_RUNG_COUNT || survey.others < varve_diff_order_depth(diff))) {
+            survey.others = varve_diff_order_depth(diff);
+        }
         enum varve_rung meet = survey.others == VARVE_RUNG_COUNT
                                    ? VARVE_RUNG_BLOB
                                    : (enum varve_rung)(survey.others + 1);

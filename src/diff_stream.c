@@ -42,8 +42,14 @@ void varve_diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *
                 info = !info || found[i].info < info ? found[i].info : info;
             }
         }
-        struct varve_difference difference = {
-            .kind = VARVE_DIFF_FINDING, .rung = VARVE_RUNG_COUNT, .finding = info};
+        /* That order means something on one side can be all that makes an order differ. */
+        bool order = info == varve_code_at(VARVE_CODE_ORDER_SIGNIFICANT) &&
+                     diff->verdict.entries_compared && diff->verdict.facets_moved;
+        struct varve_difference difference = {.kind = VARVE_DIFF_FINDING,
+                                              .rung = order ? varve_diff_order_depth(diff)
+                                                            : VARVE_RUNG_COUNT,
+                                              .facets = order ? diff->verdict.facets_moved : 0,
+                                              .finding = info};
         for (unsigned i = 0; i < 2; i++) {
             if (found[i].info == info) {
                 difference.count[i] = found[i].count;

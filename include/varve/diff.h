@@ -162,8 +162,9 @@ struct varve_diff_field {
 
 struct varve_difference {
     enum varve_diff_kind kind;
-    enum varve_rung rung; /* the last rung that sees it; VARVE_RUNG_COUNT: none (findings) */
-    uint32_t facets;      /* of entries: bits of the facets in which it is seen */
+    enum varve_rung rung; /* the last rung that sees it; VARVE_RUNG_COUNT: none (findings, but
+                             order.significant where it makes facets unequal) */
+    uint32_t facets; /* bits of the facets in which it is seen: of entries, and of that finding */
     const struct varve_diff_entry *entry[2]; /* NULL: not about one, or not on that side */
     const struct varve_diff_entry *file[2];  /* of a hard link that is itself the same on both
                                                 sides: its files, which differ; else NULL */

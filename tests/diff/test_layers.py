@@ -119,6 +119,28 @@ class Layers(harness.Case):
         self.assertIn("stargz.index.json  file, ", text)
         self.assertIn("[added by eStargz]", text)
 
+    def test_order_of_one_side_alone(self):
+        """A name alone differs, and for that one side is computed in archive order: the finding is what is seen
+        on all rungs."""
+        def layer(name, entries):
+            memory = io.BytesIO()
+            with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                for path, uname in entries:
+                    info = tarfile.TarInfo(path)
+                    info.uname, info.size = uname, 1
+                    tar.addfile(info, io.BytesIO(b"x"))
+            return self.file(name, memory.getvalue())
+        left = layer("significant", [("b", "r"), ("a", "r"), ("a", "q")])
+        right = layer("sorted", [("b", "r"), ("a", "r"), ("a", "r")])
+        for first, second, side in (left, right, "left"), (right, left, "right"):
+            said = differ.Layers(first, second)
+            self.assertEqual(list(said.faults()), [])
+            self.assertEqual(said.verdict["verdict"], "different content; differs by: names, order of entries; "
+                             f"order means something on the {side} alone")
+            self.assertEqual((said.verdict["facets_changed"], said.verdict["order_significant"]),
+                             (["names"], [side]))
+            self.assertEqual([line["rung"] for line in said.all], ["content", "order"])
+
     def test_other_compression_beneath(self):
         """A difference in the archive is told whatever the two are compressed by."""
         other = bytearray(TREE)
