@@ -625,6 +625,23 @@ class Layouts(harness.Case):
         self.assertEqual(files_of(folder / "copy"), files_of(self.normalize(layout)))
         self.assertEqual(list((folder / "mount").iterdir()), [])
 
+    def test_links_that_disagree(self):
+        """Of each layer it is said how many hard links lost what they said against their file."""
+        layout = oci.Layout(self.place() / "layout")
+        layers = [(harness.SOURCE / "corpora" / "golden" / name).read_bytes()
+                  for name in ("link-mode.tar", "link-star.tar", "link-xattr.tar")]
+        layout.tag("one", layout.image([(layout.put(data, oci.LAYER), oci.digest_of(data)) for data in layers]))
+        for strength, links in ("encoding", 0), ("order", 2):
+            done = subprocess.run([harness.VARVE, "normalize", "--json", f"--rung={strength}",
+                                   f"oci:{layout.folder}", "-o", f"oci:{self.place()}/out"], check=True,
+                                  capture_output=True, env=CLEAN)
+            self.assertEqual(json.loads(done.stdout.splitlines()[-1])["links_overruled"], links)
+            said = done.stderr.decode().splitlines()
+            self.assertEqual(len(said), links)
+            for line, data in zip(said, layers[::2]):
+                self.assertIn(f"{oci.digest_of(data)}: 1 hard links disagree with their file", line)
+            self.assertEqual([line.endswith("change") for line in said], [True, False][:links])
+
     def test_an_empty_layout(self):
         """Its folder of blobs is there, as the specification wants it."""
         layout = oci.Layout(self.place() / "layout")
