@@ -104,6 +104,7 @@ struct varve_catalog {
     struct varve_table blobs;
     size_t looked_at;   /* blobs before this one were looked at */
     size_t alone_count; /* of these, those that are in file_slots only if another source comes */
+    size_t twin_count;  /* of blobs that are another's twin */
     unsigned threads;
     unsigned touched; /* since memory was looked at */
     struct varve_table claims;
@@ -335,7 +336,7 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
 }
 
 static const struct source *source_of(const struct varve_catalog *catalog, size_t blob) {
-    return &catalog->sources[blob_of(catalog, blob).source];
+    return &catalog->sources[catalog->source_count == 1 ? 0 : blob_of(catalog, blob).source];
 }
 
 static const char *name_of(const struct varve_catalog *catalog, size_t blob) {
@@ -523,6 +524,7 @@ static bool join_twins(struct varve_catalog *catalog, uint32_t number) {
         blob->twin_of = found - 1;
         blob_at(catalog, first->last_twin)->next_twin = number;
         first->last_twin = number;
+        catalog->twin_count++;
     }
     return true;
 }
@@ -582,48 +584,76 @@ static bool join_alone(struct varve_catalog *catalog) {
 /* Blobs are looked at by the slice: what is found out side by side is then joined in order. */
 #define LOOK_COUNT 4096u
 
+/* So few, as a list of loose files brings them one by one, are not worth a team, nor the question
+ * how many threads it may have: that alone is a system call for each descriptor there is. */
+#define LOOK_FEW 64u
+
+/* What looking at a blob found. */
+struct look {
+    bool seen, single;
+    dev_t device;
+};
+
+static void look_at(struct varve_catalog *catalog, struct look *look, uint32_t number) {
+    look->seen = is_file(catalog, number) &&
+                 see(catalog, &look->device, &look->single, blob_at(catalog, number), number);
+}
+
+static void look_at_slice(struct varve_catalog *catalog, struct look *found, uint32_t from,
+                          int count) {
+#pragma omp parallel for schedule(dynamic, 64) num_threads(varve_catalog_threads(catalog))
+    for (int i = 0; i < count; i++) {
+        look_at(catalog, &found[i], from + (uint32_t)i);
+    }
+}
+
+/* Joins the next blob, which was looked at, to those before it. False: no memory. */
+static bool take_look(struct varve_catalog *catalog, const struct look *look) {
+    uint32_t number = (uint32_t)catalog->looked_at;
+    if (look->seen) {
+        struct blob *blob = blob_at(catalog, number);
+        bool alone = look->single && is_lone(catalog);
+        blob->device = device_number(catalog, look->device);
+        if (blob->device == VARVE_NAME_NONE || (!alone && !join_twins(catalog, number))) {
+            return false;
+        }
+        catalog->alone_count += alone;
+    }
+    catalog->looked_at++;
+    return true;
+}
+
+static bool look_at_many(struct varve_catalog *catalog, size_t most) {
+    struct look *found = calloc(most, sizeof *found);
+    bool good = found != NULL;
+    while (good && catalog->looked_at < catalog->blobs.count &&
+           !varve_catalog_is_cancelled(catalog)) {
+        size_t left = catalog->blobs.count - catalog->looked_at;
+        size_t count = left < most ? left : most;
+        look_at_slice(catalog, found, (uint32_t)catalog->looked_at, (int)count);
+        for (size_t i = 0; good && i < count; i++) {
+            good = take_look(catalog, &found[i]);
+        }
+        varve_spill_relax(catalog->spill);
+    }
+    free(found);
+    return good;
+}
+
 bool varve_catalog_look(struct varve_catalog *catalog) {
     if (catalog->alone_count && !is_lone(catalog) && !join_alone(catalog)) {
         return false;
     }
-    struct {
-        bool seen, single;
-        dev_t device;
-    } *found = NULL;
-    size_t most = catalog->blobs.count - catalog->looked_at;
-    most = most < LOOK_COUNT ? most : LOOK_COUNT;
-    found = calloc(most + 1, sizeof *found);
-    while (found && catalog->looked_at < catalog->blobs.count &&
-           !varve_catalog_is_cancelled(catalog)) {
-        uint32_t from = (uint32_t)catalog->looked_at;
-        size_t left = catalog->blobs.count - from;
-        int count = (int)(left < most ? left : most);
-#pragma omp parallel for schedule(dynamic, 64)                                                     \
-    num_threads(varve_catalog_threads(catalog)) if (count > 64)
-        for (int i = 0; i < count; i++) {
-            uint32_t number = from + (uint32_t)i;
-            found[i].seen =
-                is_file(catalog, number) &&
-                see(catalog, &found[i].device, &found[i].single, blob_at(catalog, number), number);
-        }
-        for (int i = 0; i < count; i++) {
-            struct blob *blob = blob_at(catalog, from + (uint32_t)i);
-            if (found[i].seen) {
-                blob->device = device_number(catalog, found[i].device);
-                bool alone = found[i].single && is_lone(catalog);
-                if (blob->device == VARVE_NAME_NONE ||
-                    (!alone && !join_twins(catalog, from + (uint32_t)i))) {
-                    free(found);
-                    return false;
-                }
-                catalog->alone_count += alone;
-            }
-            catalog->looked_at++;
-        }
-        varve_spill_relax(catalog->spill);
+    size_t count = catalog->blobs.count - catalog->looked_at;
+    if (count > LOOK_FEW) {
+        return look_at_many(catalog, count < LOOK_COUNT ? count : LOOK_COUNT);
     }
-    bool good = found != NULL;
-    free(found);
+    bool good = true;
+    while (good && count-- > 0 && !varve_catalog_is_cancelled(catalog)) {
+        struct look look;
+        look_at(catalog, &look, (uint32_t)catalog->looked_at);
+        good = take_look(catalog, &look);
+    }
     return good;
 }
 
@@ -1092,16 +1122,18 @@ void varve_catalog_fetch_on(const struct varve_catalog *catalog, size_t number) 
 }
 
 size_t varve_catalog_next_twin(const struct varve_catalog *catalog, size_t blob) {
-    return index_or_none(blob_of(catalog, blob).next_twin);
+    return catalog->twin_count ? index_or_none(blob_of(catalog, blob).next_twin) : SIZE_MAX;
 }
 
 size_t varve_catalog_claim_count(const struct varve_catalog *catalog) {
     return catalog->claims.count;
 }
 
-struct varve_claim varve_catalog_claim(const struct varve_catalog *catalog, size_t claim) {
+struct varve_claim varve_catalog_read_claim(const struct varve_catalog *catalog, size_t *next,
+                                            size_t claim) {
     assert(claim < catalog->claims.count);
     const struct claim from = claim_of(catalog, claim);
+    *next = index_or_none(from.next);
     struct varve_claim out = {.blob = from.blob,
                               .size = from.size,
                               .media_type = from.media_type == VARVE_NAME_NONE
@@ -1112,8 +1144,13 @@ struct varve_claim varve_catalog_claim(const struct varve_catalog *catalog, size
     return out;
 }
 
+struct varve_claim varve_catalog_claim(const struct varve_catalog *catalog, size_t claim) {
+    size_t next = 0;
+    return varve_catalog_read_claim(catalog, &next, claim);
+}
+
 size_t varve_catalog_first_claim(const struct varve_catalog *catalog, size_t blob) {
-    return index_or_none(blob_of(catalog, blob).first_claim);
+    return catalog->claims.count ? index_or_none(blob_of(catalog, blob).first_claim) : SIZE_MAX;
 }
 
 size_t varve_catalog_next_claim(const struct varve_catalog *catalog, size_t claim) {

@@ -55,6 +55,11 @@ bool varve_catalog_has_blob(const struct varve_catalog *catalog, const char *nam
 uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, uint64_t size,
                                  const char *media_type, const uint8_t *diffid);
 
+/* A claim, and the one after it about the same blob, or SIZE_MAX: varve_catalog_claim and
+ * varve_catalog_next_claim in one. */
+struct varve_claim varve_catalog_read_claim(const struct varve_catalog *catalog, size_t *next,
+                                            size_t claim);
+
 /* What varve_catalog_add was given for the source that a blob is of; NULL: a loose file. */
 const char *varve_catalog_operand(const struct varve_catalog *catalog, size_t blob);
 

@@ -629,8 +629,8 @@ static void check_claims(struct worker *worker, struct slot *slot) {
     explain(catalog, slot, blob);
     for (; blob != SIZE_MAX; blob = varve_catalog_next_twin(catalog, blob)) {
         size_t claim = varve_catalog_first_claim(catalog, blob);
-        for (; claim != SIZE_MAX; claim = varve_catalog_next_claim(catalog, claim)) {
-            struct varve_claim claimed = varve_catalog_claim(catalog, claim);
+        while (claim != SIZE_MAX) {
+            struct varve_claim claimed = varve_catalog_read_claim(catalog, &claim, claim);
             varve_job_check(slot->job, claimed.size, claimed.media_type,
                             claimed.has_diffid ? claimed.diffid : NULL);
         }
