@@ -31,28 +31,37 @@ const char *varve_facet_name(enum varve_facet facet) {
     return facet_names[facet];
 }
 
-/* "varve<version>.<scope><name>:sha256:<hex>", or without the first part. Fifteen of these are
- * written for every layer: not by printf. */
-static void put_text(char text[VARVE_RUNG_TEXT_BYTES], const char *scope, const char *name,
+/* What the text of a digest begins with. Fifteen of them are written for every layer: they are not
+ * put together each time. */
+#define PREFIX(text)                                                                               \
+    { text ":sha256:", sizeof text ":sha256:" - 1 }
+static const struct prefix {
+    const char *text;
+    size_t count;
+} rung_prefixes[VARVE_RUNG_COUNT] = {{"sha256:", 7},           {"sha256:", 7},
+                                     PREFIX("varve1.archive"), PREFIX("varve1.encoding"),
+                                     PREFIX("varve1.order"),   PREFIX("varve1.names"),
+                                     PREFIX("varve1.times"),   PREFIX("varve1.content")},
+  facet_prefixes[VARVE_FACET_COUNT] = {
+      PREFIX("varve1.facet.content"), PREFIX("varve1.facet.mode"),  PREFIX("varve1.facet.owner"),
+      PREFIX("varve1.facet.names"),   PREFIX("varve1.facet.times"), PREFIX("varve1.facet.xattrs"),
+      PREFIX("varve1.facet.other")};
+
+static void put_text(char text[VARVE_RUNG_TEXT_BYTES], const struct prefix *prefix,
                      const uint8_t digest[VARVE_SHA256_BYTES]) {
-    char *at = text;
-    if (name) {
-        assert(varve_ladder_version() < 10);
-        at = stpcpy(at, "varve");
-        *at++ = (char)('0' + varve_ladder_version());
-        at = stpcpy(stpcpy(stpcpy(stpcpy(at, "."), scope), name), ":");
-    }
-    at = stpcpy(at, "sha256:");
-    assert(at - text + 2 * (ptrdiff_t)VARVE_SHA256_BYTES < VARVE_RUNG_TEXT_BYTES);
-    varve_hex(at, digest, VARVE_SHA256_BYTES);
+    assert(varve_ladder_version() == 1);
+    memcpy(text, prefix->text, prefix->count);
+    varve_hex(text + prefix->count, digest, VARVE_SHA256_BYTES);
 }
 
 void varve_rung_text(char text[VARVE_RUNG_TEXT_BYTES], enum varve_rung rung,
                      const uint8_t digest[VARVE_SHA256_BYTES]) {
-    put_text(text, "", rung <= VARVE_RUNG_DIFFID ? NULL : varve_rung_name(rung), digest);
+    assert(rung < VARVE_RUNG_COUNT);
+    put_text(text, &rung_prefixes[rung], digest);
 }
 
 void varve_facet_text(char text[VARVE_RUNG_TEXT_BYTES], enum varve_facet facet,
                       const uint8_t digest[VARVE_SHA256_BYTES]) {
-    put_text(text, "facet.", varve_facet_name(facet), digest);
+    assert(facet < VARVE_FACET_COUNT);
+    put_text(text, &facet_prefixes[facet], digest);
 }

@@ -239,6 +239,29 @@ void json_text(struct json *json, const char *key, const char *text) {
     json_bytes(json, key, text, strlen(text));
 }
 
+char *json_plain_begin(struct json *json, const char *key, size_t room) {
+    put_key(json, key);
+    if (room + 2 > sizeof json->buffer - json->used) {
+        flush(json);
+    }
+    assert(room + 2 <= sizeof json->buffer);
+    json->buffer[json->used++] = '"';
+    return json->buffer + json->used;
+}
+
+void json_plain_end(struct json *json, const char *text) {
+    size_t count = strlen(text);
+    json->used += count;
+    json->buffer[json->used++] = '"';
+}
+
+void json_plain(struct json *json, const char *key, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    memcpy(json_plain_begin(json, key, bytes), text, bytes);
+    json->used += bytes;
+    json->buffer[json->used - 1] = '"';
+}
+
 void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t count) {
     char text[128];
     assert(2 * count <= sizeof text);

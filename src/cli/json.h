@@ -32,6 +32,15 @@ void json_signed(struct json *json, const char *key, int64_t value);
 void json_real(struct json *json, const char *key, double value); /* three decimals */
 void json_text(struct json *json, const char *key, const char *text);
 
+/* A text that stands for itself and is not looked at: printable ASCII without quotes and
+ * backslashes, as this program's own words and digests are. Fifteen digests a layer are most of
+ * its line. */
+void json_plain(struct json *json, const char *key, const char *text);
+
+/* The same, written in place: room for a text of `room` bytes (< 1 KiB), its NUL included. */
+char *json_plain_begin(struct json *json, const char *key, size_t room);
+void json_plain_end(struct json *json, const char *text); /* as begin returned it */
+
 /* At most 64 bytes, as lower-case hex digits. */
 void json_hex(struct json *json, const char *key, const uint8_t *bytes, size_t count);
 

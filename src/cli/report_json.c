@@ -13,7 +13,7 @@ static void begin_line(struct json *json, FILE *out, const char *type) {
     json_line_begin(json, out);
     json_open(json, NULL, '{');
     json_unsigned(json, "v", 1);
-    json_text(json, "type", type);
+    json_plain(json, "type", type);
 }
 
 static void end_line(struct json *json) {
@@ -42,29 +42,29 @@ static void put_fault(struct json *json, const struct varve_fault *fault, const 
 
 static void put_checks(struct json *json, const struct varve_checks *checks) {
     json_open(json, "checks", '{');
-    json_text(json, "name", varve_check_name(checks->name));
-    json_text(json, "size", varve_check_name(checks->size));
-    json_text(json, "diffid", varve_check_name(checks->diffid));
-    json_text(json, "media_type", varve_check_name(checks->media_type));
+    json_plain(json, "name", varve_check_name(checks->name));
+    json_plain(json, "size", varve_check_name(checks->size));
+    json_plain(json, "diffid", varve_check_name(checks->diffid));
+    json_plain(json, "media_type", varve_check_name(checks->media_type));
     json_close(json, '}');
 }
 
 static void put_rungs(struct json *json, const struct varve_rungs *rungs,
                       void (*write)(char text[VARVE_RUNG_TEXT_BYTES], enum varve_rung rung,
                                     const uint8_t digest[VARVE_SHA256_BYTES])) {
-    char text[VARVE_RUNG_TEXT_BYTES];
     json_open(json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         if (rungs->present & 1u << i) {
-            write(text, (enum varve_rung)i, rungs->digest[i]);
-            json_text(json, varve_rung_name((enum varve_rung)i), text);
+            enum varve_rung rung = (enum varve_rung)i;
+            char *text = json_plain_begin(json, varve_rung_name(rung), VARVE_RUNG_TEXT_BYTES);
+            write(text, rung, rungs->digest[i]);
+            json_plain_end(json, text);
         }
     }
     json_close(json, '}');
 }
 
 static void put_digests(struct json *json, const struct varve_layer *layer) {
-    char text[VARVE_RUNG_TEXT_BYTES];
     put_rungs(json, &layer->rungs, varve_rung_text);
     if (!layer->facets.present) {
         return;
@@ -72,8 +72,10 @@ static void put_digests(struct json *json, const struct varve_layer *layer) {
     json_open(json, "facets", '{');
     for (int i = 0; i < VARVE_FACET_COUNT; i++) {
         if (layer->facets.present & 1u << i) {
-            varve_facet_text(text, (enum varve_facet)i, layer->facets.digest[i]);
-            json_text(json, varve_facet_name((enum varve_facet)i), text);
+            enum varve_facet facet = (enum varve_facet)i;
+            char *text = json_plain_begin(json, varve_facet_name(facet), VARVE_RUNG_TEXT_BYTES);
+            varve_facet_text(text, facet, layer->facets.digest[i]);
+            json_plain_end(json, text);
         }
     }
     json_close(json, '}');
@@ -84,7 +86,7 @@ static void put_findings(struct json *json, const struct varve_findings *finding
     for (size_t i = 0; i < varve_findings_count(findings); i++) {
         struct varve_finding finding = varve_findings_at(findings, i);
         json_open(json, NULL, '{');
-        json_text(json, "code", finding.info->code);
+        json_plain(json, "code", finding.info->code);
         json_unsigned(json, "count", finding.count);
         if (finding.entry) {
             json_bytes(json, "entry", finding.entry, finding.entry_bytes);
@@ -178,13 +180,13 @@ void json_layer(FILE *out, const struct reporter *reporter, const struct varve_l
         json_unsigned(&json, "bytes_stored", layer->bytes_stored);
         if (layer->decoded) {
             json_unsigned(&json, "bytes_decoded", layer->bytes_decoded);
-            json_text(&json, "compression", varve_compression_name(layer->compression));
+            json_plain(&json, "compression", varve_compression_name(layer->compression));
         }
         if (layer->has_format) {
-            json_text(&json, "format", varve_format_name(layer->format));
+            json_plain(&json, "format", varve_format_name(layer->format));
         }
     }
-    json_text(&json, "status", varve_status_name(layer->status));
+    json_plain(&json, "status", varve_status_name(layer->status));
     if (layer->complete) {
         put_digests(&json, layer);
         if (layer->has_entries) {
@@ -243,7 +245,7 @@ void json_image(FILE *out, const struct reporter *reporter, const struct varve_i
     if (image->artifact) {
         json_bool(&json, "artifact", true);
     }
-    json_text(&json, "status", varve_status_name(status));
+    json_plain(&json, "status", varve_status_name(status));
     json_open(&json, "layers", '[');
     for (size_t i = 0; i < image->layer_count; i++) {
         struct varve_claim claim = varve_catalog_claim(reporter->catalog, layers[i].claim);
@@ -256,11 +258,11 @@ void json_image(FILE *out, const struct reporter *reporter, const struct varve_i
             json_text(&json, "media_type", claim.media_type);
         }
         if (claim.has_diffid) {
-            char text[VARVE_RUNG_TEXT_BYTES];
+            char *text = json_plain_begin(&json, "diffid", VARVE_RUNG_TEXT_BYTES);
             varve_rung_text(text, VARVE_RUNG_DIFFID, claim.diffid);
-            json_text(&json, "diffid", text);
+            json_plain_end(&json, text);
         }
-        json_text(&json, "status", varve_status_name(layers[i].status));
+        json_plain(&json, "status", varve_status_name(layers[i].status));
         put_checks(&json, &layers[i].checks);
         json_close(&json, '}');
     }
