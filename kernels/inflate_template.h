@@ -43,30 +43,6 @@ INLINE uint64_t bits_below(uint64_t word, uint32_t bits) {
 #endif
 }
 
-/* Any match; writes up to 31 bytes beyond it. */
-INLINE void copy_any(uint8_t *to, size_t dist, unsigned length) {
-    const uint8_t *from = to - dist;
-    const uint8_t *end = to + length;
-    if (dist >= 32) {
-        do {
-            copy32(to, from);
-            to += 32;
-            from += 32;
-        } while (to < end);
-    } else if (dist == 1) {
-        memset(to, *from, length);
-    } else {
-        /* Eight bytes, of which as many stand as a step is wide; what repeats comes again. */
-        size_t step = dist < 8 ? dist : 8;
-        do {
-            uint64_t word = load64(from);
-            memcpy(to, &word, sizeof word);
-            to += step;
-            from += step;
-        } while (to < end);
-    }
-}
-
 /* How many items a lane may do, `items` at most. */
 INLINE size_t lane_items(const struct varve_inflate_stream *s, uint64_t pos, const uint8_t *out,
                          size_t items) {

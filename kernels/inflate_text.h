@@ -618,11 +618,27 @@ INLINE uint32_t look_up(const uint32_t *table, unsigned root, uint64_t word) {
     return entry;
 }
 
-/* Byte by byte: what is copied may be what this copy made. */
-INLINE void copy_match(uint8_t *out, unsigned dist, unsigned length) {
-    const uint8_t *from = out - dist;
-    for (unsigned i = 0; i < length; i++) {
-        out[i] = from[i];
+/* Any match; writes up to 31 bytes beyond it. */
+INLINE void copy_any(uint8_t *to, size_t dist, unsigned length) {
+    const uint8_t *from = to - dist;
+    const uint8_t *end = to + length;
+    if (dist >= 32) {
+        do {
+            copy32(to, from);
+            to += 32;
+            from += 32;
+        } while (to < end);
+    } else if (dist == 1) {
+        memset(to, *from, length);
+    } else {
+        /* Eight bytes, of which as many stand as a step is wide; what repeats comes again. */
+        size_t step = dist < 8 ? dist : 8;
+        do {
+            uint64_t word = load64(from);
+            memcpy(to, &word, sizeof word);
+            to += step;
+            from += step;
+        } while (to < end);
     }
 }
 
@@ -648,7 +664,7 @@ static inline enum step match(struct varve_inflate_stream *s, unsigned length, u
     if (dist > (size_t)(s->out - s->earliest)) {
         return fault_at(s, used + (entry & 0xff) - 1);
     }
-    copy_match(s->out, (unsigned)dist, length);
+    copy_any(s->out, dist, length);
     s->out += length;
     log_match(s, length);
     consume(s, used + (entry & 0xff));
