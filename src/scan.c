@@ -755,6 +755,21 @@ static size_t keep_company(const struct worker *worker, struct varve_job **runni
     return kept;
 }
 
+/* What is known of the blobs whose jobs are done is about to be read: asked for side by side. */
+static void fetch_done(const struct worker *worker) {
+    const struct varve_scan *scan = worker->scan;
+    for (int step = 0; step < 2; step++) {
+        for (size_t i = 0; i < worker->slot_count; i++) {
+            const struct slot *slot = &worker->slots[i];
+            if (slot->taken && varve_job_done(slot->job)) {
+                size_t blob = scan->order[slot->place];
+                step ? varve_catalog_fetch_on(scan->catalog, blob)
+                     : varve_catalog_fetch(scan->catalog, blob);
+            }
+        }
+    }
+}
+
 /* One round: fills slots, advances what runs, hands on what is done. False: nothing is left to do.
  */
 static bool work_round(struct worker *worker) {
@@ -783,6 +798,7 @@ static bool work_round(struct worker *worker) {
     }
     begun = varve_cpu_seconds();
     stored = worker->store_seconds;
+    fetch_done(worker);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct slot *slot = &worker->slots[i];
         if (!slot->taken) {
