@@ -198,7 +198,9 @@ static void judge_entries(struct varve_diff *diff) {
                                     1u << VARVE_DIFF_LINK | 1u << VARVE_DIFF_MOVED |
                                     1u << VARVE_DIFF_GLOBAL | 1u << VARVE_DIFF_TRAILER;
     struct survey survey = {.verdict = &diff->verdict, .others = VARVE_RUNG_COUNT};
+    diff->counting = true;
     varve_diff_each(diff, counted, count_some, &survey);
+    diff->counting = false;
     for (unsigned i = 0; i < 2; i++) {
         diff->verdict.order_significant[i] =
             diff->sides[i].whole && diff->sides[i].order.significant;
@@ -357,7 +359,8 @@ static void tell_changed_file(struct pair_walk *walk) {
     struct varve_record records[2] = {record_at(walk, 0, files[0]), record_at(walk, 1, files[1])};
     varve_diff_begin_fields(diff);
     enum varve_rung rung = find_depth(walk);
-    if (rung > VARVE_RUNG_ARCHIVE && varve_diff_records(diff, &records[0], &records[1], true)) {
+    if (rung > VARVE_RUNG_ARCHIVE &&
+        varve_diff_records(diff, &records[0], &records[1], !diff->counting)) {
         tell(walk, rung, files);
     }
 }
@@ -374,7 +377,7 @@ static void tell_changed(struct pair_walk *walk) {
         bool linked = records[0].type == '1' || records[1].type == '1';
         if ((linked && rung == VARVE_RUNG_ENCODING) == (walk->kind == VARVE_DIFF_LINK)) {
             varve_diff_begin_fields(diff);
-            varve_diff_records(diff, &records[0], &records[1], true);
+            varve_diff_records(diff, &records[0], &records[1], !diff->counting);
             tell(walk, rung, NULL);
         }
     } else if (records[0].type == '1' && walk->kind == VARVE_DIFF_CHANGED) {

@@ -142,6 +142,7 @@ struct varve_diff {
     struct varve_sha256 *sha256;
     struct diff_side sides[2];
     bool compared;
+    bool counting; /* entries that differ are counted, and nobody looks at their fields */
     struct varve_diff_verdict verdict;
     bool no_memory;
 
