@@ -88,21 +88,24 @@ static bool read_time(int64_t *seconds, const char *text) {
     return good;
 }
 
-/* A member that is a time, as the options want it. Those that are no times are left, and false is
- * returned; also where there is no memory. */
-static bool set_time(const struct varve_rewrite *rewrite, json_t *object, const char *key) {
+/* The worse the greater. */
+enum time_change { TIME_GOOD, TIME_IS_NONE, TIME_NO_MEMORY };
+
+/* A member that is a time, as the options want it. Those that are no times are left. */
+static enum time_change set_time(const struct varve_rewrite *rewrite, json_t *object,
+                                 const char *key) {
     const struct varve_rewrite_options *options = &rewrite->options;
     json_t *value = json_object_get(object, key);
     const char *text = varve_json_string(value);
     int64_t seconds = 0;
     if (!value || json_is_null(value) || (!options->has_clamp && !options->same_times)) {
-        return true;
+        return TIME_GOOD;
     }
     if (!text || !read_time(&seconds, text)) {
-        return false;
+        return TIME_IS_NONE;
     }
     if (!options->same_times && seconds < options->clamp_seconds) {
-        return true;
+        return TIME_GOOD;
     }
     char stamp[64] = "";
     struct tm parts;
@@ -111,7 +114,7 @@ static bool set_time(const struct varve_rewrite *rewrite, json_t *object, const 
         snprintf(stamp, sizeof stamp, "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900,
                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
     }
-    return json_object_set_new(object, key, json_string(stamp)) == 0;
+    return json_object_set_new(object, key, json_string(stamp)) == 0 ? TIME_GOOD : TIME_NO_MEMORY;
 }
 
 /* ---- Descriptors ---- */
@@ -168,8 +171,9 @@ static bool change_subject(const struct varve_rewrite *rewrite, bool *changed, j
 static bool change_annotations(const struct varve_rewrite *rewrite, json_t *object) {
     bool changed = false;
     /* A value that is no time is somebody's text. */
-    set_time(rewrite, json_object_get(object, "annotations"), "org.opencontainers.image.created");
-    return change_reference(rewrite, &changed, object);
+    enum time_change changed_time = set_time(rewrite, json_object_get(object, "annotations"),
+                                             "org.opencontainers.image.created");
+    return changed_time != TIME_NO_MEMORY && change_reference(rewrite, &changed, object);
 }
 
 /* ---- Layers ---- */
@@ -276,13 +280,17 @@ bool varve_rewrite_change_config(const struct varve_rewrite *rewrite, struct var
             return refuse(fault, VARVE_CODE_NO_MEMORY);
         }
     }
-    bool good = set_time(rewrite, config, "created");
+    enum time_change worst = set_time(rewrite, config, "created");
     json_array_foreach(json_object_get(config, "history"), i, item) {
-        good = set_time(rewrite, item, "created") && good;
+        enum time_change change = set_time(rewrite, item, "created");
+        worst = change > worst ? change : worst;
     }
-    set_time(rewrite, json_object_get(json_object_get(config, "config"), "Labels"),
-             "org.opencontainers.image.created");
-    return good || refuse(fault, VARVE_CODE_OCI_CREATED);
+    enum time_change label =
+        set_time(rewrite, json_object_get(json_object_get(config, "config"), "Labels"),
+                 "org.opencontainers.image.created");
+    worst = label == TIME_NO_MEMORY ? label : worst; /* one that is none is somebody's text */
+    return worst == TIME_GOOD ||
+           refuse(fault, worst == TIME_NO_MEMORY ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_CREATED);
 }
 
 bool varve_rewrite_change_image(const struct varve_rewrite *rewrite, struct varve_fault *fault,

@@ -108,6 +108,16 @@ class Written(WritingCase):
         good = list(mirrors.layers(made))[:3]
         made.tag("one:1", made.image(good[:2], created="2024-05-05T01:02:03Z"))
         made.tag("many:1", made.index([made.image(good[1:], docker=True)]))
+        # What is copied as it is: a layer named by a sha512, and an artifact that refers to an image.
+        odd = made.put(stores.packed(stores.TOP), stores.GZIP, algorithm="sha512")
+        made.tag("odd:1", made.image([(odd, stores.sha256(stores.TOP))]))
+        made.top.append(made.put_json({
+            "schemaVersion": 2, "mediaType": oci.MANIFEST, "artifactType": "application/vnd.example",
+            "config": made.put(b"{}", "application/vnd.oci.empty.v1+json"),
+            "layers": [made.put(b"a signature", "application/vnd.example.data")],
+            "subject": {key: made.top[0][key] for key in ("mediaType", "digest", "size")}},
+            oci.MANIFEST))
+        made.tag("last:1", made.top[0])
         cls.layout = f"oci:{made.folder}"
 
     def split(self, layer, kinds, most, **more):
