@@ -4,6 +4,7 @@
  *
  * manifest.json is an image's manifest or an index; blobs are files named by their bare digests;
  * the manifests of an index are <hex>.manifest.json. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,11 @@ static void visit(struct tree *tree, const char *folder) {
     struct stat status;
     const char *path = *folder ? folder : ".";
     if (fstatat(tree->fd, path, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno != ENOENT) {
+            fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+            fault.os_errno = errno;
+            complain(tree, folder, &fault);
+        }
         return;
     }
     if (S_ISLNK(status.st_mode) && tree->place) {

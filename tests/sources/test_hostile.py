@@ -119,6 +119,15 @@ class HostileRegistry(stores.StoreCase):
         # The manifest that is nobody's any more is left, as a blob without reference.
         self.assertIn(other, [line["name"] for line in found["rest"]])
 
+    def test_link_of_another_algorithm(self):
+        """A link beneath sha256/ whose digest is a sha512 is none of its own."""
+        other, _ = self.registry.image("app", None, stores.OTHER)
+        self.registry.link(f"app/_manifests/revisions/{other.replace(':', '/')}/link",
+                           "sha512:" + "0" * 128)
+        found = self.scan(self.folder, expect=1)
+        self.good(found)
+        self.assertEqual(self.codes(found), ["registry.link"])
+
     def test_revision_taken_away(self):
         other, _ = self.registry.image("app", None, stores.OTHER)
         before = self.scan(self.folder)
@@ -390,6 +399,12 @@ class HostileArchive(stores.StoreCase):
             found = self.scan(f"docker-archive:{path}", expect=1)
             self.assertEqual(self.codes(found), [code])
 
+    def test_layers_that_are_no_paths(self):
+        members = self.docker([5], [stores.BASE])
+        found = self.scan(f"docker-archive:{self.archive('0', members)}", expect=1)
+        image, = found["image"]
+        self.assertEqual(image["error"]["code"], "docker.manifest")
+
     def test_path_given_twice(self):
         path = self.archive("twice", [
             ("layer.tar", stores.TOP), ("layer.tar", stores.BASE),
@@ -494,6 +509,38 @@ class HostilePlaces(stores.StoreCase):
         self.all_well(found)
         self.assertEqual([line["ref"] for line in found["image"]], ["app:1", "app:2"])
         self.assertIn("source.link", self.codes(found, "note"))
+
+    def test_index_that_is_a_manifest(self):
+        layout = stores.small_layout(self.work / "no index")
+        manifest = layout.path(layout.top[0]["digest"]).read_bytes()
+        (layout.folder / "index.json").write_bytes(manifest)
+        found = self.scan(f"oci:{layout.folder}", expect=1)
+        self.assertEqual(self.codes(found), ["oci.shape"])
+        self.assertEqual(found["image"], [])
+
+    def test_paths_at_the_end_of_all_paths(self):
+        """A layout whose folder has a path of nearly 4096 bytes: it can be opened, its files cannot."""
+        root = self.work / "long tree"
+        root.mkdir()
+        stores.small_layout(root / "app")
+        there = os.open(root, os.O_PATH)
+        lengths = [255] * 15 + [4090 - 15 * 256]
+        for count in lengths:
+            os.mkdir("a" * count, dir_fd=there)
+            inner = os.open("a" * count, os.O_PATH, dir_fd=there)
+            os.close(there)
+            there = inner
+        for name, text in (("oci-layout", '{"imageLayoutVersion":"1.0.0"}'), ("index.json", "{}")):
+            with open(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=there), "w",
+                      encoding="ascii") as file:
+                file.write(text)
+        os.close(there)
+        try:
+            found = self.scan(f"zot:{root}", expect=3)
+            self.assertEqual([line["ref"] for line in found["image"]], ["app:1", "app:2"])
+            self.assertIn("io.open", self.codes(found))
+        finally:
+            harness.run("rm", "-rf", root / ("a" * 255))
 
     def test_hard_links_where_one_path_is_a_link(self):
         """A file seen through a link that leads out is not what opening without links gives."""

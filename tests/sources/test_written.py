@@ -315,6 +315,17 @@ class Unpacked(stores.StoreCase):
         (root / "vfs-images" / "images.json").write_bytes(b"[")
         self.assertEqual(self.codes(self.scan(root, expect=1))[-1], "oci.json")
 
+    def test_an_image_without_id(self):
+        root = self.work / "nameless"
+        (root / "vfs-images").mkdir(parents=True)
+        (root / "vfs-layers").mkdir()
+        (root / "vfs-layers" / "layers.json").write_text("[]")
+        (root / "vfs-images" / "images.json").write_text(json.dumps([
+            {"names": ["app:1"], "digest": stores.sha256(b"m")}, {"id": "1" * 64}, 5]))
+        found = self.scan(f"containers-storage:{root}", expect=1)
+        self.assertEqual(self.codes(found), ["oci.shape"] * 3)
+        self.assertEqual(found["image"], [])
+
     def docker(self, folder):
         """A docker data folder with one image of two layers; its ids."""
         image = folder / "image" / "overlay2"
@@ -356,6 +367,15 @@ class Unpacked(stores.StoreCase):
         found = self.scan(folder, expect=1)
         self.assertEqual(self.codes(found), ["source.chain"])
         self.assertEqual(found["image"][0]["error"]["code"], "source.layers")
+        # No digest in the file of one, and a name that leads to none.
+        (chains[1] / "diff").write_text("sha256:")
+        names = folder / "image" / "overlay2" / "repositories.json"
+        names.write_text(json.dumps({"Repositories": {"app": {"app:1": identity, "app:2": "latest",
+                                                              "app:3": "sha512:" + "0" * 128}}}))
+        found = self.scan(folder, expect=1)
+        self.assertEqual(self.codes(found), ["oci.shape"] * 2 + ["registry.link"])
+        self.assertEqual([(line["ref"], line["error"]["code"]) for line in found["image"]],
+                         [("app:1", "source.layers")])
 
     def test_docker_put_together(self):
         """Archives out of unpacked files and tar-split data, made by its own tool where that is there,
