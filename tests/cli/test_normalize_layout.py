@@ -458,6 +458,18 @@ class Layouts(harness.Case):
         def odd_digest(layout, parts):
             parts["own"] = {**parts["own"][0], "digest": "sha256:../../../x"}, parts["own"][1]
 
+        def data(layout, parts):
+            parts["own"] = (layout.put(b"other data", "application/vnd.example.data"),
+                            oci.digest_of(b"other data"))
+
+        def flipped_data(layout, parts):
+            data(layout, parts)
+            layout.path(parts["own"][0]["digest"]).write_bytes(b"Other data")
+
+        def longer_data(layout, parts):
+            data(layout, parts)
+            parts["own"][0]["size"] += 1
+
         def no_time(layout, parts):
             parts["created"] = "yesterday"
 
@@ -469,6 +481,7 @@ class Layouts(harness.Case):
                 (put(archive("own")[:600]), 1, "tar.truncated"), (cut, 1, "gzip"),
                 (missing, 3, "io.missing"), (link, 3, "io.not-regular"),
                 (put(bomb), 3, "decode"), (odd_digest, 1, "oci.descriptor"),
+                (flipped_data, 1, "claim.name"), (longer_data, 1, "claim.size"),
                 (no_time, 1, "oci.created", *clean)):
             with self.subTest(f"{change.__name__} {words}"):
                 layout = self.plant(change)
@@ -511,6 +524,40 @@ class Layouts(harness.Case):
         self.normalize(change("oci-layout", pathlib.Path.unlink), expect=1)
         self.assertIn("oci.layout", self.complained)
         self.normalize(self.work / "not there", expect=3)
+        layout = self.plant(lambda *_: None)
+        (layout.folder / "index.json").write_bytes(
+            layout.path(layout.top[1]["digest"]).read_bytes())
+        self.normalize(layout.folder, expect=1)
+        self.assertIn("index.json: oci.shape", self.complained)
+        # Numbers that RFC 8785 spells in four times the bytes.
+        layout = self.plant(lambda *_: None)
+        index = layout.folder / "index.json"
+        text = index.read_text().rstrip()
+        self.assertTrue(text.endswith("}"))
+        index.write_text(text[:-1] + ',"x":[' + ",".join(["1e20"] * 800000) + "]}")
+        self.normalize(layout.folder, expect=3)
+        self.assertIn("index.json: oci.document-size", self.complained)
+
+        def tag(change):
+            """A third image whose manifest is changed before it is tagged."""
+            layout = self.plant(lambda *_: None)
+            manifest = json.loads(layout.path(layout.top[1]["digest"]).read_bytes())
+            change(manifest)
+            layout.tag("c", layout.put_json(manifest, oci.MANIFEST))
+            self.normalize(layout.folder, expect=1)
+            self.assertNotIn("(a)", self.complained)
+
+        # The same layer, config and diff_ids, otherwise told of than by the second image.
+        tag(lambda manifest: manifest["layers"][1].update(size=1))
+        self.assertIn("(c): claim.size", self.complained)
+        tag(lambda manifest: manifest["config"].update(size=1))
+        self.assertIn("(c): claim.size", self.complained)
+        tag(lambda manifest: manifest["layers"].pop())
+        self.assertIn("(c): oci.diffid-count", self.complained)
+        layout = self.plant(lambda *_: None)
+        layout.tag("odd", {"mediaType": oci.MANIFEST, "digest": "sha256:zz", "size": 5})
+        self.normalize(layout.folder, expect=1)
+        self.assertIn("index.json: oci.descriptor", self.complained)
         layout = self.plant(lambda *_: None)
         manifest = layout.path(layout.top[1]["digest"]).read_bytes()
         layout.tag("twice", layout.put(manifest[:-1] + b',"layers":[]}', oci.MANIFEST))

@@ -293,6 +293,13 @@ class Commands(InjectCase):
         db.execute(other, "DELETE FROM reference WHERE image IN (SELECT max(id) FROM image)")
         kinds = MEMORY + FILES + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)]
         self.fail_in_turn(["compare", "--json", self.path, other], kinds, 8)
+        # Images that are others, so that their layers are held against each other.
+        made, pair = self.work / "normalized", []
+        harness.run(harness.VARVE, "normalize", "-o", f"oci:{made}", f"{self.operand}:good-0")
+        for number, operand in enumerate((f"{self.operand}:good-0", f"oci:{made}")):
+            pair.append(self.work / f"pair-{number}.db")
+            harness.run(harness.VARVE, "scan", "--db", pair[-1], operand)
+        self.fail_in_turn(["compare", "--json", *pair], kinds, 8)
         place = self.work / "tmp"
         place.mkdir()
         before = os.environ.get("TMPDIR")

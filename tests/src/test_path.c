@@ -203,11 +203,33 @@ static void knows_whiteouts(void **state) {
     }
 }
 
+static void knows_utf8(void **state) {
+    (void)state;
+    static const char *const good[] = {"",
+                                       "a~",
+                                       "\xc2\x80",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "x\xf4\x8f\xbf\xbfx"};
+    static const char *const bad[] = {"\x80",          "\xc1\xbf",         "\xc2",
+                                      "\xc2x",         "\xe0\x9f\x80",     "\xe1\x80(",
+                                      "\xed\xa0\x80",  "\xf0\x8f\x80\x80", "\xf1\x80\x80(",
+                                      "\xf1\x80(\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(varve_path_is_utf8(text(good[i])));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(varve_path_is_utf8(text(bad[i])));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cleans),          cmocka_unit_test(cleans_long_paths),
         cmocka_unit_test(compares),        cmocka_unit_test(compares_long_paths),
-        cmocka_unit_test(knows_whiteouts),
+        cmocka_unit_test(knows_whiteouts), cmocka_unit_test(knows_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

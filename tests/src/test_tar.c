@@ -566,6 +566,65 @@ static void rare_findings(void **state) {
     expect_fault(&b, "sparse.not-gnu", VARVE_UNSUPPORTED, 156);
 }
 
+/* Maps of sparse files that cannot be true. */
+static void sparse_maps_that_lie(void **state) {
+    (void)state;
+    static const struct {
+        const char *blocks, *map, *size;
+    } maps[] = {
+        {"x", "0,1", "9"}, {"2", "0,1", "9"},  {"1", "0,1,2", "9"},   {"1", "x,1", "9"},
+        {"1", "0,x", "9"}, {"1", "0,10", "9"}, {"2", "5,1,2,1", "9"}, {"2", "0,3,2,1", "9"},
+    };
+    struct built b = {0};
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        build_pax(&b, 'x', "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size",
+                  maps[i].size, "GNU.sparse.numblocks", maps[i].blocks, "GNU.sparse.map",
+                  maps[i].map, NULL);
+        build_header(&b, '0', "sparse", 1);
+        expect_fault(&b, "sparse.map", VARVE_MALFORMED, 1024);
+    }
+    /* The same in the text of format 1.0. */
+    static const char *const texts[] = {"x\n", "1\n0\nx\n", "1\n0\n10\n", "2\n5\n1\n2\n1\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        build_pax(&b, 'x', "GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.realsize",
+                  "9", NULL);
+        build_header(&b, '0', "sparse", 513);
+        build_raw(&b, texts[i], strlen(texts[i]));
+        build_padding(&b);
+        expect_fault(&b, "sparse.map", VARVE_MALFORMED, 1024);
+    }
+    struct built body = {0};
+    pax_record(&body, "GNU.sparse.major", "1", 1);
+    pax_record(&body, "GNU.sparse.minor", "0", 1);
+    pax_record(&body, "GNU.sparse.name", "a\0b", 3);
+    build_body(&b, 'x', "pax", body.bytes, body.count);
+    free(body.bytes);
+    build_header(&b, '0', "sparse", 513);
+    expect_fault(&b, "pax.nul", VARVE_MALFORMED, 0);
+    /* GNU's old format, whose continued headers never end. */
+    size_t at = build_header(&b, 'S', "sparse", 0);
+    build_gnu(&b, at);
+    build_field(&b, at, 482, "\1", 1);
+    build_field(&b, at, 483, "00000010000", 12);
+    uint8_t more[512] = {[504] = 1};
+    for (int i = 0; i <= 1 << 11; i++) {
+        build_raw(&b, more, sizeof more);
+    }
+    expect_fault(&b, "sparse.map-limit", VARVE_LIMIT, 512 + (512 << 11));
+}
+
+/* What cannot be opened says why. */
+static void opening(void **state) {
+    (void)state;
+    struct varve_budget *budget = NULL;
+    struct varve_tar *none = NULL;
+    assert_int_equal(varve_budget_open(&budget, 1), VARVE_OK);
+    assert_int_equal(varve_tar_open(&none, &(struct varve_tar_options){.budget = budget}),
+                     VARVE_ERROR);
+    assert_null(none);
+    varve_budget_close(budget);
+}
+
 /* Each odd thing at each place of paths of each length is seen, and nothing where there is none. */
 static void odd_paths(void **state) {
     (void)state;
@@ -702,6 +761,8 @@ int main(void) {
         cmocka_unit_test(archive_end_can_be_forked_at),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(sparse_maps_are_bounded),
+        cmocka_unit_test(sparse_maps_that_lie),
+        cmocka_unit_test(opening),
         cmocka_unit_test(memory_is_taken_from_the_budget),
         cmocka_unit_test(work_is_linear),
         cmocka_unit_test(modes_and_types),
