@@ -217,7 +217,7 @@ static void keep_header(struct joiner *j, const uint8_t *data, size_t bytes) {
 /* True where the header before is one that no content follows, whatever size it claims: a link, a
  * device, a folder (POSIX ustar), or one of old that ends in a slash, a pipe. */
 static bool has_no_content(const struct joiner *j, const char *name) {
-    char type = j->header_bytes == HEADER_BYTES ? (char)j->header[TYPEFLAG_OFFSET] : '0';
+    uint8_t type = j->header_bytes == HEADER_BYTES ? j->header[TYPEFLAG_OFFSET] : '0';
     size_t bytes = name ? strlen(name) : 0;
     return (type >= '1' && type <= '6') || (type == 0 && bytes > 0 && name[bytes - 1] == '/');
 }

@@ -156,6 +156,7 @@ static struct piece *cut(size_t *piece_count, struct varve_registry_repository *
 
 bool varve_registry_read(struct varve_registry_repository *repositories, char *const *names,
                          size_t count, const struct varve_place *place) {
+    /* For num_threads. NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores) */
     unsigned threads = varve_catalog_threads(place->catalog);
     bool good = true;
     memset(repositories, 0, count * sizeof *repositories);

@@ -321,17 +321,17 @@ static bool compare_images(struct comparison *comparison,
         return varve_store_no_memory(comparison->fault);
     }
     while (i < a->count || j < b->count) {
-        const struct varve_side_image *images[2] = {i < a->count ? &a->images[i] : NULL,
-                                                    j < b->count ? &b->images[j] : NULL};
-        bool from_a = images[0] && (!images[1] || order_images(images[0], images[1]) <= 0);
-        i += from_a;
-        j += !from_a;
-        if (!from_a && images[1]->partner != SIZE_MAX) {
-            continue;
+        bool from_a =
+            i < a->count && (j == b->count || order_images(&a->images[i], &b->images[j]) <= 0);
+        const struct varve_side_image *image = from_a ? &a->images[i++] : &b->images[j++];
+        bool alone = image->partner == SIZE_MAX;
+        if (!from_a && !alone) {
+            continue; /* told where its partner stands */
         }
-        size_t partner = from_a ? images[0]->partner : SIZE_MAX;
-        images[0] = from_a ? images[0] : NULL;
-        images[1] = !from_a ? images[1] : partner == SIZE_MAX ? NULL : &b->images[partner];
+        const struct varve_side_image *images[2] = {from_a ? image : NULL,
+                                                    !from_a ? image
+                                                    : alone ? NULL
+                                                            : &b->images[image->partner]};
         if (!compare_two(comparison, images, each, cookie)) {
             return false;
         }

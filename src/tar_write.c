@@ -27,8 +27,10 @@ enum {
     DEVMINOR_AT = 337,
 };
 
+static const char magic_and_version[8] = {'u', 's', 't', 'a', 'r', '\0', '0', '0'};
+
 static bool reserve(struct varve_growing *out, size_t bytes) {
-    if (out->capacity - out->count >= bytes) {
+    if (out->bytes && out->capacity - out->count >= bytes) {
         return true;
     }
     size_t capacity =
@@ -158,7 +160,9 @@ static bool put_extension(struct varve_growing *out, uint8_t typeflag, struct pa
     if (pax->failed || !put(out, block, BLOCK)) {
         return false;
     }
-    qsort(pax->pairs, pax->count, sizeof *pax->pairs, compare_keys);
+    if (pax->count) {
+        qsort(pax->pairs, pax->count, sizeof *pax->pairs, compare_keys);
+    }
     size_t begin = out->count;
     for (size_t i = 0; i < pax->count; i++) {
         if (!put_record(out, &pax->pairs[i])) {
@@ -174,7 +178,7 @@ static bool put_extension(struct varve_growing *out, uint8_t typeflag, struct pa
     put_octal(block + DEVMAJOR_AT, 8, 0);
     put_octal(block + DEVMINOR_AT, 8, 0);
     block[TYPE_AT] = typeflag;
-    memcpy(block + MAGIC_AT, "ustar\00000", 8);
+    memcpy(block + MAGIC_AT, magic_and_version, sizeof magic_and_version);
     finish_checksum(block);
     memcpy(out->bytes + header_at, block, BLOCK);
     static const uint8_t zeros[BLOCK];
@@ -348,7 +352,7 @@ static void put_fixed(uint8_t block[BLOCK], const struct varve_canonical_entry *
         memcpy(block + DEVMINOR_AT, is + VARVE_RECORD_DEVMINOR, 8);
     }
     block[TYPE_AT] = entry->hard_link ? '1' : entry->is->type;
-    memcpy(block + MAGIC_AT, "ustar\00000", 8);
+    memcpy(block + MAGIC_AT, magic_and_version, sizeof magic_and_version);
 }
 
 bool varve_tar_write_entry(struct varve_growing *out, const struct varve_canonical_entry *entry) {

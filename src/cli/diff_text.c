@@ -376,6 +376,7 @@ static void put_entry_line(const struct diff_view *view,
             printf(", %" PRIu64 " bytes", entry->size);
         }
     } else if (difference->kind == VARVE_DIFF_MOVED) {
+        /* Both sides have it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         printf("  entry %" PRIu64 " / %" PRIu64, left->number + 1,
                difference->entry[1]->number + 1);
     } else if (difference->kind == VARVE_DIFF_LINK) {

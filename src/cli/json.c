@@ -169,8 +169,7 @@ static void put_key(struct json *json, const char *key) {
     json->comma = true;
     if (key) {
         *to++ = '"';
-        memcpy(to, key, count);
-        to += count;
+        to = mempcpy(to, key, count);
         *to++ = '"';
         *to++ = ':';
     }
