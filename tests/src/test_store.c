@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the store keeps a write-ahead log and where it does not, by the kernel's own numbers of
- * file systems (linux/magic.h). */
+ * file systems (linux/magic.h); questions that there are not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,10 @@
 #include <cmocka.h>
 
 #include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "store_internal.h"
 
@@ -53,10 +57,40 @@ static void local_ones_have_one(void **state) {
     }
 }
 
+static void questions_that_there_are_not(void **state) {
+    (void)state;
+    struct varve_store *store = NULL;
+    struct varve_store_fault fault;
+    struct varve_query *query = NULL;
+    char path[] = "/tmp/varve-store-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(varve_store_open(&store, &fault, path, NULL), VARVE_STORE_OK);
+    assert_int_equal(varve_query_open(&query, &fault, store, "nonsense", NULL, 0),
+                     VARVE_STORE_UNUSABLE);
+    assert_null(query);
+    assert_non_null(strstr(fault.message, "nonsense"));
+    assert_int_equal(varve_query_open(&query, &fault, store, "failures", "content", 0),
+                     VARVE_STORE_UNUSABLE);
+    assert_null(query);
+    assert_non_null(strstr(fault.message, "failures"));
+    assert_int_equal(varve_query_open(&query, &fault, store, "failures", NULL, 0), VARVE_STORE_OK);
+    varve_query_close(query);
+    varve_store_close(store);
+    static const char *const ends[] = {"", "-wal", "-shm", "-lock"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        unlink(name);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_ones_have_no_log),
         cmocka_unit_test(local_ones_have_one),
+        cmocka_unit_test(questions_that_there_are_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
