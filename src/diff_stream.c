@@ -425,11 +425,11 @@ static void compare_zstd(struct varve_diff *diff) {
 
 /* The first stored byte that differs, of blobs that hold the same; both can be read again. */
 static void compare_bytes(struct varve_diff *diff) {
-    enum { PIECE = 65536 };
+    enum { PIECE = 16384 };
     const struct diff_side *sides = diff->sides;
-    uint8_t *room = malloc((size_t)2 * PIECE);
+    uint8_t room[2 * PIECE];
     uint64_t at = 0;
-    while (room && sides[0].seekable && sides[1].seekable) {
+    while (sides[0].seekable && sides[1].seekable) {
         int64_t got[2];
         for (unsigned i = 0; i < 2; i++) {
             uint64_t left = sides[i].given.bytes - at;
@@ -439,6 +439,9 @@ static void compare_bytes(struct varve_diff *diff) {
         }
         int64_t both = got[0] < got[1] ? got[0] : got[1];
         if (both < 0) {
+            struct varve_diff_field *field = varve_diff_add_field(diff, NULL, "first stored byte");
+            varve_diff_set(field, 0, diff_of("could not be read"));
+            varve_diff_set(field, 1, diff_of("could not be read"));
             break;
         }
         size_t same = 0;
@@ -458,7 +461,6 @@ static void compare_bytes(struct varve_diff *diff) {
         }
         at += (uint64_t)both;
     }
-    free(room);
 }
 
 static void put_texts(struct varve_diff *diff, const char *name, const char *left,

@@ -214,7 +214,6 @@ count_symbols_of(struct varve_inflate_block *block, struct bits *bits, const str
         block->short_matches += length == 3;
         block->decoded_bytes += length;
     }
-    return false;
 }
 
 /* The same on copies that nothing else points to: they can stay in registers. */

@@ -101,7 +101,6 @@ bool has_failed(const struct varve_layer *layer);
  * struct reporter. */
 extern const struct varve_report stored_report;
 extern const struct varve_report plain_report; /* without a store */
-extern const struct varve_report no_report;    /* an `out` that says nothing */
 
 /* The entries of a layer just reported, whether it was read or recalled. */
 void report_entries(const struct reporter *reporter, const struct varve_layer *layer, size_t blob,

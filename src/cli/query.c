@@ -119,15 +119,19 @@ static int width_of(const char *text) {
     return width;
 }
 
-static void print_table(const struct table *table) {
+/* False: no memory. */
+static bool print_table(const struct table *table) {
     size_t rows = table->columns ? table->count / table->columns : 0;
     int *widths = calloc(table->columns + 1, sizeof *widths);
-    for (size_t i = 0; rows && i < table->count && widths; i++) {
+    if (!widths) {
+        return false;
+    }
+    for (size_t i = 0; rows && i < table->count; i++) {
         int width = width_of(table->cells[i].text);
         int *most = &widths[i % table->columns];
         *most = width > *most ? width : *most;
     }
-    for (size_t row = 0; row < rows && widths; row++) {
+    for (size_t row = 0; row < rows; row++) {
         for (size_t i = 0; i < table->columns; i++) {
             const struct cell *cell = &table->cells[row * table->columns + i];
             /* Whole rows are there. NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
@@ -142,6 +146,7 @@ static void print_table(const struct table *table) {
         }
     }
     free(widths);
+    return true;
 }
 
 static void free_table(struct table *table) {
@@ -163,12 +168,14 @@ static bool add_row(struct table *table, const struct varve_query *query) {
     return good;
 }
 
-static void put_header(struct table *table, const struct varve_query *query,
+/* False: no memory. */
+static bool put_header(struct table *table, const struct varve_query *query,
                        const struct settings *settings) {
-    for (size_t i = 0; i < varve_query_column_count(query) && !settings->json; i++) {
+    bool good = true;
+    for (size_t i = 0; good && i < varve_query_column_count(query) && !settings->json; i++) {
         const char *name = varve_query_column(query, i);
         if (!settings->csv) {
-            add_cell(table, name, strlen(name), false);
+            good = add_cell(table, name, strlen(name), false);
         } else {
             printf("%s%s", i ? "," : "", name);
         }
@@ -176,14 +183,14 @@ static void put_header(struct table *table, const struct varve_query *query,
     if (settings->csv) {
         fputs("\r\n", stdout);
     }
+    return good;
 }
 
 static int answer(const struct settings *settings, struct varve_query *query) {
     struct varve_store_fault fault = {0};
     struct table table = {.columns = varve_query_column_count(query)};
     bool row = true;
-    bool good = true;
-    put_header(&table, query, settings);
+    bool good = put_header(&table, query, settings);
     while (good && varve_query_next(query, &row, &fault) == VARVE_STORE_OK && row) {
         if (settings->json) {
             put_json(query);
@@ -194,7 +201,7 @@ static int answer(const struct settings *settings, struct varve_query *query) {
         }
     }
     if (!settings->json && !settings->csv && good) {
-        print_table(&table);
+        good = print_table(&table);
     }
     free_table(&table);
     if (!good) {

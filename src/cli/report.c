@@ -55,7 +55,6 @@ static void on_progress(void *cookie, const struct varve_progress *progress) {
     progress_show(progress);
 }
 
-const struct varve_report no_report = {0};
 const struct varve_report stored_report = {
     on_recall, on_done, on_gone, on_layer, on_image, on_progress,
 };

@@ -266,7 +266,7 @@ static bool add_files_from(struct varve_catalog *catalog, const char *list) {
     while (good && getdelim(&name, &room, 0, file) > 0) {
         good = !*name || varve_catalog_add_file(catalog, name) == VARVE_OK;
     }
-    good = good && !ferror(file);
+    good = good && feof(file) != 0; /* without memory, reading ends with neither (getdelim(3)) */
     if (!good) {
         complain("cannot read the list %s: %s", list, strerror(errno));
     }
@@ -277,11 +277,27 @@ static bool add_files_from(struct varve_catalog *catalog, const char *list) {
     return good;
 }
 
+/* Counts layers of which nothing is known, for this machine failed. */
+static void count_unread(void *cookie, const struct varve_layer *layer, size_t blob,
+                         const struct varve_job *job) {
+    static const char *const codes[] = {"io.open", "io.read", "io.changed", "memory.exhausted"};
+    uint64_t *count = ((struct reporter *)cookie)->state;
+    (void)blob;
+    (void)job;
+    for (size_t i = 0; layer->fault.code && i < sizeof codes / sizeof codes[0]; i++) {
+        *count += strcmp(layer->fault.code, codes[i]) == 0;
+    }
+}
+
 /* The scan of scan_into: all is ready, and nothing is reported. */
 static int run_silently(const struct settings *settings, const struct varve_catalog *catalog,
-                        struct varve_store *store) {
-    struct reporter reporter = {
-        .settings = settings, .catalog = catalog, .store = store, .out = &no_report};
+                        struct varve_store *store, uint64_t *unread) {
+    static const struct varve_report counting = {.layer = count_unread};
+    struct reporter reporter = {.settings = settings,
+                                .catalog = catalog,
+                                .store = store,
+                                .out = &counting,
+                                .state = unread};
     struct varve_store_fault fault;
     struct varve_scan_summary summary;
     struct varve_scan *scan = NULL;
@@ -354,8 +370,12 @@ int scan_into(const struct settings *settings, const char *source, const char *p
                varve_store_begin(store, &fault, catalog, &how) != VARVE_STORE_OK) {
         code = store_exit_code(&fault);
     } else {
-        code = run_silently(settings, catalog, store);
-        *unread |= tell_unread(catalog, source);
+        uint64_t layers = 0;
+        code = run_silently(settings, catalog, store, &layers);
+        if (layers) {
+            complain("%s: %" PRIu64 " layers could not be read", source, layers);
+        }
+        *unread |= tell_unread(catalog, source) || layers;
     }
     varve_store_close(store);
     varve_catalog_close(catalog);

@@ -58,7 +58,8 @@
     X(database) /* system calls of SQLite */                                                       \
     X(thread)   /* threads, and the team's size */                                                 \
     X(clock)    /* the clock of the day is set while the program runs */                           \
-    X(lock)     /* a moment's delay around a lock, a signal, a read, a call of SQLite */
+    X(lock)     /* a moment's delay around a lock, a signal, a read, a call of SQLite */           \
+    X(nameless) /* files without a name (O_TMPFILE), which not every file system has */
 /* clang-format on */
 
 enum class {
@@ -402,18 +403,24 @@ static void sqlite_end(void *cookie) {
         va_end(arguments);                                                                         \
     }
 
+static INLINE bool nameless_fails(int flags) {
+    return (flags & O_TMPFILE) == O_TMPFILE && fails(CLASS_nameless);
+}
+
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...) {
     MODE(flags)
-    return fails(CLASS_open) ? -1 : __real_open64(path, flags, mode);
+    bool fires = fails(CLASS_open) || nameless_fails(flags);
+    return fires ? -1 : __real_open64(path, flags, mode);
 }
 
 int __real_openat64(int folder, const char *path, int flags, ...);
 int __wrap_openat64(int folder, const char *path, int flags, ...);
 int __wrap_openat64(int folder, const char *path, int flags, ...) {
     MODE(flags)
-    return fails(CLASS_open) ? -1 : __real_openat64(folder, path, flags, mode);
+    bool fires = fails(CLASS_open) || nameless_fails(flags);
+    return fires ? -1 : __real_openat64(folder, path, flags, mode);
 }
 
 /* openat2(2), and calls about threads, which do not fail. Arguments are passed on as they are. */

@@ -18,7 +18,7 @@ import harness
 
 FAULTY = os.environ.get("VARVE_FAULTY", harness.BUILD / "tests" / "faults" / "varve_faulty")
 CLASSES = ("memory", "rows", "open", "read", "stat", "write", "settle", "database", "thread",
-           "clock", "lock")
+           "clock", "lock", "nameless")
 HEAD = f"<{len(CLASSES) + 2}Q"
 SANITIZED = bool(os.environ.get("VARVE_SANITIZE"))
 LONG = bool(os.environ.get("VARVE_TEST_LONG"))
@@ -28,7 +28,8 @@ SECONDS = 60
 SANITIZER_EXIT = 99
 FATAL, UNJUDGED, FOUND = 2, 3, 1
 DATABASE = (10, 11)
-ERRNO = {"ENOMEM": 12, "EIO": 5, "EINTR": 4, "ENOSPC": 28, "EMFILE": 24}
+ERRNO = {"ENOMEM": 12, "EIO": 5, "EINTR": 4, "ENOSPC": 28, "EMFILE": 24,
+         "EEXIST": 17, "EOPNOTSUPP": 95}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,8 +253,10 @@ def others(line, expected):
 
 
 def unclaimed(line):
-    """A layer without what images' claims have brought, which depends on which images were read."""
-    kept = {key: value for key, value in timeless(line).items() if key != "referenced"}
+    """A layer without what images' claims and other sources have brought, which depends on which of them were
+    read."""
+    kept = {key: value for key, value in timeless(line).items()
+            if key not in ("referenced", "same_file_as")}
     kept["checks"] = line.get("checks", {}).get("name")
     kept["findings"] = [finding for finding in line.get("findings", [])
                         if not finding["code"].startswith("claim.")]

@@ -85,12 +85,51 @@ def layers(layout):
            stores.sha256(stores.TOP))
 
 
+def unsorted():
+    """Extended attributes and records of no known meaning, in no order."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("top")
+        member.pax_headers = {"SCHILY.xattr.user.b": "2", "SCHILY.xattr.user.a": "1", "Z.z": "4", "A.a": "3"}
+        tar.addfile(member)
+        # A name that is longer than what the facets are gathered in.
+        member = tarfile.TarInfo("deep/" + "n" * 9000)
+        member.uname, member.mtime = "somebody", 1.5
+        member.pax_headers = {"SCHILY.xattr.user.a": "1" * 9000}
+        tar.addfile(member)
+    return out.getvalue()
+
+
+def crowded(folder):
+    """One layer that is claimed in many ways, by manifests of which one has two sizes; a config that is
+    large; layers that take some room to be told apart."""
+    made = oci.Layout(folder)
+    tar = unsorted()
+    layer = made.put(stores.packed(tar), stores.GZIP)
+    images = []
+    for number in range(40):
+        claimed = {**layer, "mediaType": f"application/x-{number:0200d}"} if number else layer
+        images.append(made.image([(claimed, stores.sha256(tar))], architecture=f"a{number}",
+                                 created="2024-05-05T01:02:03Z"))
+    made.tag("many", made.index(images))
+    made.tag("other-size", {**images[0], "size": images[0]["size"] + 1})
+    config = made.put_json({"os": "linux", "architecture": "amd64", "config": {"Labels": {
+        f"label.{number}": "of some length " * 60 for number in range(400)}},
+        "rootfs": {"type": "layers", "diff_ids": [stores.sha256(tar)]}}, oci.CONFIG)
+    made.tag("large", made.put_json({"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config,
+                                     "layers": [layer]}, oci.MANIFEST))
+    db.age(folder)
+    return f"oci:{folder}"
+
+
 def bad_layers(layout):
     """Cut, flipped, no tar, nothing at all, another's diff_id, away."""
     packed = stores.packed(stores.OTHER)
     flipped = bytearray(zstd(stores.OTHER, "--check"))
     flipped[-1] ^= 1
-    for data, kind in ((packed[:-9], "+gzip"), (bytes(flipped), "+zstd"), (b"no tar" * 200, ""),
+    bent = bytearray(packed)
+    bent[12:40] = b"\xff" * 28
+    for data, kind in ((packed[:-9], "+gzip"), (bytes(flipped), "+zstd"), (bytes(bent), "+gzip"), (b"no tar" * 200, ""),
                        (b"", ""), (stores.OTHER[:-2000], "")):
         yield layout.put(data, oci.LAYER + kind), stores.sha256(stores.OTHER)
     away = layout.put(stores.packed(stores.OTHER + bytes(1024)), stores.GZIP)
@@ -133,10 +172,20 @@ def registry(folder):
 def docker_archive(path):
     config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
         "type": "layers", "diff_ids": [stores.sha256(stores.BASE), stores.sha256(stores.TOP)]}})
-    manifest = [{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["a.tar", "b.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["c.tar", "b.tar"]}]
     members = {"config.json": config.encode(), "a.tar": stores.BASE,
                "b.tar": stores.packed(stores.TOP), "manifest.json": json.dumps(manifest).encode()}
-    path.write_bytes(stores.tar_of(members))
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        def add(name, data):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        for name, data in members.items():
+            add(name, data)
+        link = tarfile.TarInfo("c.tar")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.tar"
+        tar.addfile(link)
+        add("config.json", config.encode()) # once more
     return f"docker-archive:{path}"
 
 
@@ -232,4 +281,5 @@ def all_sources(folder):
         "storage": storage(folder / "storage"),
         "dir": directory(folder / "dir"),
         "pile": pile(folder / "pile"),
+        "crowded": crowded(folder / "crowded"),
     }

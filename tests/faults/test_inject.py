@@ -76,6 +76,16 @@ class Scan(InjectCase):
                     self.fail_in_turn(["scan", "--json", "--threads=1", operand], MEMORY + FILES,
                                       10)
 
+    def test_twins(self):
+        """Files that two sources share."""
+        twin = self.work / "twin"
+        shutil.copytree(self.work / "layout", twin, copy_function=os.link)
+        self.fail_in_turn(["scan", "--json", "--threads=1", "--rungs=blob", self.operands["layout"],
+                           f"oci:{twin}"], MEMORY, 8)
+
+    def test_igzip(self):
+        self.fail_in_turn([*self.layout, "--inflate-engine=igzip"], MEMORY, 10)
+
     def test_detected_sources(self):
         operands = [operand.partition(":")[2] for operand in self.operands.values()]
         self.fail_in_turn(["scan", "--json", "--threads=1", "--rungs=blob", *operands],
@@ -95,6 +105,43 @@ class Scan(InjectCase):
     def test_digest(self):
         blobs = sorted((self.work / "layout" / "blobs" / "sha256").iterdir())
         self.fail_in_turn(["digest", "--json", "--threads=1", *blobs], MEMORY + FILES, 10)
+
+    def test_lists(self):
+        """What is written beside: a list of what failed, and figures for Prometheus. Where the exit code
+        does not say that they are not whole, they are."""
+        names = self.work / "names"
+        blobs = sorted((self.work / "layout" / "blobs" / "sha256").iterdir())
+        names.write_bytes(b"".join(bytes(path) + b"\0" for path in blobs[::4]))
+        argv = ["digest", "--json", "--threads=1", "--files0-from", names]
+        with self.subTest("names"):
+            self.fail_in_turn(argv, MEMORY + FILES, 8)
+        argv = ["scan", "--json", "--threads=1", "--timings", "--progress=json", self.operands["layout"],
+                "--errors-to", "{folder}/errors", "--prom", "{folder}/prom"]
+        campaign = inject.Campaign(self)
+        plain = [str(word).replace("{folder}", str(campaign.folder())) for word in argv]
+        base, first = self.base(plain)
+
+        def prepare(folder):
+            for name in ("errors", "prom"):
+                (folder / name).unlink(missing_ok=True)
+
+        def check(run, folder):
+            inject.check_scan(run, base, first.code)
+            if {path.name for path in folder.iterdir()} - {"errors", "prom", "page"}:
+                raise inject.Broken(f"{run}something is left behind")
+            if run.code in (0, 1, 3):
+                listed = (folder / "errors").read_bytes().splitlines()
+                bad = [line for line in inject.lines_of(run) if line["type"] in ("layer", "image", "error")
+                       and line.get("status", "error") != "ok" and not line.get("attestation")]
+                if len(listed) < sum(line["type"] == "layer" for line in bad):
+                    raise inject.Broken(f"{run}lists {len(listed)} of {len(bad)}")
+                figures = (folder / "prom").read_bytes().splitlines()
+                if not figures[-1].startswith(b"varve_scan_duration_seconds"):
+                    raise inject.Broken(f"{run}the figures are not whole")
+
+        campaign.in_turn(argv, first, MEMORY + FILES + [("write", "ENOSPC", ONCE), ("settle", "EIO", ON)], 8,
+                         check, prepare=prepare)
+        campaign.end()
 
     def test_transparent(self):
         """What is interrupted or short is done again, and the clock's leaps are not followed."""
@@ -312,6 +359,54 @@ class Commands(InjectCase):
                 os.environ["TMPDIR"] = before
         self.assertEqual(list(place.iterdir()), [])
 
+    def in_words(self, argv, kinds=(), most=7):
+        """What people read: as without a fault, or with a word of what could not be done."""
+        def timeless(out):
+            return re.sub(rb"[0-9.]+ (s|MB/s|GB/s)\b", b"", out)
+
+        first = inject.start(argv, inject.NONE, self.work / "page")
+
+        def check(run, folder):
+            if run.code not in (0, 1, 2, 3, 10, 11):
+                raise inject.Broken(f"{run}no exit code of the manual's")
+            words = b"varve: " in run.err or re.search(
+                rb"error|memory|could not|cannot|left out|not compared|not listed", run.out)
+            if (run.code not in (0, 1) or timeless(run.out) != timeless(first.out)) and not words:
+                raise inject.Broken(f"{run}no word of why; said\n{run.out[:600]}\ninstead of\n"
+                                    f"{first.out[:600]}")
+
+        with self.subTest(" ".join(map(str, argv[:3]))):
+            self.fail_in_turn(argv, MEMORY + FILES + list(kinds), most, check)
+
+    def test_in_words(self):
+        golden = mirrors.GOLDEN
+        rows = [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)]
+        digests = [f"sha256:{path.name}" for path in list(self.blobs.values())[-2:]]
+        self.in_words(["scan", "--threads=1", self.operand])
+        self.in_words(["digest", "--entries", "--threads=1", golden / "tree.tar"])
+        for left, right in (("tree.tar", "tree-reversed.tar"), ("tree.tar.gz", "tree-pax.tar"),
+                            ("tree.tar", "xattr-both.tar")):
+            self.in_words(["diff", golden / left, golden / right])
+        self.in_words(["diff", f"{self.operand}:good-0", f"{self.operand}:bad-0"])
+        self.in_words(["diff", f"{self.operand}:good-0", f"{self.operand}:good-8"])
+        self.in_words(["diff", "--source", self.operand, *digests])
+        other = self.work / "later.db"
+        shutil.copy(self.path, other)
+        db.execute(other, "DELETE FROM reference WHERE image IN (SELECT max(id) FROM image)")
+        self.in_words(["compare", self.path, other], rows)
+        self.in_words(["compare", "--threads=1", self.operand, other], rows)
+        self.in_words(["status", "--db", self.path], rows)
+        for question in harness.run(harness.VARVE, "query").decode().split("\n"):
+            if question:
+                self.in_words(["query", "--db", self.path, question.split()[0]], rows)
+        self.in_words(["query", "--csv", "--db", self.path, "layers"], rows)
+
+    def test_to_standard_output(self):
+        """All of it, or an exit code that says that it is not."""
+        layer = mirrors.GOLDEN / "tree.tar.gz"
+        for argv in (["normalize", "-o", "-", layer], ["split", "-o", "-", layer]):
+            self.fail_in_turn(argv, MEMORY + FILES + [("write", "ENOSPC", ONCE)], 7)
+
     def normalize(self, blob, kinds, most, *options):
         made = self.work / "expected.tar"
         harness.run(harness.VARVE, "normalize", "-o", made, *options, blob)
@@ -341,6 +436,9 @@ class Commands(InjectCase):
         for option in ("--compress=none", "--compress=gzip", "--compress=zstd:3"):
             with self.subTest(option):
                 self.normalize(mirrors.GOLDEN / "tree.tar.gz", kinds, 10, option)
+        for option in ("--rung=encoding", "--rung=order"):
+            with self.subTest(option):
+                self.normalize(mirrors.GOLDEN / "tree-global.tar", MEMORY, 10, option)
         self.normalize(large, kinds, 8, "--compress=zstd:3")
 
     def test_normalize_of_a_layout(self):

@@ -25,10 +25,12 @@ ONCE, TWICE, ON = 1, 2, 0
 READING = [("memory", "ENOMEM", ONCE), ("memory", "ENOMEM", ON), ("open", "EMFILE", ONCE),
            ("open", "EMFILE", ON), ("open", "EIO", ONCE), ("read", "EIO", ONCE), ("read", "EIO", ON),
            ("stat", "EIO", ONCE), ("thread", "EIO", ONCE)]
-WRITING = [("write", "ENOSPC", ONCE), ("write", "ENOSPC", ON), ("write", "EIO", ONCE),
+# EEXIST: each name that is tried is taken.
+WRITING = [("settle", "EEXIST", ON), ("write", "ENOSPC", ONCE), ("write", "ENOSPC", ON), ("write", "EIO", ONCE),
            ("settle", "ENOSPC", ONCE), ("settle", "EIO", ON)]
 TRANSPARENT = [("read", "EINTR", TWICE), ("read", "short", ONCE), ("read", "short", ON),
-               ("write", "EINTR", TWICE), ("write", "short", ONCE), ("write", "short", ON)]
+               ("write", "EINTR", TWICE), ("write", "short", ONCE), ("write", "short", ON),
+               ("nameless", "EOPNOTSUPP", ON), ("nameless", "EOPNOTSUPP", ONCE)]
 ENDS = (0, 2, 3)
 
 
@@ -43,12 +45,14 @@ def files_of(path):
 class WritingCase(harness.Case):
     """Commands that are given names in a folder of their own to write."""
 
-    def fails(self, argv, names, kinds, most, depends=(), same=False):
+    def fails(self, argv, names, kinds, most, depends=(), same=False, empty=()):
         """`depends`: pairs of names of which the first is there wherever the second is. `same`: the faults
-        must not be seen."""
+        must not be seen. `empty`: names of folders that are there before."""
         campaign = inject.Campaign(self)
         home = campaign.folder()
         plain = [str(word).replace("{folder}", str(home)) for word in argv]
+        for name in empty:
+            (home / name).mkdir()
         first = inject.start(plain, inject.NONE, self.work / "page")
         self.assertEqual(first.code, 0, first)
         whole = {name: files_of(home / name) for name in names}
@@ -61,9 +65,19 @@ class WritingCase(harness.Case):
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+            for name in empty:
+                (folder / name).mkdir()
 
         def check(run, folder):
             there = {path.name for path in folder.iterdir()} - {"page"}
+            if not there.issuperset(empty):
+                raise inject.Broken(f"{run}an empty folder was taken away")
+            for name in empty:
+                # What could not be taken back either is no whole layout.
+                begun = (run.code and run.fault.count == ON and files_of(folder / name) != whole[name]
+                         and not (folder / name / "index.json").exists())
+                if begun or not list((folder / name).iterdir()):
+                    there.remove(name)
             left = there - set(names)
             # Where memory and descriptors are refused to the end, a folder cannot be walked any more.
             told = run.fault.count == ON and all(name.encode() in run.err for name in left)
@@ -227,6 +241,13 @@ class Written(WritingCase):
         harness.run(*argv)
         self.assertEqual(set(os.listdir(out)), {"blobs", "oci-layout", "index.json"})
 
+    def test_into_empty_folders(self):
+        kinds = READING + WRITING
+        self.fails(["split", "--json", self.layers / "packed.gz", "-o", "{folder}/data", "--files",
+                    "{folder}/files"], ("files", "data"), kinds, 7, [("files", "data")], empty=["files"])
+        self.fails(["normalize", "--json", "--threads=1", self.layout, "-o", "oci:{folder}/out"], ("out",),
+                   kinds, 7, empty=["out"])
+
     def test_transparent(self):
         """Interrupted or short, a call is made again."""
         self.split(self.layers / "packed.gz", TRANSPARENT, 6, same=True)
@@ -293,6 +314,36 @@ class Bench(harness.Case):
 
     def test_compression(self):
         self.fails("compression", [("memory", "ENOMEM", ONCE)], 10)
+
+    def test_forms(self):
+        """Tables, a comparison and a picture: whole, or said not to be."""
+        measure = ["bench", "--rounds=1", "--threads=1", "--only=compression", self.layout]
+        earlier = self.work / "earlier.json"
+        earlier.write_bytes(harness.run(harness.VARVE, *measure, "--json"))
+        kinds = [("memory", "ENOMEM", ONCE), ("memory", "ENOMEM", ON), ("open", "EMFILE", ONCE),
+                 ("read", "EIO", ONCE), ("settle", "ENOSPC", ONCE)]
+        for option in ("--csv", f"--compare={earlier}", "--plot={folder}/plot.svg"):
+            campaign = inject.Campaign(self)
+            argv = [*measure, option]
+            first = inject.start([word.replace("{folder}", str(campaign.folder())) for word in argv],
+                                 inject.NONE, self.work / "page")
+            self.assertEqual(first.code, 0, first)
+
+            def prepare(folder):
+                (folder / "plot.svg").unlink(missing_ok=True)
+
+            def check(run, folder):
+                if run.code not in (0, 2) or (run.code == 2 and b"varve: " not in run.err):
+                    raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
+                if run.code == 0 and "plot" in str(run.argv) and not (
+                        folder / "plot.svg").read_bytes().endswith(b"</svg>\n"):
+                    raise inject.Broken(f"{run}the picture is not whole")
+                if run.code == 0 and len(run.out.splitlines()) < len(first.out.splitlines()) - 1 and (
+                        b"varve: " not in run.err):
+                    raise inject.Broken(f"{run}said less:\n{run.out}")
+
+            campaign.in_turn(argv, first, kinds, 7, check, prepare=prepare)
+            campaign.end()
 
     def test_nightly(self):
         self.fails("nightly", [("memory", "ENOMEM", ONCE), ("open", "EMFILE", ONCE),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "decode_run.h"
+#include "encoder_blocks.h"
 
 /* Each command reads `in` and writes `out` in the folder it runs in. */
 #define GO                                                                                         \
@@ -189,8 +190,77 @@ static int close_decoder(void **state) {
     return system(command);
 }
 
+/* Bits in the order in which deflate takes them. */
+struct bit_writer {
+    uint8_t bytes[64];
+    size_t count;
+};
+
+static void put_bits(struct bit_writer *to, unsigned value, unsigned count) {
+    for (unsigned i = 0; i < count; i++, to->count++) {
+        to->bytes[to->count / 8] |= (uint8_t)((value >> i & 1) << (to->count % 8));
+    }
+}
+
+/* A Huffman code: its highest bit first. */
+static void put_code(struct bit_writer *to, unsigned code, unsigned count) {
+    while (count-- > 0) {
+        put_bits(to, code >> count & 1, 1);
+    }
+}
+
+/* A dynamic block's beginning, whose lengths are told by two symbols of one bit each: 0 is the
+ * length 0, 1 is `other` (its place in the order of RFC 1951, 3.2.7: 16, 17, 18, 0). */
+static void begin_dynamic(struct bit_writer *to, unsigned other) {
+    put_bits(to, 1 | 2 << 1, 3);
+    put_bits(to, 0, 5); /* 257 literals */
+    put_bits(to, 0, 5); /* one distance */
+    put_bits(to, 0, 4); /* four lengths of lengths */
+    for (unsigned place = 0; place < 4; place++) {
+        put_bits(to, place == other || place == 3, 3);
+    }
+}
+
+/* No decoder lets them through; should one ever do, nothing is read beyond, and no block is made
+ * up. */
+static void blocks_without_sense(void **state) {
+    struct bit_writer streams[5] = {{{0}, 0}};
+    struct varve_inflate_log log;
+    (void)state;
+    begin_dynamic(&streams[0], 0);
+    put_bits(&streams[0], 1, 1); /* the length before the first one, again */
+    begin_dynamic(&streams[1], 2);
+    for (int i = 0; i < 2; i++) {
+        put_bits(&streams[1], 1, 1); /* 138 lengths of 0: twice that is more than there are */
+        put_bits(&streams[1], 127, 7);
+    }
+    put_bits(&streams[2], 1 | 1 << 1, 3);
+    put_code(&streams[2], 0xc6, 8); /* fixed: 286, which is no length */
+    put_bits(&streams[3], 1 | 1 << 1, 3);
+    put_code(&streams[3], 1, 7);  /* 257, a length of 3 */
+    put_code(&streams[3], 30, 5); /* and no distance */
+    put_bits(&streams[4], 1 | 3 << 1, 3);
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        for (size_t count = 0; count <= sizeof streams[i].bytes; count++) {
+            varve_encoder_blocks_read(&log, streams[i].bytes, count);
+            assert_int_equal(log.count, 0);
+        }
+    }
+    /* With a distance it is a block. */
+    struct bit_writer sound = {{0}, 0};
+    put_bits(&sound, 1 | 1 << 1, 3);
+    put_code(&sound, 1, 7);
+    put_code(&sound, 29, 5);
+    put_bits(&sound, 0, 13);
+    put_code(&sound, 0, 7); /* the end */
+    varve_encoder_blocks_read(&log, sound.bytes, sizeof sound.bytes);
+    assert_int_equal(log.count, 1);
+    assert_int_equal(log.each[0].matches, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_without_sense),
         cmocka_unit_test(real_programs),
     };
     return cmocka_run_group_tests(tests, open_decoder, close_decoder);

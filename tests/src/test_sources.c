@@ -19,6 +19,7 @@
 #include "archive.h"
 #include "canonical_json.h"
 #include "catalog.h"
+#include "file.h"
 #include "pattern.h"
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -409,6 +410,48 @@ static void hard_links_are_one_file(void **state) {
     varve_catalog_close(catalog);
 }
 
+/* How many pieces are taken before one is refused. */
+static bool take_some(void *cookie, const void *data, size_t bytes) {
+    size_t *left = cookie;
+    (void)data;
+    (void)bytes;
+    return (*left)-- > 0;
+}
+
+static void json_that_is_not_taken_ends(void **state) {
+    (void)state;
+    json_t *root =
+        json_loads("{\"b\":[1,2.5,true,false,null,\"a\\u0001\\n\"],\"a\":{\"c\":[]}}", 0, NULL);
+    size_t pieces = 0;
+    assert_non_null(root);
+    for (size_t left = 0; !varve_canonical_json(root, take_some, &left); left = ++pieces) {
+        assert_int_equal(left, SIZE_MAX); /* nothing is offered after a refusal */
+    }
+    assert_true(pieces > 20);
+    json_decref(root);
+}
+
+/* Nothing is above a folder, and no path has a component without a name. */
+static void paths_lead_down(void **state) {
+    static const char *const paths[] = {"../one", "..", "a/../one", "a//one", "/one", "", "one/"};
+    struct varve_fault fault;
+    uint64_t bytes = 0;
+    int folder = ((struct scratch *)*state)->fd;
+    int fd = openat(folder, "one", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "content", 7), 7);
+    close(fd);
+    assert_int_equal(mkdirat(folder, "a", 0777), 0);
+    fd = varve_file_open(&fault, &bytes, folder, "one");
+    assert_true(fd >= 0);
+    assert_int_equal(bytes, 7);
+    close(fd);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        assert_int_equal(varve_file_open(&fault, NULL, folder, paths[i]), -1);
+        assert_string_equal(fault.code, "io.missing");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_give_paths),
@@ -420,6 +463,8 @@ int main(void) {
         cmocka_unit_test(json_has_one_form),
         cmocka_unit_test(numbers_have_one_form),
         cmocka_unit_test(deep_json_costs_no_stack),
+        cmocka_unit_test(json_that_is_not_taken_ends),
+        cmocka_unit_test_setup_teardown(paths_lead_down, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(hard_links_are_one_file, make_scratch, remove_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -275,11 +275,42 @@ static void lanes_may_refuse(void **state) {
     }
 }
 
+static int asked, stop_at_question;
+
+static bool is_over(void) {
+    return asked++ == stop_at_question;
+}
+
+/* Whenever it is, it is no fault of the data. */
+static void joining_may_be_cancelled(void **state) {
+    static const struct varve_join_options options = {.cancelled = is_over};
+    static struct taken parted;
+    static struct taken joined;
+    struct varve_split_result result;
+    (void)state;
+    parted = (struct taken){.stop_at = -1, .leaves = true};
+    assert_int_equal(split_it(&result, &parted, &all_lanes, ARCHIVE_BYTES), VARVE_OK);
+    enum varve_status status = VARVE_ERROR;
+    for (stop_at_question = 0; status != VARVE_OK; stop_at_question++) {
+        struct varve_join_result together;
+        int fd = memory_file(parted.lines, parted.line_bytes);
+        asked = 0;
+        joined.content_bytes = 0;
+        status = varve_join(&together, fd, -1, &options, gather, &joined);
+        assert_null(together.fault.code);
+        assert_true(status == VARVE_OK || status == VARVE_ERROR);
+        assert_int_equal(joined.content_bytes, together.bytes);
+        close(fd);
+    }
+    assert_true(stop_at_question > 2);
+    assert_int_equal(joined.content_bytes, ARCHIVE_BYTES);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(crc64_is_isos),           cmocka_unit_test(base64_is_the_rfcs),
-        cmocka_unit_test(parts_go_to_their_lanes), cmocka_unit_test(all_can_be_left),
-        cmocka_unit_test(lanes_may_refuse),
+        cmocka_unit_test(joining_may_be_cancelled), cmocka_unit_test(crc64_is_isos),
+        cmocka_unit_test(base64_is_the_rfcs),       cmocka_unit_test(parts_go_to_their_lanes),
+        cmocka_unit_test(all_can_be_left),          cmocka_unit_test(lanes_may_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -301,11 +301,9 @@ static bool keep_layer(struct drawing *drawing, struct buffer *blob, struct buff
     uint8_t *tar_block = tar->data;
     blob->data = NULL;
     tar->data = NULL;
-    if (!own(sample, blob_block)) {
-        free(tar_block);
-        return false;
-    }
-    if (!own(sample, tar_block)) {
+    bool both = own(sample, blob_block);
+    both = own(sample, tar_block) && both;
+    if (!both) {
         return false;
     }
     struct buffer kept = {tar_block, tar->bytes, tar->room};
