@@ -42,6 +42,16 @@ off64_t lseek64(int fd, off64_t offset, int whence) {
     return syscall(SYS_lseek, fd, offset, whence);
 }
 
+/* Only with a number or nothing, as the program uses it. */
+int fcntl64(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    note("fcntl\n");
+    return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
 int posix_fadvise64(int fd, off64_t offset, off64_t bytes, int advice) {
     note("fadvise %s %lld %lld\n",
          advice == POSIX_FADV_SEQUENTIAL ? "sequential"
