@@ -253,13 +253,19 @@ static bool expand(struct varve_toc *toc, const struct varve_toc_bytes *content,
 static bool begin_chunked(struct varve_toc *toc, const struct varve_decode_info *info) {
     const struct varve_toc_frame *last = &toc->frames[0];
     struct varve_toc_footer *footer = &toc->footer;
-    if (last->offset_stored == VARVE_NO_OFFSET || !last->kept ||
-        last->offset_stored + last->bytes != info->stored_bytes ||
-        !varve_toc_read_chunked(footer, last->content.data, last->content.count)) {
+    uint64_t place = last->offset_stored;
+    if (place == VARVE_NO_OFFSET || place + last->bytes != info->stored_bytes ||
+        last->bytes > VARVE_TOC_CHUNKED_BYTES) {
+        return false;
+    }
+    if (!last->kept) { /* it may have been a footer */
+        varve_findings_add(toc->findings, VARVE_CODE_TOC_UNREAD, 1, place, NULL, 0);
+        return false;
+    }
+    if (!varve_toc_read_chunked(footer, last->content.data, last->content.count)) {
         return false;
     }
     toc->kind = VARVE_TOC_ZSTD_CHUNKED;
-    uint64_t place = last->offset_stored;
     if (footer->bytes > VARVE_LIMIT_TOC_BYTES || footer->raw_bytes > VARVE_LIMIT_TOC_BYTES) {
         return invalid(toc, place);
     }

@@ -333,10 +333,77 @@ static void composed_tables(void **state) {
     }
 }
 
-/* What does not fit the budget is a finding, and everything taken is given back. */
-static void tables_under_a_budget(void **state) {
+/* --- a zstd:chunked layer composed here: the tar's frame, the table's and the footer's --- */
+
+static void put_le(uint8_t *to, uint64_t number, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) {
+        to[i] = (uint8_t)(number >> 8 * i);
+    }
+}
+
+/* A skippable frame's header (RFC 8878, 3.1.2). Where its content goes. */
+static uint8_t *add_skippable(struct member *blob, size_t bytes) {
+    uint8_t *to = blob->bytes + blob->count;
+    put_le(to, 0x184d2a50, 4);
+    put_le(to + 4, bytes, 4);
+    blob->count += 8 + bytes;
+    return to + 8;
+}
+
+static struct member chunked(const char *json, uint64_t type, size_t footer_bytes) {
+    static uint8_t tar[4096];
+    static uint8_t table[4096];
+    struct member blob = {malloc(1 << 16), 0};
+    size_t n = tar_entry(tar, "usr/", '5', "", 0755, "", 0);
+    n += tar_entry(tar + n, "usr/x", '0', "", 04755, "hello", 5);
+    n += tar_entry(tar + n, "usr/y", '1', "usr/x", 04755, "", 0);
+    n += tar_entry(tar + n, "usr/z", '2', "../x", 0777, "", 0);
+    memset(tar + n, 0, 1024);
+    assert_non_null(blob.bytes);
+    blob.count = ZSTD_compress(blob.bytes, 1 << 15, tar, n + 1024, 3);
+    size_t table_bytes = ZSTD_compress(table, sizeof table, json, strlen(json), 3);
+    assert_false(ZSTD_isError(blob.count) || ZSTD_isError(table_bytes));
+    size_t place = blob.count + 8;
+    memcpy(add_skippable(&blob, table_bytes), table, table_bytes);
+    uint8_t *footer = add_skippable(&blob, footer_bytes);
+    memset(footer, 0, footer_bytes);
+    put_le(footer, place, 8);
+    put_le(footer + 8, table_bytes, 8);
+    put_le(footer + 16, strlen(json), 8);
+    put_le(footer + 24, type, 8);
+    memcpy(footer + footer_bytes - 8, footer_bytes == 40 ? "GnUlInUx" : "GNUlInUx", 8);
+    return blob;
+}
+
+static void composed_chunked(void **state) {
+    static const struct {
+        uint64_t type;
+        size_t footer_bytes;
+        bool compared;
+        const char *findings;
+    } cases[] = {{1, 64, true, ""},
+                 {1, 40, true, ""},
+                 {2, 64, false, "toc.version x1"},
+                 {0, 40, false, "toc.version x1"},
+                 {UINT64_MAX, 64, false, "toc.version x1"}};
     (void)state;
-    struct member blob = estargz(TABLE(X, Y, Z, ""));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct member blob = chunked(TABLE(X, Y, Z, ""), cases[i].type, cases[i].footer_bytes);
+        for (size_t step = 1; step <= 4096; step *= 64) {
+            struct reading reading = {0};
+            read_layer(&reading, NULL, blob.bytes, blob.count, step);
+            assert_int_equal(reading.kind, VARVE_TOC_ZSTD_CHUNKED);
+            assert_int_equal(reading.compared, cases[i].compared);
+            assert_int_equal(strncmp(reading.text, cases[i].findings, strlen(cases[i].findings)),
+                             0);
+            assert_int_equal(reading.text[0] == 0, cases[i].findings[0] == 0);
+        }
+        free(blob.bytes);
+    }
+}
+
+/* What does not fit the budget is a finding, and everything taken is given back. */
+static void under_a_budget(struct member blob) {
     for (uint64_t limit = 1; limit < 1 << 16; limit *= 2) {
         struct varve_budget *budget;
         struct reading reading = {0};
@@ -350,10 +417,17 @@ static void tables_under_a_budget(void **state) {
     free(blob.bytes);
 }
 
+static void tables_under_a_budget(void **state) {
+    (void)state;
+    under_a_budget(estargz(TABLE(X, Y, Z, "")));
+    under_a_budget(chunked(TABLE(X, Y, Z, ""), 1, 64));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_tables),
         cmocka_unit_test(composed_tables),
+        cmocka_unit_test(composed_chunked),
         cmocka_unit_test(tables_under_a_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
