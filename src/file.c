@@ -96,7 +96,7 @@ static int open_beneath(int root, const char *path, int last_flags) {
         return -1;
     }
     if (!strchr(path, '/')) {
-        return open_retrying(root, path, last_flags | O_NOFOLLOW); /* the same, in less time */
+        return walk_beneath(root, path, last_flags); /* one step, in less time than openat2's */
     }
     struct open_how how = {.flags = (uint32_t)(last_flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY),
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
