@@ -57,7 +57,8 @@ class Run:
     err: bytes
     calls: dict
     fired: int
-    places: list # (class, number of the call, name of the place) of the first call from each
+    # (class, number of the call, name of the place) of the first call from each
+    places: list = dataclasses.field(default_factory=list)
 
     def __str__(self):
         return (f"\nVARVE_FAULT='{self.fault.text()}' {FAULTY} {' '.join(map(str, self.argv))}\n"
