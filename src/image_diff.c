@@ -123,13 +123,24 @@ static void hold_layer(struct varve_image_diff_layer *layer, struct varve_layer 
 /* Layers met before, by the digests that they are named by and that were seen to hold. */
 struct known_layer {
     bool there;
-    struct varve_layer found; /* apart from all claims */
+    struct varve_layer found; /* apart from all claims; its findings are gone with the next one */
+    bool order_significant;
 };
 struct known {
     struct varve_name_map names;
     struct known_layer *layers; /* by number */
     size_t room;
 };
+
+static bool order_means_something(const struct varve_findings *findings) {
+    const struct varve_code_info *code = varve_code_at(VARVE_CODE_ORDER_SIGNIFICANT);
+    for (size_t i = 0; i < varve_findings_count(findings); i++) {
+        if (varve_findings_at(findings, i).info == code) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /* Where the layer that was found under a name is kept. NULL: no memory. */
 static struct known_layer *known_place(struct known *known, const char *name) {
@@ -166,9 +177,11 @@ static bool read_layers(struct varve_image_diff *diff, struct known *known, unsi
         layer->name = name;
         if (!place->there || place->found.status != VARVE_OK || strncmp(name, "sha", 3) != 0) {
             place->there = digest_layer(diff, &place->found, side, layer);
+            place->order_significant = place->there && order_means_something(place->found.findings);
         }
         if (place->there) {
             hold_layer(layer, place->found, &claim);
+            layer->order_significant = place->order_significant;
         }
         if (layer->fault.code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
             return false;

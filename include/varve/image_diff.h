@@ -89,6 +89,7 @@ struct varve_image_diff_layer {
     struct varve_rungs rungs;
     struct varve_facets facets;
     struct varve_checks checks; /* of what its image claims */
+    bool order_significant;     /* finding order.significant: its facets are in archive order */
 };
 
 /* Layers that belong together, in the images' order: those that have most in common, then what

@@ -205,19 +205,23 @@ static bool wants_color(const struct settings *settings) {
     return isatty(STDOUT_FILENO) && !(no_color && *no_color);
 }
 
-static int compare(const struct settings *settings, struct diff_operand operands[2]) {
-    struct diff_view view = {.settings = settings,
-                             .indent = "",
-                             .color = wants_color(settings),
-                             .limit = settings->diff_limit,
-                             .pair = -1};
-    const struct varve_diff_options options = {
+struct varve_diff_options diff_options(const struct settings *settings) {
+    return (struct varve_diff_options){
         .tier = settings->scan.tier,
         .engine = settings->scan.engine,
         .memory_bytes = settings->scan.memory_bytes,
         .max_decoded_bytes = settings->scan.max_decoded_bytes,
         .chunk_bytes = settings->scan.chunk_bytes,
     };
+}
+
+static int compare(const struct settings *settings, struct diff_operand operands[2]) {
+    struct diff_view view = {.settings = settings,
+                             .indent = "",
+                             .color = wants_color(settings),
+                             .limit = settings->diff_limit,
+                             .pair = -1};
+    const struct varve_diff_options options = diff_options(settings);
     if (!view.limit) {
         view.limit = settings->json ? UINT64_MAX : DIFF_SHOWN;
     }

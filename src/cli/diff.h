@@ -29,6 +29,26 @@ struct diff_view {
 #define VERDICT_BYTES 512
 void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict);
 
+/* The facets that it names: those in which entries of both sides differ, or all that are unequal
+ * where nothing is known of why. */
+uint32_t diff_facets_named(const struct varve_diff_verdict *verdict);
+
+/* What the verdict on two images rests on beside their digests. */
+struct diff_survey {
+    struct varve_diff_verdict all; /* of the pairs of layers together: what makes facets unequal,
+                                      and what rung `order` ignores where the images meet on it; but
+                                      security_count is of layers of one side alone, too,
+                                      order_significant of pairs where one side's order means
+                                      something and the other's does not, and but_toc of the
+                                      pairs' meeting, where that is known of all */
+    uint64_t *security_counts;     /* by pair */
+};
+
+/* "different: 2 layers changed (mode, entries added), config". */
+void diff_image_verdict_text(char text[VERDICT_BYTES],
+                             const struct varve_image_diff_verdict *verdict,
+                             const struct diff_survey *survey);
+
 /* Tells all of it. False: memory ran out. */
 bool diff_show_text(struct diff_view *view);
 bool diff_show_json(struct diff_view *view);
@@ -60,6 +80,27 @@ bool diff_show_security(struct diff_view *view, const struct varve_diff_side *le
 /* Compares two images and tells all of it. Returns the exit code. */
 int diff_show_images(struct diff_view *view, struct diff_operand operands[2]);
 int diff_exit_code(enum varve_diff_relation relation);
+
+/* The options of a comparison. */
+struct varve_diff_options diff_options(const struct settings *settings);
+
+/* A pair of layers of two images; one of one side alone is held against nothing. False: said why.
+ * Both are to be closed in any case. */
+bool diff_open_pair(struct varve_diff_side sides[2], struct diff_operand operands[2],
+                    const struct varve_image_diff_pair *pair);
+void diff_close_pair(struct diff_operand operands[2]);
+
+/* Looks through the layers of which digests do not tell why they differ, before anything is told.
+ * The counts are the caller's to free in any case. False, after a message: no memory. */
+bool diff_survey_pairs(struct diff_survey *survey, const struct diff_view *view,
+                       const struct varve_image_diff *diff, struct diff_operand operands[2]);
+
+/* "unknown", "equal", "unequal". */
+const char *diff_relation_word(enum varve_diff_relation relation);
+
+/* Names of facets as a JSON array. */
+struct json;
+void diff_json_facets(struct json *json, const char *key, uint32_t facets);
 
 /* The unequal facets, those that can be a way in before all others: "mode, times". */
 void diff_add_facets(char text[VERDICT_BYTES], uint32_t unequal);

@@ -4,87 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "diff.h"
 #include "json.h"
 #include "safe.h"
 
-static const char *const relation_words[] = {"unknown", "equal", "unequal"};
 static const char *const document_words[] = {"unknown", "identical", "respelled", "different"};
 static const char *const documents[] = {"manifest", "config"};
-
-static void add(char text[VERDICT_BYTES], const char *separator, const char *word) {
-    size_t used = strlen(text);
-    snprintf(text + used, VERDICT_BYTES - used, "%s%s", separator, word);
-}
-
-static void add_count(char text[VERDICT_BYTES], size_t count, const char *what) {
-    size_t used = strlen(text);
-    if (count) {
-        snprintf(text + used, VERDICT_BYTES - used, "%s%zu layer%s %s", used ? ", " : "", count,
-                 count == 1 ? "" : "s", what);
-    }
-}
-
-/* Facets in which any pair of layers differs. */
-static uint32_t unequal_facets(const struct varve_image_diff *diff) {
-    uint32_t unequal = 0;
-    for (size_t i = 0; i < varve_image_diff_pair_count(diff); i++) {
-        struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
-        for (int f = 0; pair.found[0] && pair.found[1] && f < VARVE_FACET_COUNT; f++) {
-            const struct varve_facets *left = &pair.found[0]->facets;
-            const struct varve_facets *right = &pair.found[1]->facets;
-            bool both = left->present & right->present & 1u << f;
-            bool same = memcmp(left->digest[f], right->digest[f], VARVE_SHA256_BYTES) == 0;
-            unequal |= both && !same ? 1u << f : 0;
-        }
-    }
-    return unequal;
-}
-
-/* What the configs differ in, with the separator before it. */
-static void add_config(char text[VERDICT_BYTES], const struct varve_image_diff_verdict *verdict,
-                       const char *separator) {
-    if (!verdict->config_meets) {
-        add(text, separator, verdict->config_timeless ? "config (times of creation)" : "config");
-    }
-}
-
-static void verdict_text(char text[VERDICT_BYTES], const struct varve_image_diff *diff,
-                         uint64_t security_count) {
-    static const char *const ignored[VARVE_RUNG_COUNT] = {[VARVE_RUNG_ARCHIVE] = "end of archive",
-                                                          [VARVE_RUNG_ENCODING] = "header encoding",
-                                                          [VARVE_RUNG_ORDER] = "order of entries"};
-    struct varve_image_diff_verdict verdict = varve_image_diff_verdict(diff);
-    text[0] = 0;
-    if (security_count) {
-        add(text, "", DIFF_SECURITY_FIRST);
-    }
-    if (verdict.meet == VARVE_RUNG_BLOB) {
-        add(text, "", "identical");
-    } else if (verdict.meet == VARVE_RUNG_DIFFID) {
-        add(text, "", "same config and archives; differs by: ");
-        add(text, "", verdict.pairs_unequal ? "compression" : "manifest");
-    } else if (verdict.meet < VARVE_RUNG_COUNT) {
-        add(text, "", "same content; differs by: ");
-        if (ignored[verdict.meet]) {
-            add(text, "", ignored[verdict.meet]);
-        } else {
-            diff_add_facets(text, unequal_facets(diff));
-        }
-        add_config(text, &verdict, unequal_facets(diff) ? ", " : "");
-    } else {
-        char what[VERDICT_BYTES] = "";
-        add_count(what, verdict.pairs_unequal, "changed");
-        add_count(what, verdict.alone[0], "removed");
-        add_count(what, verdict.alone[1], "added");
-        add_config(what, &verdict, *what ? ", " : "");
-        add(text, "", verdict.complete ? "different: " : "not known to be the same: ");
-        add(text, "", *what ? what : "manifest");
-    }
-}
 
 /* --- text --- */
 
@@ -124,7 +50,7 @@ static void put_rungs(const struct varve_image_diff *diff) {
     fputs("rungs", stdout);
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         printf("%s%s %s", i ? ", " : " ", varve_rung_name((enum varve_rung)i),
-               relation_words[varve_image_diff_relation(diff, (enum varve_rung)i)]);
+               diff_relation_word(varve_image_diff_relation(diff, (enum varve_rung)i)));
     }
     putchar('\n');
 }
@@ -272,26 +198,31 @@ static void put_image_json(struct json *json, const char *key, const struct diff
 }
 
 static void put_verdict_json(const struct diff_view *view, const struct varve_image_diff *diff,
-                             const struct diff_operand operands[2], uint64_t security_count) {
+                             const struct diff_operand operands[2],
+                             const struct diff_survey *survey) {
     static const char *const spellings[] = {"space", "order", "escapes"};
     struct varve_image_diff_verdict verdict = varve_image_diff_verdict(diff);
     char text[VERDICT_BYTES];
     struct json json;
-    verdict_text(text, diff, security_count);
+    diff_image_verdict_text(text, &verdict, survey);
     begin_line(&json, "image-diff");
     json_text(&json, "verdict", text);
     json_text(&json, "rung", varve_rung_name(view->settings->diff_rung));
-    json_text(&json, "relation", relation_words[view->relation]);
+    json_text(&json, "relation", diff_relation_word(view->relation));
     if (verdict.meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(verdict.meet));
     }
-    json_unsigned(&json, "security", security_count);
+    json_unsigned(&json, "security", survey->all.security_count);
     json_open(&json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         json_text(&json, varve_rung_name((enum varve_rung)i),
-                  relation_words[varve_image_diff_relation(diff, (enum varve_rung)i)]);
+                  diff_relation_word(varve_image_diff_relation(diff, (enum varve_rung)i)));
     }
     json_close(&json, '}');
+    diff_json_facets(&json, "facets_unequal", survey->all.facets_unequal);
+    diff_json_facets(&json, "facets_changed", survey->all.facets_changed);
+    json_unsigned(&json, "entries_removed", survey->all.removed_count);
+    json_unsigned(&json, "entries_added", survey->all.added_count);
     for (int i = 0; i < 2; i++) {
         json_open(&json, documents[i], '{');
         json_text(&json, "relation", document_words[verdict.document[i]]);
@@ -383,94 +314,25 @@ static void put_summary_json(const struct document_view views[2],
 
 /* --- both --- */
 
-/* Opens a pair's layers; one of one side alone is held against nothing. False: said why. */
-static bool open_pair(struct varve_diff_side sides[2], struct diff_operand operands[2],
-                      const struct varve_image_diff_pair *pair) {
-    bool good = true;
-    for (unsigned i = 0; i < 2; i++) {
-        operands[i].fd = -1;
-        if (good && pair->found[i]) {
-            good = diff_open_side(&sides[i], &operands[i], pair->found[i]->blob);
-        } else if (good) {
-            operands[i].fd = memfd_create("nothing", MFD_CLOEXEC);
-            sides[i] = (struct varve_diff_side){
-                .fd = operands[i].fd, .bytes = UINT64_MAX, .name = "", .source = ""};
-            good = sides[i].fd >= 0;
-        }
-    }
-    return good;
-}
-
-static void close_pair(struct diff_operand operands[2]) {
-    for (unsigned i = 0; i < 2; i++) {
-        if (operands[i].fd >= 0) {
-            close(operands[i].fd);
-        }
-        operands[i].fd = -1;
-    }
-}
-
 /* Why two layers of a pair are not the same blob. */
 static bool show_pair(struct diff_view *view, struct diff_operand operands[2],
                       const struct varve_image_diff_pair *pair) {
     struct varve_diff_side sides[2];
     bool good = true;
-    if (open_pair(sides, operands, pair)) {
+    if (diff_open_pair(sides, operands, pair)) {
         good = pair->found[0] && pair->found[1] ? diff_show_layers(view, &sides[0], &sides[1])
                                                 : diff_show_security(view, &sides[0], &sides[1]);
     }
-    close_pair(operands);
-    return good;
-}
-
-/* Whether setuid bits and capabilities of a pair are known to be the same: the facets they belong
- * to are. */
-static bool is_as_safe(const struct varve_image_diff_pair *pair) {
-    static const enum varve_facet facets[] = {VARVE_FACET_MODE, VARVE_FACET_XATTRS};
-    bool same = pair->found[0] && pair->found[1];
-    for (size_t i = 0; same && i < sizeof facets / sizeof *facets; i++) {
-        const struct varve_facets *left = &pair->found[0]->facets;
-        const struct varve_facets *right = &pair->found[1]->facets;
-        same = left->present & right->present & 1u << facets[i] &&
-               memcmp(left->digest[facets[i]], right->digest[facets[i]], VARVE_SHA256_BYTES) == 0;
-    }
-    return same || pair->meet == VARVE_RUNG_BLOB;
-}
-
-/* Looks through the layers whose setuid bits or capabilities may differ, before anything is told:
- * they are named before all else. counts[] by pair. False, after a message: no memory. */
-static bool count_security(uint64_t *total, uint64_t *counts, const struct diff_view *view,
-                           const struct varve_image_diff *diff, struct diff_operand operands[2]) {
-    bool good = true;
-    *total = 0;
-    for (size_t i = 0; good && i < varve_image_diff_pair_count(diff); i++) {
-        struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
-        struct varve_diff_side sides[2];
-        bool unread = false;
-        for (unsigned k = 0; k < 2; k++) {
-            unread |= pair.found[k] && pair.found[k]->status == VARVE_ERROR; /* is told later */
-        }
-        if (unread || is_as_safe(&pair)) {
-            continue;
-        }
-        if (open_pair(sides, operands, &pair)) {
-            good = varve_diff_layers(view->diff, &sides[0], &sides[1]) == VARVE_OK;
-            counts[i] = good ? varve_diff_verdict(view->diff).security_count : 0;
-            *total += counts[i];
-        }
-        close_pair(operands);
-    }
-    if (!good) {
-        complain("out of memory");
-    }
+    diff_close_pair(operands);
     return good;
 }
 
 static void show_head(const struct diff_view *view, const struct varve_image_diff *diff,
-                      const struct diff_operand operands[2], uint64_t security_count) {
+                      const struct diff_operand operands[2], const struct diff_survey *survey) {
+    struct varve_image_diff_verdict verdict = varve_image_diff_verdict(diff);
     char text[VERDICT_BYTES];
-    verdict_text(text, diff, security_count);
-    diff_paint(view, security_count ? RED : BOLD);
+    diff_image_verdict_text(text, &verdict, survey);
+    diff_paint(view, survey->all.security_count ? RED : BOLD);
     puts(text);
     diff_paint(view, PLAIN);
     put_image(&operands[0], "left ");
@@ -481,29 +343,28 @@ static void show_head(const struct diff_view *view, const struct varve_image_dif
 }
 
 static bool show(struct diff_view *view, const struct varve_image_diff *diff,
-                 struct diff_operand operands[2], uint64_t security_count,
-                 const uint64_t *security_counts) {
+                 struct diff_operand operands[2], const struct diff_survey *survey) {
     bool json = view->settings->json;
     struct document_view views[2] = {{view, VARVE_DOCUMENT_MANIFEST_JSON, 0, 0},
                                      {view, VARVE_DOCUMENT_CONFIG_JSON, 0, 0}};
     bool good = true;
     if (json) {
-        put_verdict_json(view, diff, operands, security_count);
+        put_verdict_json(view, diff, operands, survey);
         varve_image_diff_each(diff, put_value_json, views);
     } else {
-        show_head(view, diff, operands, security_count);
+        show_head(view, diff, operands, survey);
     }
     view->indent = "      ";
     for (size_t i = 0; good && i < varve_image_diff_pair_count(diff); i++) {
         struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
         view->pair = (int)i;
         if (json) {
-            put_pair_json(i, &pair, security_counts[i]);
+            put_pair_json(i, &pair, survey->security_counts[i]);
         } else {
             put_pair(view, &pair);
         }
         bool both = pair.found[0] && pair.found[1];
-        if (both ? pair.meet != VARVE_RUNG_BLOB : security_counts[i] > 0) {
+        if (both ? pair.meet != VARVE_RUNG_BLOB : survey->security_counts[i] > 0) {
             good = show_pair(view, operands, &pair);
         }
     }
@@ -515,13 +376,7 @@ static bool show(struct diff_view *view, const struct varve_image_diff *diff,
 
 int diff_show_images(struct diff_view *view, struct diff_operand operands[2]) {
     const struct settings *settings = view->settings;
-    const struct varve_diff_options options = {
-        .tier = settings->scan.tier,
-        .engine = settings->scan.engine,
-        .memory_bytes = settings->scan.memory_bytes,
-        .max_decoded_bytes = settings->scan.max_decoded_bytes,
-        .chunk_bytes = settings->scan.chunk_bytes,
-    };
+    const struct varve_diff_options options = diff_options(settings);
     const struct varve_image_side sides[2] = {{operands[0].catalog, operands[0].number},
                                               {operands[1].catalog, operands[1].number}};
     struct varve_image_diff *diff = NULL;
@@ -533,14 +388,10 @@ int diff_show_images(struct diff_view *view, struct diff_operand operands[2]) {
     }
     enum varve_diff_relation relation = varve_image_diff_relation(diff, settings->diff_rung);
     view->relation = relation;
-    uint64_t security_count = 0;
-    uint64_t *counts = calloc(varve_image_diff_pair_count(diff) + 1, sizeof *counts);
-    bool good = counts && count_security(&security_count, counts, view, diff, operands) &&
-                show(view, diff, operands, security_count, counts);
-    if (!counts) {
-        complain("out of memory");
-    }
-    free(counts);
+    struct diff_survey survey;
+    bool good =
+        diff_survey_pairs(&survey, view, diff, operands) && show(view, diff, operands, &survey);
+    free(survey.security_counts);
     varve_image_diff_close(diff);
     return good ? diff_exit_code(relation) : EXIT_FATAL;
 }

@@ -8,8 +8,6 @@
 #include "diff.h"
 #include "json.h"
 
-static const char *const relations[] = {"unknown", "equal", "unequal"};
-
 static void begin_line(struct json *json, const struct diff_view *view, const char *type) {
     json_line_begin(json, stdout);
     json_open(json, NULL, '{');
@@ -73,7 +71,7 @@ static void put_layer(struct json *json, const char *key, const struct varve_lay
     json_close(json, '}');
 }
 
-static void put_facets(struct json *json, const char *key, uint32_t facets) {
+void diff_json_facets(struct json *json, const char *key, uint32_t facets) {
     json_open(json, key, '[');
     for (int i = 0; i < VARVE_FACET_COUNT; i++) {
         if (facets >> i & 1) {
@@ -93,7 +91,7 @@ static void put_verdict(const struct diff_view *view) {
     begin_line(&json, view, "diff");
     json_text(&json, "verdict", text);
     json_text(&json, "rung", varve_rung_name(view->settings->diff_rung));
-    json_text(&json, "relation", relations[view->relation]);
+    json_text(&json, "relation", diff_relation_word(view->relation));
     if (verdict.meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(verdict.meet));
     }
@@ -102,11 +100,11 @@ static void put_verdict(const struct diff_view *view) {
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         enum varve_diff_relation relation =
             varve_diff_relation(&layers[0]->rungs, &layers[1]->rungs, (enum varve_rung)i);
-        json_text(&json, varve_rung_name((enum varve_rung)i), relations[relation]);
+        json_text(&json, varve_rung_name((enum varve_rung)i), diff_relation_word(relation));
     }
     json_close(&json, '}');
-    put_facets(&json, "facets_unequal", verdict.facets_unequal);
-    put_facets(&json, "facets_changed", verdict.facets_changed);
+    diff_json_facets(&json, "facets_unequal", verdict.facets_unequal);
+    diff_json_facets(&json, "facets_changed", verdict.facets_changed);
     json_open(&json, "order_significant", '[');
     for (unsigned i = 0; i < 2; i++) {
         if (verdict.order_significant[i]) {

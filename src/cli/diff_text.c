@@ -1,116 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/cli/diff_text.c - two layers' differences for people: the verdict, then why. */
+/* src/cli/diff_text.c - two layers' differences for people: the verdict (diff_verdict.c), then why.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "diff.h"
 #include "safe.h"
-
-/* What the rung on which two layers meet had to ignore more than the one before. */
-static const char *const ignored[VARVE_RUNG_COUNT] = {
-    [VARVE_RUNG_DIFFID] = "compression",
-    [VARVE_RUNG_ARCHIVE] = "end of archive",
-    [VARVE_RUNG_ENCODING] = "header encoding",
-};
-
-static void add(char text[VERDICT_BYTES], const char *separator, const char *word) {
-    size_t used = strlen(text);
-    snprintf(text + used, VERDICT_BYTES - used, "%s%s", separator, word);
-}
-
-/* Adds what is so to a list, which is empty where *separator is. */
-static void add_term(char text[VERDICT_BYTES], const char **separator, bool so, const char *term) {
-    if (so) {
-        add(text, *separator, term);
-        *separator = ", ";
-    }
-}
-
-/* Those that can be a way in, then the others. */
-static const enum varve_facet facet_order[] = {
-    VARVE_FACET_MODE,  VARVE_FACET_XATTRS, VARVE_FACET_CONTENT, VARVE_FACET_OWNER,
-    VARVE_FACET_NAMES, VARVE_FACET_TIMES,  VARVE_FACET_OTHER};
-enum { LEADING_FACETS = 2, ALL_FACETS = sizeof facet_order / sizeof facet_order[0] };
-
-static void add_facets(char text[VERDICT_BYTES], const char **separator, uint32_t unequal, int from,
-                       int end) {
-    for (int i = from; i < end; i++) {
-        add_term(text, separator, unequal >> facet_order[i] & 1, varve_facet_name(facet_order[i]));
-    }
-}
-
-void diff_add_facets(char text[VERDICT_BYTES], uint32_t unequal) {
-    const char *separator = "";
-    add_facets(text, &separator, unequal, 0, ALL_FACETS);
-}
-
-/* What two layers that meet on `order` differ by. */
-static void add_order(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
-    static const char *const terms[] = {"order of entries", "how hard links are given",
-                                        "repeated directories", "where global headers stand"};
-    const bool so[] = {verdict->moved_count > 0, verdict->linked_count > 0,
-                       verdict->repeated_count > 0, verdict->globals_moved_count > 0};
-    const char *separator = "";
-    for (size_t i = 0; i < sizeof so / sizeof so[0]; i++) {
-        add_term(text, &separator, so[i] || !verdict->entries_compared, terms[i]);
-    }
-}
-
-/* What makes facets unequal: values of entries that both have, entries of one side alone, and the
- * order where it means something. Where none of these is known, the facets themselves. */
-static void add_reasons(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
-    uint32_t changed = verdict->facets_changed;
-    const char *separator = "";
-    if (!changed && !verdict->removed_count && !verdict->added_count && !verdict->facets_moved) {
-        changed = verdict->facets_unequal;
-    }
-    add_facets(text, &separator, changed, 0, LEADING_FACETS);
-    add_term(text, &separator, verdict->removed_count > 0, "entries removed");
-    add_term(text, &separator, verdict->added_count > 0, "entries added");
-    add_facets(text, &separator, changed, LEADING_FACETS, ALL_FACETS);
-    add_term(text, &separator, verdict->facets_moved != 0, "order of entries");
-    if (verdict->order_significant[0] != verdict->order_significant[1]) {
-        add(text, "; order means something on the ",
-            verdict->order_significant[0] ? "left alone" : "right alone");
-    }
-}
-
-void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict) {
-    text[0] = 0;
-    if (verdict->security_count) {
-        add(text, "", DIFF_SECURITY_FIRST);
-    }
-    if (verdict->meet == VARVE_RUNG_BLOB) {
-        add(text, "", "identical");
-    } else if (verdict->meet == VARVE_RUNG_COUNT && !verdict->complete) {
-        int deepest = VARVE_RUNG_COUNT - 1;
-        while (deepest >= 0 && !(verdict->rungs_unequal >> deepest & 1)) {
-            deepest--;
-        }
-        add(text, "", deepest < 0 ? "not comparable" : "different on rung ");
-        add(text, "", deepest < 0 ? "" : varve_rung_name((enum varve_rung)deepest));
-        add(text, "", deepest < 0 ? "" : "; not comparable further down");
-    } else if (verdict->meet == VARVE_RUNG_COUNT) {
-        add(text, "", "different content; differs by: ");
-        add_reasons(text, verdict);
-    } else {
-        add(text, "", verdict->meet == VARVE_RUNG_DIFFID ? "same archive" : "same content");
-        add(text, "", "; differs by: ");
-        if (verdict->meet == VARVE_RUNG_ORDER) {
-            add_order(text, verdict);
-        } else if (ignored[verdict->meet]) {
-            add(text, "", ignored[verdict->meet]);
-        } else {
-            add_reasons(text, verdict);
-        }
-    }
-    if (verdict->but_toc != VARVE_RUNG_COUNT) {
-        add(text, "; but for the files that eStargz adds, the same from rung ",
-            varve_rung_name(verdict->but_toc));
-        add(text, "", " on");
-    }
-}
 
 /* --- words on a terminal --- */
 
@@ -503,11 +399,11 @@ static void put_rungs(const struct diff_view *view) {
     const struct varve_diff_verdict verdict = varve_diff_verdict(view->diff);
     const struct varve_rungs *left = &varve_diff_layer(view->diff, 0)->rungs;
     const struct varve_rungs *right = &varve_diff_layer(view->diff, 1)->rungs;
-    static const char *const words[] = {"unknown", "equal", "unequal"};
     printf("%srungs", view->indent);
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         enum varve_diff_relation relation = varve_diff_relation(left, right, (enum varve_rung)i);
-        printf("%s%s %s", i ? ", " : " ", varve_rung_name((enum varve_rung)i), words[relation]);
+        printf("%s%s %s", i ? ", " : " ", varve_rung_name((enum varve_rung)i),
+               diff_relation_word(relation));
     }
     putchar('\n');
     if (verdict.facets_unequal != verdict.facets_changed) {

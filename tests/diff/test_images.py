@@ -26,6 +26,51 @@ def archive(entries, mtime=1_700_000_000, mode=0o644):
     return memory.getvalue()
 
 
+def entries(*given):
+    """An archive of paths, each a directory ("x/"), a hard link ("x=>y"), or a file that holds what stands
+    behind "=". What begins with "@" gives mode, "~" the time of what follows; "*" is a global header."""
+    memory = io.BytesIO()
+    mode, mtime = 0o755, 1_700_000_000
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for word in given:
+            if word[0] == "@":
+                mode = int(word[1:], 8)
+            elif word[0] == "~":
+                mtime = int(word[1:])
+            elif word[0] == "*":
+                tar.fileobj.write(tarfile.TarInfo.create_pax_global_header({"note": word}))
+                tar.offset = tar.fileobj.tell()
+            else:
+                name, _, content = word.partition("=")
+                entry = tarfile.TarInfo(name.rstrip("/"))
+                entry.mode, entry.mtime = mode, mtime
+                if name.endswith("/"):
+                    entry.type = tarfile.DIRTYPE
+                elif content.startswith(">"):
+                    entry.type, entry.linkname = tarfile.LNKTYPE, content[1:]
+                else:
+                    entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content.encode()))
+    return memory.getvalue()
+
+
+# Two layers, what makes them differ, and whether they are of the same content.
+REASONS = [
+    (["d/", "d/x=1"], ["d/x=1"], "entries removed", True),
+    (["d/x=1"], ["d/", "d/x=1"], "entries added", True),
+    (["d/", "d/x=1"], ["d/", "@600", "d/x=1"], "mode", True),
+    (["d/", "d/x=1", "e/y=1"], ["d/", "~5", "d/x=1", "e/", "e/y=1"], "entries added, times", True),
+    (["a=1", "b=2"], ["b=2", "a=1"], "order of entries", True),
+    (["a=1", "b=>a"], ["b=1", "a=>b"], "order of entries, how hard links are given", True),
+    (["d/", "d/x=1"], ["d/", "d/x=1", "d/"], "repeated directories", True),
+    (["*1", "a=1", "*2"], ["*1", "*2", "a=1"], "where global headers stand", True),
+    (["a=1", "b=2"], ["a=1", "b=3"], "content", False),
+    (["a=1", "b=2"], ["a=1"], "entries removed", False),
+    (["a=1", "b=2", "~6", "c=1"], ["b=2", "c=1", "d=1"], "entries removed, entries added, times", False),
+    (["a=1", "b=>a"], ["b=>a", "a=1"], "order of entries; order means something on the right alone", False),
+    (["b=>a", "a=1"], ["a=1", "b=>a"], "order of entries; order means something on the left alone", False),
+]
+
 BASE = archive([("etc/os", b"debian\n")])
 APP = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")])
 APP_LATER = archive([("app/run", b"#!/bin/sh\n"), ("app/data", b"1234")], 1_800_000_000)
@@ -154,7 +199,7 @@ class Images(harness.Case):
                          [(0, 0, "blob"), (None, 1, None), (1, 2, "times")])
         self.assertEqual(said[0]["layers"],
                          {"equal": 1, "unequal": 1, "left_alone": 0, "right_alone": 1})
-        self.assertEqual(said[0]["verdict"], "different: 1 layer changed, 1 layer added, config")
+        self.assertEqual(said[0]["verdict"], "different: 1 layer changed (times), 1 layer added, config")
         _, _, pairs = self.compare(more, left, expect=(1,))
         self.assertEqual(self.numbers(pairs),
                          [(0, 0, "blob"), (1, None, None), (2, 1, "times")])
@@ -176,6 +221,66 @@ class Images(harness.Case):
         self.assertEqual(said[0]["security"], 2)
         self.assertEqual([line["path"] for line in said if line.get("kind") == "security"],
                          ["app/data", "app/run"])
+
+    def test_reasons(self):
+        """The verdict names what makes layers differ, as that on two layers does, and not every facet."""
+        layout = self.layout()
+        for number, (one, two, reasons, same) in enumerate(REASONS):
+            with self.subTest(one=one, two=two):
+                left, _ = self.image(layout, "left%d" % number, [BASE, entries(*one)])
+                right, _ = self.image(layout, "right%d" % number, [BASE, entries(*two)])
+                said, _, pairs = self.compare(left, right, expect=(1,))
+                [layers] = [line for line in said if line["type"] == "diff" and line["pair"] == 1]
+                verdict = ("same" if same else "different") + " content; differs by: " + reasons
+                self.assertEqual(layers["verdict"], verdict)
+                self.assertEqual(said[0]["verdict"], verdict if same else "different: 1 layer changed (%s)" % reasons)
+                self.assertEqual(said[0].get("meet"), pairs[1].get("meet"))
+                for name in "facets_unequal", "facets_changed":
+                    self.assertEqual(said[0][name], layers[name], name)
+                counts = [summary["counts"] for summary in said if summary["type"] == "diff-summary"][-1]
+                if "repeated" not in reasons:
+                    self.assertEqual([said[0]["entries_removed"], said[0]["entries_added"]],
+                                     [counts["removed"], counts["added"]])
+
+    def test_reasons_of_many(self):
+        """Of several pairs together, with layers of one side alone, and the config."""
+        layout = self.layout()
+        mine = [entries("d/", "d/x=1"), BASE, entries("a=1", "@600", "b=2")]
+        other = [entries("d/x=1"), BASE, entries("a=1", "b=2")]
+        left, _ = self.image(layout, "a", mine)
+        right, _ = self.image(layout, "b", other, "2024-01-01T00:00:00Z")
+        said, _, _ = self.compare(left, right, expect=(1,))
+        self.assertEqual(said[0]["verdict"],
+                         "same content; differs by: mode, entries removed, config (times of creation)")
+        self.assertEqual((said[0]["entries_removed"], said[0]["entries_added"], said[0]["facets_changed"]),
+                         (1, 0, ["mode"]))
+        right, _ = self.image(layout, "c", [*other, EXTRA], label="other")
+        said, _, _ = self.compare(left, right, expect=(1,))
+        self.assertEqual(said[0]["verdict"],
+                         "different: 2 layers changed (mode, entries removed), 1 layer added, config")
+        # A layer that cannot be judged: what is known of the others is no verdict on the image.
+        layout.path(oci.digest_of(other[0])).write_bytes(other[0][:300])
+        said, _, _ = self.compare(left, right, expect=(1, 2))
+        self.assertEqual(said[0]["verdict"], "not known to be the same: 2 layers changed, 1 layer added, config")
+
+    def test_estargz(self):
+        """An image and what its conversion to eStargz makes of it."""
+        layout = self.layout()
+        toc = "stargz.index.json={}"
+        left, _ = self.image(layout, "a", [entries("a=1", "b=2"), entries("c=3")])
+        right, _ = self.image(layout, "b", [entries("a=1", "b=2", toc), entries("c=3", toc)])
+        said, _, _ = self.compare(left, right, expect=(1,))
+        but = "; but for the files that eStargz adds, all layers are the same from rung %s on"
+        self.assertEqual(said[0]["verdict"],
+                         "different: 2 layers changed (entries added)" + but % "archive")
+        right, _ = self.image(layout, "c", [entries("a=1", "b=2", toc), entries("~5", "c=3")])
+        said, _, _ = self.compare(left, right, expect=(1,))
+        self.assertEqual(said[0]["verdict"],
+                         "different: 2 layers changed (entries added, times)" + but % "times")
+        for tag, second in ("d", [entries("c=4")]), ("e", []):
+            right, _ = self.image(layout, tag, [entries("a=1", "b=2", toc), *second])
+            said, _, _ = self.compare(left, right, expect=(1,))
+            self.assertNotIn("eStargz", said[0]["verdict"])
 
     def test_security_of_a_layer_alone(self):
         """A whole layer of one side is looked through, and nothing else is told of it."""
@@ -293,7 +398,7 @@ class Images(harness.Case):
         right, _ = self.image(layout, "b", [BASE, EXTRA, APP_LATER], "2024-01-01T00:00:00Z",
                               write=lambda config: json.dumps(config, indent=1))
         text = harness.run(harness.VARVE, "diff", "--limit=1", left, right, expect=1).decode()
-        for line in ("different: 1 layer changed, 1 layer added, config",
+        for line in ("different: 1 layer changed (times), 1 layer added, config",
                      "manifest: different",
                      "  /config/digest: ",
                      "config: different",
