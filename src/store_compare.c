@@ -45,9 +45,10 @@ static const char blobs_sql[] = "SELECT key, " DIGEST_TEXT(
            "WHERE key IS NOT NULL GROUP BY key ORDER BY key";
 
 static const char layers_sql[] =
-    "SELECT location.blob, blob.sha256 FROM reference "
+    "SELECT location.blob, blob.sha256, coalesce(layer.entries, -1) FROM reference "
     "JOIN location ON location.id = reference.location "
-    "LEFT JOIN blob ON blob.id = location.blob WHERE reference.image = ?1 "
+    "LEFT JOIN blob ON blob.id = location.blob "
+    "LEFT JOIN layer ON layer.blob = location.blob WHERE reference.image = ?1 "
     "ORDER BY reference.position";
 
 enum { IMAGES, BLOBS, LAYERS, RUNGS, FACETS, IMAGE_RUNGS, STATEMENTS };
@@ -61,6 +62,7 @@ static const char *const side_sql[STATEMENTS] = {
 };
 
 struct layer_facts {
+    int64_t entries; /* -1: not known */
     struct varve_rungs rungs;
     struct varve_facets facets;
 };
@@ -172,6 +174,7 @@ static bool read_layers(struct comparison *comparison, struct side *side, int64_
             return false;
         }
         struct layer_facts *layer = &side->layers[side->layer_count - 1];
+        layer->entries = sqlite3_column_int64(rows, 2);
         if (sqlite3_column_bytes(rows, 1) == VARVE_SHA256_BYTES) {
             layer->rungs.present = 1u << VARVE_RUNG_BLOB;
             memcpy(layer->rungs.digest[VARVE_RUNG_BLOB], sqlite3_column_blob(rows, 1),
@@ -233,6 +236,19 @@ static uint32_t unequal_facets(const struct comparison *comparison) {
     return facets;
 }
 
+/* Whether some layer has not as many entries as the one it is held against. */
+static bool entries_differ(const struct comparison *comparison) {
+    const struct side *a = &comparison->sides[0];
+    const struct side *b = &comparison->sides[1];
+    bool differ = false;
+    for (size_t i = 0; i < a->layer_count; i++) {
+        int64_t x = a->layers[i].entries;
+        int64_t y = b->layers[i].entries;
+        differ |= x >= 0 && y >= 0 && x != y;
+    }
+    return differ;
+}
+
 /* Two manifests that differ. */
 static bool judge(struct comparison *comparison, struct varve_image_pair *pair,
                   const struct varve_side_image *const images[2]) {
@@ -274,7 +290,10 @@ static bool judge(struct comparison *comparison, struct varve_image_pair *pair,
     if (rung == VARVE_RUNG_BLOB && pair->config_differs) {
         pair->verdict = VARVE_PAIR_CONFIG;
     }
-    pair->facets = pair->verdict == VARVE_PAIR_FACETS ? unequal_facets(comparison) : 0;
+    if (pair->verdict == VARVE_PAIR_FACETS) {
+        pair->facets = unequal_facets(comparison);
+        pair->entries_differ = entries_differ(comparison);
+    }
     return true;
 }
 

@@ -152,7 +152,8 @@ enum varve_pair_verdict {
     VARVE_PAIR_COMPRESSION,
     VARVE_PAIR_ARCHIVE,  /* how archives end */
     VARVE_PAIR_ENCODING, /* how headers are written */
-    VARVE_PAIR_FACETS,   /* the same content: `facets` says what differs, or the order alone */
+    VARVE_PAIR_FACETS,   /* the same content: `facets` says what differs, or none of them, only what
+                            rung `order` ignores */
     VARVE_PAIR_CONTENT,
     VARVE_PAIR_UNJUDGED, /* layers that could not be read or parsed, and are not the same bytes */
     VARVE_PAIR_ONLY_A,   /* no such image on the other side */
@@ -169,9 +170,12 @@ struct varve_image_pair {
     enum varve_pair_verdict verdict;
     bool has_rung;
     enum varve_rung rung; /* the first on which all layers meet, where has_rung */
-    uint32_t facets;      /* FACETS: bits 1u << enum varve_facet; 0: the order alone */
-    bool config_differs;  /* known only where all layers meet on some rung */
-    bool newly_broken;    /* A's status is ok, B's is not */
+    uint32_t facets;     /* FACETS: all that are unequal in some layer, bits 1u << enum varve_facet;
+                            a directory that one side alone gives makes nearly all of them so */
+    bool entries_differ; /* FACETS: some layer has another number of entries: what one side alone
+                            gives, or gives again, are directories */
+    bool config_differs; /* known only where all layers meet on some rung */
+    bool newly_broken;   /* A's status is ok, B's is not */
 };
 
 enum varve_blob_change { VARVE_BLOB_NEW, VARVE_BLOB_GONE, VARVE_BLOB_BROKEN, VARVE_BLOB_MENDED };

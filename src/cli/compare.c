@@ -134,6 +134,7 @@ static void json_pair(const struct varve_image_pair *pair) {
             json_text(&json, NULL, "order");
         }
         json_close(&json, ']');
+        json_bool(&json, "entries_differ", pair->entries_differ);
     }
     for (int i = 0; i < 2; i++) {
         if (pair->digest[i]) {
@@ -208,6 +209,7 @@ static void text_pair(const struct varve_image_pair *pair) {
             }
         }
         fputs(pair->facets ? "" : ": order", stdout);
+        fputs(pair->entries_differ ? "; the number of entries differs" : "", stdout);
     }
     if (pair->config_differs && pair->verdict != VARVE_PAIR_CONFIG) {
         fputs("; the config differs too", stdout);

@@ -19,10 +19,12 @@ def tree(**changes):
     """One small tree; what changes is the only difference."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        names = ["a", "b"]
+        names = ["srv"] * changes.get("directories", 0) + ["srv/a", "srv/b"]
         for name in reversed(names) if changes.get("reverse") else names:
-            info = tarfile.TarInfo("srv/" + name)
+            info = tarfile.TarInfo(name)
             content = changes.get("content", b"the same\n")
+            if name == "srv":
+                info.type, content = tarfile.DIRTYPE, b""
             info.size = len(content)
             info.mode = changes.get("mode", 0o644)
             info.mtime = changes.get("mtime", 1000)
@@ -53,6 +55,9 @@ IMAGES = {
     "names": (tree(), tree(uname="other"), ["names"]),
     "several": (tree(), tree(mtime=2000, uid=7, mode=0o600), ["mode", "owner", "times"]),
     "content": (tree(), tree(content=b"different"), "content"),
+    # An entry of one side alone makes facets unequal, and so is not told from entries that differ.
+    "directory": (tree(), tree(directories=1), ["mode", "owner", "names", "times"]),
+    "directories": (tree(directories=1), tree(directories=2), ["order"]),
 }
 
 
@@ -109,6 +114,8 @@ class Compare(db.DatabaseCase):
             pair = pairs.pop(f"app:{tag}")
             self.assertEqual(pair.get("facets", pair["verdict"]), verdict, tag)
             self.assertEqual(pair["verdict"] == "facets", isinstance(verdict, list), tag)
+            self.assertEqual(pair.get("entries_differ"),
+                             tag.startswith("director") if isinstance(verdict, list) else None, tag)
             self.assertEqual(pair["platform"], "linux/amd64")
         self.assertEqual({ref: pair["verdict"] for ref, pair in pairs.items()}, {
             "only:a": "only in A", "only:b": "only in B", "manifest:1": "manifest",
@@ -226,9 +233,12 @@ class Compare(db.DatabaseCase):
         for words in ("compression  app:compression (linux/amd64)\n",
                       "facets       app:several (linux/amd64): mode, owner, times\n",
                       "facets       app:order (linux/amd64): order\n",
+                      "facets       app:directory (linux/amd64): mode, owner, names, times; "
+                      "the number of entries differs\n",
+                      "facets       app:directories (linux/amd64): order; the number of entries differs\n",
                       "facets       both:1 (linux/amd64): times; the config differs too\n",
                       "identical    broken:1 (linux/amd64); newly broken (mismatch)\n",
-                      "only in A    only:a (linux/amd64)\n", "16 images: 2 identical, "):
+                      "only in A    only:a (linux/amd64)\n", "18 images: 2 identical, "):
             self.assertIn(words, out)
         self.assertNotIn("app:identical", out)
 
