@@ -151,6 +151,11 @@ static bool write_json(struct text *text, struct varve_fault *fault, const json_
     return true;
 }
 
+/* Whether a document became what it was, byte for byte. */
+static bool is_as_it_was(const struct text *text, const void *data, size_t bytes) {
+    return text->bytes && text->count == bytes && memcmp(text->bytes, data, bytes) == 0;
+}
+
 /* Gives a document away under its digest, which it has from before if its bytes are the same. */
 static bool put_blob(struct varve_rewrite *rewrite, struct varve_fault *fault,
                      char new_name[VARVE_DIGEST_TEXT_BYTES], const char *old_name,
@@ -208,8 +213,8 @@ static void make_config(struct varve_rewrite *rewrite, struct config_made *made,
     }
     bool good = root && varve_rewrite_change_config(rewrite, &made->fault, root, manifest) &&
                 write_json(&text, &made->fault, root);
-    bool same = good && text.bytes && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
-    if (good && put_blob(rewrite, &made->fault, made->name, name, &text, same)) {
+    if (good && put_blob(rewrite, &made->fault, made->name, name, &text,
+                         is_as_it_was(&text, data, bytes))) {
         made->bytes = text.count;
         made->fault.code = NULL;
     }
@@ -329,9 +334,9 @@ static bool write_document(struct varve_rewrite *rewrite, uint32_t number) {
     } else if (good) {
         good = write_json(&text, &fault, root);
     }
-    bool same = good && text.bytes && text.count == bytes && memcmp(text.bytes, data, bytes) == 0;
     struct document *document = &rewrite->documents[number];
-    good = good && put_blob(rewrite, &fault, document->new_name, name, &text, same);
+    good = good && put_blob(rewrite, &fault, document->new_name, name, &text,
+                            is_as_it_was(&text, data, bytes));
     document->size = bytes;
     document->new_size = text.count;
     document->written = good;

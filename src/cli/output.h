@@ -4,8 +4,8 @@
  * A file is written without a name (open(2), O_TMPFILE), synced, and given its name at the end: a
  * program that is killed leaves nothing behind. Where the file system has no nameless files, or
  * there is no /proc to name one by, a temporary name is used, which goes with the first failure or
- * signal; one that is killed leaves ".<name>.<number>.tmp". So it is with folders, always; within a
- * folder that was there before, the next one who writes to it takes away what was left. */
+ * signal; one that is killed leaves ".<name>.<number>.tmp". So it is with folders, always; what was
+ * left of one, the next one who writes to the same place takes away. */
 #ifndef VARVE_CLI_OUTPUT_H
 #define VARVE_CLI_OUTPUT_H
 
@@ -57,9 +57,11 @@ struct tree {
 };
 
 /* Begins a folder; there must be none of that name, or an empty one, or one that holds nothing but
- * what a killed program left that was to write these parts into it. A folder that is there is
- * locked (flock(2)) until the tree is dropped, where its file system can: two do not write to one.
- * `parts` is kept. False, after a message. */
+ * what a killed program left that was to write these parts into it. That is taken away, and so is
+ * what was left beside a name that is free, which is said. A folder that is there is locked
+ * (flock(2)) until the tree is dropped, and so is one with a temporary name, where their file
+ * system can: two do not write to one, and none is taken for a dead one's. `parts` is kept. False,
+ * after a message. */
 bool tree_open(struct tree *tree, const char *path, const char *const *parts, size_t part_count);
 
 /* Begins a file beneath it, whose path output_commit_in tells. False with errno. Any thread. */
@@ -74,7 +76,8 @@ bool tree_put(const struct tree *tree, const char *path, const void *data, size_
 
 /* Syncs the folders and gives the whole its name. Into a folder that was there before its parts are
  * moved instead, in their order, the last one once the others are there for good: it is what makes
- * the folder a whole. False, after a message; then nothing is left. */
+ * the folder a whole. False, after a message; then nothing is left, unless what was moved cannot be
+ * moved back: that stays for the next one, as after a kill. */
 bool tree_commit(struct tree *tree);
 
 /* Takes away what was not committed. Harmless afterwards. */

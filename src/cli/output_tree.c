@@ -18,11 +18,14 @@
 
 #define TRIES 100
 
+/* Of a name that are part of a temporary one, which no file system finds too long then. */
+#define TEMPORARY_NAME_BYTES 200
+
 char *temporary_name(const char *name) {
     unsigned long long number = 0;
     char *text = NULL;
     if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number ||
-        asprintf(&text, ".%.200s.%016llx.tmp", name, number) < 0) {
+        asprintf(&text, ".%.*s.%016llx.tmp", TEMPORARY_NAME_BYTES, name, number) < 0) {
         return NULL;
     }
     return text;
@@ -115,19 +118,24 @@ static bool has(int folder, const char *name) {
     return faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Whether an entry of the folder bears a name that temporary_name gives, and is a folder of ours.
- */
-static bool is_leftover(int folder, const char *name) {
+/* Whether a name is one that temporary_name gives; `of`: to what bears this name, or NULL. */
+static bool is_temporary(const char *name, const char *of) {
     enum { DIGITS = 16, END = sizeof ".0123456789abcdef.tmp" - 1 };
     size_t count = strlen(name);
-    struct stat status;
     if (count < 1 + END || *name != '.' || name[count - END] != '.' ||
         strcmp(name + count - strlen(".tmp"), ".tmp") != 0 ||
         strspn(name + count - END + 1, "0123456789abcdef") != DIGITS) {
         return false;
     }
-    return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
-           status.st_uid == geteuid();
+    size_t length = of ? strnlen(of, TEMPORARY_NAME_BYTES) : 0;
+    return !of || (length == count - 1 - END && memcmp(name + 1, of, length) == 0);
+}
+
+/* Whether an entry of the folder bears such a name, and is a folder of ours. */
+static bool is_leftover(int folder, const char *name) {
+    struct stat status;
+    return is_temporary(name, NULL) && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode) && status.st_uid == geteuid();
 }
 
 static bool is_part(const struct tree *tree, const char *name) {
@@ -186,8 +194,44 @@ static bool take_leftovers(const struct tree *tree) {
     if (listing.fd >= 0) {
         close(listing.fd);
     }
+    if (!error && !parts && left && tree->name) {
+        complain("%s: what a run that was cut short had left there is taken away", tree->name);
+    }
     errno = error ? error : EEXIST;
     return !error && !parts;
+}
+
+/* Takes away what a killed program left of a folder that was to get its name at the end. It is
+ * known by its name and its owner, by holding nothing but parts and temporary files, and by a lock
+ * that a program which is alive would hold. Where nothing can be locked, it stays. */
+static void take_dead(const struct tree *tree, const char *name) {
+    struct listing listing;
+    const struct dirent64 *entry = NULL;
+    if (!list(&listing, tree->parent, name)) {
+        return;
+    }
+    bool dead = flock(listing.fd, LOCK_EX | LOCK_NB) == 0;
+    while (dead && (entry = next_entry(&listing))) {
+        dead = is_part(tree, entry->d_name) || is_temporary(entry->d_name, NULL);
+    }
+    if (dead && errno == 0 && each_beneath(tree->parent, name, true)) {
+        complain("%s: what a run that was cut short had left is taken away", name);
+    }
+    close(listing.fd);
+}
+
+static void take_dead_ones(const struct tree *tree) {
+    struct listing listing;
+    const struct dirent64 *entry = NULL;
+    bool listed = tree->name && list(&listing, tree->parent, ".");
+    while (listed && (entry = next_entry(&listing))) {
+        if (is_temporary(entry->d_name, tree->name) && is_leftover(listing.fd, entry->d_name)) {
+            take_dead(tree, entry->d_name);
+        }
+    }
+    if (listed) {
+        close(listing.fd);
+    }
 }
 
 /* The folder that is there, and empty, or will be. False with errno: ENOENT where nothing is,
@@ -212,16 +256,32 @@ static bool open_empty(struct tree *tree, const char *path) {
     return entry ? locked && take_leftovers(tree) : errno == 0;
 }
 
+/* Locks the temporary folder, so that nobody takes it for a dead one's; it is let go with the last
+ * descriptor of it. False: somebody was faster and does. */
+static bool hold_temporary(const struct tree *tree) {
+    bool held = flock(tree->folder, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    return held && (has(tree->parent, tree->temporary) || errno != ENOENT);
+}
+
 static bool make_temporary(struct tree *tree) {
     for (int i = 0; i < TRIES; i++) {
         free(tree->temporary);
         tree->temporary = temporary_name(tree->name);
-        if (tree->temporary && mkdirat(tree->parent, tree->temporary, 0777) == 0) {
+        bool made = tree->temporary && mkdirat(tree->parent, tree->temporary, 0777) == 0;
+        if (made) {
             tree->folder = openat(tree->parent, tree->temporary,
                                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            return tree->folder >= 0;
         }
-        if (errno != EEXIST) {
+        if (made && tree->folder < 0 && errno != ENOENT) {
+            return false;
+        }
+        if (made && tree->folder >= 0) {
+            if (hold_temporary(tree)) {
+                return true;
+            }
+            close(tree->folder);
+            tree->folder = -1;
+        } else if (!made && errno != EEXIST) {
             break;
         }
     }
@@ -241,6 +301,9 @@ static bool open_parent(struct tree *tree, char *path) {
             slash[1] = 0;
         }
         tree->parent = open(slash ? path : ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+        if (tree->parent >= 0) {
+            take_dead_ones(tree);
+        }
         return tree->parent >= 0 && tree->name;
     }
     return tree->inside && tree->name;
@@ -281,8 +344,10 @@ bool tree_put(const struct tree *tree, const char *path, const void *data, size_
     return output_commit_in(&file, tree, path);
 }
 
-/* Out of the temporary folder, one after the other, the last when all others are there for good. */
-static bool move_out(const struct tree *tree) {
+/* Out of the temporary folder, one after the other, the last when all others are there for good.
+ * What cannot be moved back either stays where it is, and the temporary folder with it: by that the
+ * next one who writes here knows what to do. */
+static bool move_out(struct tree *tree) {
     size_t moved = 0, count = tree->part_count;
     while (moved < count && (moved + 1 < count || fsync(tree->parent) == 0) &&
            move(tree->folder, tree->parent, tree->parts[moved])) {
@@ -292,8 +357,15 @@ static bool move_out(const struct tree *tree) {
         return true;
     }
     int error = errno;
+    bool back = true;
     while (moved-- > 0) {
-        move(tree->parent, tree->folder, tree->parts[moved]);
+        back &= move(tree->parent, tree->folder, tree->parts[moved]);
+    }
+    if (!back) {
+        complain("%s stays half written, and is no layout: the next run into it begins anew",
+                 tree->name);
+        free(tree->temporary);
+        tree->temporary = NULL;
     }
     errno = error;
     return false;

@@ -85,7 +85,8 @@ enum {
     EFFECT_JUMP,         /* the clock */
     EFFECT_DELAY,
     EFFECT_SLOW, /* a millisecond each */
-    EFFECT_KILL  /* of the process, before the call */
+    EFFECT_KILL, /* of the process, before the call */
+    EFFECT_STOP  /* likewise, until SIGCONT */
 };
 
 static const struct {
@@ -93,7 +94,8 @@ static const struct {
     int effect;
 } effect_names[] = {{"short", EFFECT_SHORT},   {"shrink", EFFECT_SHRINK},   {"grow", EFFECT_GROW},
                     {"vanish", EFFECT_VANISH}, {"replace", EFFECT_REPLACE}, {"jump", EFFECT_JUMP},
-                    {"delay", EFFECT_DELAY},   {"slow", EFFECT_SLOW},       {"kill", EFFECT_KILL}};
+                    {"delay", EFFECT_DELAY},   {"slow", EFFECT_SLOW},       {"kill", EFFECT_KILL},
+                    {"stop", EFFECT_STOP}};
 
 #define INLINE inline __attribute__((always_inline))
 
@@ -182,8 +184,8 @@ static INLINE bool due(enum class class) {
         void *addresses[48];
         backtrace_symbols_fd(addresses, backtrace(addresses, 48), STDERR_FILENO);
     }
-    if (fires && fault.effect == EFFECT_KILL) {
-        kill(getpid(), SIGKILL);
+    if (fires && (fault.effect == EFFECT_KILL || fault.effect == EFFECT_STOP)) {
+        kill(getpid(), fault.effect == EFFECT_KILL ? SIGKILL : SIGSTOP);
     }
     return fires;
 }

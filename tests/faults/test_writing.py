@@ -45,9 +45,10 @@ def files_of(path):
 class WritingCase(harness.Case):
     """Commands that are given names in a folder of their own to write."""
 
-    def fails(self, argv, names, kinds, most, depends=(), same=False, empty=()):
+    def fails(self, argv, names, kinds, most, depends=(), same=False, empty=(), heals=False):
         """`depends`: pairs of names of which the first is there wherever the second is. `same`: the faults
-        must not be seen. `empty`: names of folders that are there before."""
+        must not be seen. `empty`: names of folders that are there before. `heals`: whatever a failure left, the
+        next run takes it away and writes what there is to be written."""
         campaign = inject.Campaign(self)
         home = campaign.folder()
         plain = [str(word).replace("{folder}", str(home)) for word in argv]
@@ -72,12 +73,14 @@ class WritingCase(harness.Case):
             there = {path.name for path in folder.iterdir()} - {"page"}
             if not there.issuperset(empty):
                 raise inject.Broken(f"{run}an empty folder was taken away")
+            half = []
             for name in empty:
                 # What could not be taken back either is no whole layout.
                 begun = (run.code and run.fault.count == ON and files_of(folder / name) != whole[name]
                          and not (folder / name / "index.json").exists())
                 if begun or not list((folder / name).iterdir()):
                     there.remove(name)
+                half += list((folder / name).iterdir()) if begun else []
             left = there - set(names)
             # Where memory and descriptors are refused to the end, a folder cannot be walked any more.
             told = run.fault.count == ON and all(name.encode() in run.err for name in left)
@@ -98,6 +101,16 @@ class WritingCase(harness.Case):
                 raise inject.Broken(f"{run}said\n{run.out[:400]}\ninstead of\n{first.out[:400]}")
             if run.code != 0 and b"varve: " not in run.err:
                 raise inject.Broken(f"{run}no word of why")
+            if heals and (left or half):
+                heal(run, folder)
+
+        def heal(run, folder):
+            words = [str(word).replace("{folder}", str(folder)) for word in argv]
+            again = subprocess.run([inject.FAULTY, *words], capture_output=True, check=False, timeout=inject.SECONDS)
+            if again.returncode or any(files_of(folder / name) != whole[name] for name in names):
+                raise inject.Broken(f"{run}the next run does not mend it: {again.stderr}")
+            if {path.name for path in folder.iterdir()} - {"page"} != set(names):
+                raise inject.Broken(f"{run}the next run leaves something: {list(folder.iterdir())}")
 
         campaign.in_turn(argv, first, [kind for kind in kinds if first.calls[kind[0]]], most,
                          check, prepare=prepare)
@@ -144,7 +157,7 @@ class Written(WritingCase):
 
     def layouts(self, kinds, most, *options, **more):
         argv = ["normalize", "--json", self.layout, "-o", "oci:{folder}/out", *options]
-        self.fails(argv, ("out",), kinds, most, **more)
+        self.fails(argv, ("out",), kinds, most, heals=True, **more)
 
     def test_split(self):
         for name in ("packed.gz", "plain.tar"):
@@ -208,6 +221,82 @@ class Written(WritingCase):
         self.assertEqual(states, {frozenset(), frozenset({"blobs"}), frozenset({"blobs", "oci-layout"}),
                                   frozenset(parts)})
 
+    def test_killed_beside_a_free_name(self):
+        """So it is with what a killed run left beside a folder that was not there."""
+        argv = ["normalize", self.layout, "--threads=1"]
+        home = self.work / "beside"
+        out = home / "out"
+        home.mkdir()
+        first = inject.start([*argv, "-o", f"oci:{out}"], inject.NONE, self.work / "page")
+        whole, total, left = files_of(out), first.calls["settle"], set()
+        last = total - 8
+        for call in [*range(1, last, 1 if inject.LONG else 7), *range(last, total + 1)]:
+            shutil.rmtree(home)
+            home.mkdir()
+            self.assertTrue(self.killed(out, call))
+            left.add((out.exists(), len(os.listdir(home))))
+            if not out.exists() and self.killed(out, 1 + call * 7 % total):
+                self.assertLessEqual(len(os.listdir(home)), 1) # what the first left is gone
+            if not out.exists():
+                harness.run(harness.VARVE, *argv, "-o", f"oci:{out}")
+            self.assertEqual((os.listdir(home), files_of(out)), (["out"], whole), call)
+        self.assertEqual(left, {(False, 0), (False, 1), (True, 1)})
+
+    def test_what_is_not_dead(self):
+        """What another one is writing beside a free name stays, and so does what is not known to be ours."""
+        home = self.work / "alive"
+        temporary = home / ".out.0123456789abcdef.tmp"
+        argv = [harness.VARVE, "normalize", self.layout, "-o", f"oci:{home}/out"]
+        for name in (".out.0123456789abcdef.tmp/mine", ".out.0123456789abcdef.tmp/blobs/x|.out.0123456789abcdef.tmp/mine/",
+                     ".out.0123456789abcdef.tmp", ".out.0123456789abcdeg.tmp/", ".other.0123456789abcdef.tmp/",
+                     "out.0123456789abcdef.tmp/", ".out.0123456789abcdef.tmp.1/", ".out.x.0123456789abcdef.tmp/"):
+            with self.subTest(name):
+                shutil.rmtree(home, ignore_errors=True)
+                home.mkdir()
+                for part in name.split("|"):
+                    path = home / part
+                    (path if part.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+                    if not part.endswith("/"):
+                        path.write_text("mine")
+                before = sorted(home.rglob("*"))
+                harness.run(*argv)
+                shutil.rmtree(home / "out")
+                self.assertEqual(sorted(home.rglob("*")), before)
+        shutil.rmtree(home)
+        (temporary / "blobs/sha256").mkdir(parents=True)
+        (temporary / ".blob.0123456789abcdef.tmp").write_text("half a blob")
+        with subprocess.Popen(["flock", temporary, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            holder.stdin.write(b"held\n")
+            holder.stdin.flush()
+            holder.stdout.readline()
+            harness.run(*argv)
+            self.assertTrue(temporary.is_dir())
+            holder.stdin.close()
+        shutil.rmtree(home / "out")
+        done = subprocess.run(argv, capture_output=True, check=True)
+        self.assertIn(b"what a run that was cut short had left is taken away", done.stderr)
+        self.assertEqual(os.listdir(home), ["out"])
+
+    def test_two_at_once(self):
+        """One that is halfway holds what it writes: another run to the same place lets it be."""
+        home = self.work / "two"
+        home.mkdir()
+        argv = ["normalize", self.layout, "--threads=1", "-o", f"oci:{home}/out"]
+        total = inject.start(argv, inject.NONE, self.work / "page").calls["settle"]
+        whole = files_of(home / "out")
+        shutil.rmtree(home / "out")
+        environment = {**os.environ, "VARVE_FAULT": f"settle {total // 2} 1 stop"}
+        with subprocess.Popen([inject.FAULTY, *argv], env=environment, stderr=subprocess.PIPE) as halfway:
+            os.waitid(os.P_PID, halfway.pid, os.WSTOPPED)
+            [held] = os.listdir(home)
+            harness.run(harness.VARVE, *argv)
+            self.assertEqual(set(os.listdir(home)), {held, "out"})
+            halfway.send_signal(signal.SIGCONT)
+            said = halfway.communicate()[1]
+        self.assertEqual(halfway.returncode, 2)
+        self.assertIn(b"cannot write", said)
+        self.assertEqual((os.listdir(home), files_of(home / "out")), (["out"], whole))
+
     def test_what_no_killed_run_left(self):
         """Anything else in the folder stays as it is, and so does all of it while another program writes."""
         argv = [harness.VARVE, "normalize", self.layout, "-o", f"oci:{self.work}/other"]
@@ -246,7 +335,7 @@ class Written(WritingCase):
         self.fails(["split", "--json", self.layers / "packed.gz", "-o", "{folder}/data", "--files",
                     "{folder}/files"], ("files", "data"), kinds, 7, [("files", "data")], empty=["files"])
         self.fails(["normalize", "--json", "--threads=1", self.layout, "-o", "oci:{folder}/out"], ("out",),
-                   kinds, 7, empty=["out"])
+                   kinds, 7, empty=["out"], heals=True)
 
     def test_transparent(self):
         """Interrupted or short, a call is made again."""
