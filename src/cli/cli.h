@@ -169,6 +169,9 @@ int open_input(const char *path);
  */
 int open_layer(const char *operand);
 
+/* Lets go of what one of the two opened, if it did; standard input stays open. */
+void close_input(int fd);
+
 /* The kind of source that an operand begins with ("oci-archive" of "oci-archive:x"), or NULL. */
 const char *source_kind_of(const char *operand);
 

@@ -108,10 +108,8 @@ static const char *reference(const struct varve_image_pair *pair) {
 /* --- as JSON --- */
 
 static void json_pair(const struct varve_image_pair *pair) {
-    struct json json = {.out = stdout};
-    json_open(&json, NULL, '{');
-    json_unsigned(&json, "v", 1);
-    json_text(&json, "type", "pair");
+    struct json json;
+    json_record_begin(&json, stdout, "pair");
     if (*reference(pair)) {
         json_text(&json, "ref", reference(pair));
     }
@@ -148,27 +146,21 @@ static void json_pair(const struct varve_image_pair *pair) {
         }
     }
     json_bool(&json, "newly_broken", pair->newly_broken);
-    json_close(&json, '}');
-    json_line_end(&json);
+    json_record_end(&json);
 }
 
 static void json_blob(enum varve_blob_change change, const char *name, uint64_t bytes) {
-    struct json json = {.out = stdout};
-    json_open(&json, NULL, '{');
-    json_unsigned(&json, "v", 1);
-    json_text(&json, "type", "blob");
+    struct json json;
+    json_record_begin(&json, stdout, "blob");
     json_text(&json, "change", varve_blob_change_name(change));
     json_text(&json, "name", name);
     json_unsigned(&json, "bytes", bytes);
-    json_close(&json, '}');
-    json_line_end(&json);
+    json_record_end(&json);
 }
 
 static void json_result(const struct result *result, int code) {
-    struct json json = {.out = stdout};
-    json_open(&json, NULL, '{');
-    json_unsigned(&json, "v", 1);
-    json_text(&json, "type", "comparison");
+    struct json json;
+    json_record_begin(&json, stdout, "comparison");
     json_open(&json, "images", '{');
     for (int i = 0; i < VARVE_PAIR_VERDICTS; i++) {
         json_unsigned(&json, varve_pair_verdict_name((enum varve_pair_verdict)i),
@@ -182,8 +174,7 @@ static void json_result(const struct result *result, int code) {
     }
     json_close(&json, '}');
     json_unsigned(&json, "exit_code", (uint64_t)code);
-    json_close(&json, '}');
-    json_line_end(&json);
+    json_record_end(&json);
 }
 
 /* --- as text --- */

@@ -164,18 +164,6 @@ static void put_pair(const struct diff_view *view, const struct varve_image_diff
 
 /* --- JSON --- */
 
-static void begin_line(struct json *json, const char *type) {
-    *json = (struct json){.out = stdout};
-    json_open(json, NULL, '{');
-    json_unsigned(json, "v", 1);
-    json_text(json, "type", type);
-}
-
-static void end_line(struct json *json) {
-    json_close(json, '}');
-    json_line_end(json);
-}
-
 static void put_image_json(struct json *json, const char *key, const struct diff_operand *operand) {
     struct varve_image image = varve_catalog_image(operand->catalog, operand->number);
     json_open(json, key, '{');
@@ -205,7 +193,7 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
     char text[VERDICT_BYTES];
     struct json json;
     diff_image_verdict_text(text, &verdict, survey);
-    begin_line(&json, "image-diff");
+    json_record_begin(&json, stdout, "image-diff");
     json_text(&json, "verdict", text);
     json_text(&json, "rung", varve_rung_name(view->settings->diff_rung));
     json_text(&json, "relation", diff_relation_word(view->relation));
@@ -243,7 +231,7 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
     json_close(&json, '}');
     put_image_json(&json, "left", &operands[0]);
     put_image_json(&json, "right", &operands[1]);
-    end_line(&json);
+    json_record_end(&json);
 }
 
 static void put_value_json(void *cookie, const struct varve_document_difference *difference) {
@@ -256,7 +244,7 @@ static void put_value_json(void *cookie, const struct varve_document_difference 
         return;
     }
     document->shown++;
-    begin_line(&json, "document-difference");
+    json_record_begin(&json, stdout, "document-difference");
     json_text(&json, "document", documents[difference->document]);
     json_text(&json, "pointer", difference->pointer);
     json_text(&json, "matter", varve_document_matter_name(difference->matter));
@@ -268,14 +256,14 @@ static void put_value_json(void *cookie, const struct varve_document_difference 
             json_text(&json, holds[i], varve_check_name(difference->holds[i]));
         }
     }
-    end_line(&json);
+    json_record_end(&json);
 }
 
 static void put_pair_json(size_t number, const struct varve_image_diff_pair *pair,
                           uint64_t security_count) {
     static const char *const keys[] = {"left", "right"};
     struct json json;
-    begin_line(&json, "layer-pair");
+    json_record_begin(&json, stdout, "layer-pair");
     json_unsigned(&json, "pair", number);
     for (unsigned i = 0; i < 2; i++) {
         if (pair->found[i]) {
@@ -290,13 +278,13 @@ static void put_pair_json(size_t number, const struct varve_image_diff_pair *pai
         json_text(&json, "meet", varve_rung_name(pair->meet));
     }
     json_unsigned(&json, "security", security_count);
-    end_line(&json);
+    json_record_end(&json);
 }
 
 static void put_summary_json(const struct document_view views[2],
                              const struct varve_image_diff *diff) {
     struct json json;
-    begin_line(&json, "image-diff-summary");
+    json_record_begin(&json, stdout, "image-diff-summary");
     json_unsigned(&json, "pairs", varve_image_diff_pair_count(diff));
     json_open(&json, "counts", '{');
     json_unsigned(&json, "manifest", views[0].all);
@@ -309,7 +297,7 @@ static void put_summary_json(const struct document_view views[2],
         }
     }
     json_close(&json, '}');
-    end_line(&json);
+    json_record_end(&json);
 }
 
 /* --- both --- */

@@ -9,18 +9,10 @@
 #include "json.h"
 
 static void begin_line(struct json *json, const struct diff_view *view, const char *type) {
-    json_line_begin(json, stdout);
-    json_open(json, NULL, '{');
-    json_unsigned(json, "v", 1);
-    json_text(json, "type", type);
+    json_record_begin(json, stdout, type);
     if (view->pair >= 0) {
         json_unsigned(json, "pair", (uint64_t)view->pair);
     }
-}
-
-static void end_line(struct json *json) {
-    json_close(json, '}');
-    json_line_end(json);
 }
 
 static void put_layer(struct json *json, const char *key, const struct varve_layer *layer) {
@@ -119,7 +111,7 @@ static void put_verdict(const struct diff_view *view) {
     json_bool(&json, "headers_compared", verdict.headers_compared);
     put_layer(&json, "left", layers[0]);
     put_layer(&json, "right", layers[1]);
-    end_line(&json);
+    json_record_end(&json);
 }
 
 static void put_entry(struct json *json, const char *key, const struct varve_diff_entry *entry) {
@@ -230,7 +222,7 @@ static void show(void *cookie, const struct varve_difference *difference) {
             json_unsigned(&json, "fields_left_out", count - shown);
         }
     }
-    end_line(&json);
+    json_record_end(&json);
 }
 
 bool diff_show_kind_json(struct diff_view *view, enum varve_diff_kind kind) {
@@ -257,6 +249,6 @@ bool diff_show_json(struct diff_view *view) {
         }
     }
     json_close(&json, '}');
-    end_line(&json);
+    json_record_end(&json);
     return good;
 }

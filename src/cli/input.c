@@ -55,3 +55,9 @@ int open_layer(const char *operand) {
     }
     return open_input(operand);
 }
+
+void close_input(int fd) {
+    if (fd > STDIN_FILENO) {
+        close(fd);
+    }
+}

@@ -296,3 +296,15 @@ void json_bytes(struct json *json, const char *key, const void *bytes, size_t co
         put_char(json, '"');
     }
 }
+
+void json_record_begin(struct json *json, FILE *out, const char *type) {
+    json_line_begin(json, out);
+    json_open(json, NULL, '{');
+    json_unsigned(json, "v", 1);
+    json_plain(json, "type", type);
+}
+
+void json_record_end(struct json *json) {
+    json_close(json, '}');
+    json_line_end(json);
+}

@@ -26,6 +26,10 @@ void json_line_begin(struct json *json, FILE *out);
 void json_open(struct json *json, const char *key, char bracket); /* '{' or '[' */
 void json_close(struct json *json, char bracket);                 /* '}' or ']' */
 void json_line_end(struct json *json);
+
+/* A line that is one object: {"v":1,"type":... to its end. */
+void json_record_begin(struct json *json, FILE *out, const char *type);
+void json_record_end(struct json *json);
 void json_bool(struct json *json, const char *key, bool value);
 void json_unsigned(struct json *json, const char *key, uint64_t value);
 void json_signed(struct json *json, const char *key, int64_t value);

@@ -167,10 +167,8 @@ static void report(const struct settings *settings, const struct rewritten *rewr
     normalize_digest(before, rewritten->tar.diffid);
     normalize_digest(after, rewritten->tar.tar_digest);
     if (settings->json) {
-        struct json json = {.out = stdout};
-        json_open(&json, NULL, '{');
-        json_unsigned(&json, "v", 1);
-        json_text(&json, "type", "normalized");
+        struct json json;
+        json_record_begin(&json, stdout, "normalized");
         json_text(&json, "name", settings->operands[0]);
         json_text(&json, "diffid_read", before);
         json_text(&json, "blob", blob);
@@ -181,8 +179,7 @@ static void report(const struct settings *settings, const struct rewritten *rewr
         json_bool(&json, "order_significant", rewritten->tar.order_significant);
         json_unsigned(&json, "links_overruled", rewritten->tar.overruled_count);
         json_unsigned(&json, "links_overruled_security", rewritten->tar.overruled_security_count);
-        json_close(&json, '}');
-        json_line_end(&json);
+        json_record_end(&json);
         return;
     }
     printf("%s: %" PRIu64 " entries, %" PRIu64 " bytes as a tar, %" PRIu64 " stored\n",
@@ -222,9 +219,7 @@ static int normalize_layer(const struct settings *settings,
             }
         }
     }
-    if (fd != STDIN_FILENO) {
-        close(fd);
-    }
+    close_input(fd);
     return code;
 }
 

@@ -213,18 +213,15 @@ static void say_error(const struct settings *settings, const char *name, const c
     fault_say(text ? text : name, fault, NULL);
     free(text);
     if (settings->json) {
-        struct json json = {.out = stdout};
-        json_open(&json, NULL, '{');
-        json_unsigned(&json, "v", 1);
-        json_text(&json, "type", "error");
+        struct json json;
+        json_record_begin(&json, stdout, "error");
         json_text(&json, "name", name);
         json_text(&json, "code", fault->code);
         json_text(&json, "message", fault->message);
         if (images) {
             json_text(&json, "images", images);
         }
-        json_close(&json, '}');
-        json_line_end(&json);
+        json_record_end(&json);
     }
 }
 
@@ -301,10 +298,8 @@ static void print_mapping(const struct varve_rewrite_mapping *mapping) {
 }
 
 static void json_mapping(const struct varve_rewrite_mapping *mapping) {
-    struct json json = {.out = stdout};
-    json_open(&json, NULL, '{');
-    json_unsigned(&json, "v", 1);
-    json_text(&json, "type", "rewritten");
+    struct json json;
+    json_record_begin(&json, stdout, "rewritten");
     json_text(&json, "kind", varve_rewrite_kind_name(mapping->kind));
     json_text(&json, "before", mapping->before);
     json_text(&json, "after", mapping->after);
@@ -322,15 +317,12 @@ static void json_mapping(const struct varve_rewrite_mapping *mapping) {
         json_bool(&json, "attestation", mapping->attestation);
         json_bool(&json, "artifact", mapping->artifact);
     }
-    json_close(&json, '}');
-    json_line_end(&json);
+    json_record_end(&json);
 }
 
 static void json_totals(const struct totals *totals, const char *to) {
-    struct json json = {.out = stdout};
-    json_open(&json, NULL, '{');
-    json_unsigned(&json, "v", 1);
-    json_text(&json, "type", "normalize-summary");
+    struct json json;
+    json_record_begin(&json, stdout, "normalize-summary");
     json_text(&json, "output", to);
     json_unsigned(&json, "images", totals->images);
     json_unsigned(&json, "images_changed", totals->changed_images);
@@ -341,8 +333,7 @@ static void json_totals(const struct totals *totals, const char *to) {
     json_unsigned(&json, "bytes_before", totals->bytes_before);
     json_unsigned(&json, "bytes_after", totals->bytes_after);
     json_unsigned(&json, "links_overruled", totals->links_overruled);
-    json_close(&json, '}');
-    json_line_end(&json);
+    json_record_end(&json);
 }
 
 static void report(const struct work *work, const char *to) {

@@ -9,18 +9,6 @@
 #include "json.h"
 #include "varve/findings.h"
 
-static void begin_line(struct json *json, FILE *out, const char *type) {
-    json_line_begin(json, out);
-    json_open(json, NULL, '{');
-    json_unsigned(json, "v", 1);
-    json_plain(json, "type", type);
-}
-
-static void end_line(struct json *json) {
-    json_close(json, '}');
-    json_line_end(json);
-}
-
 static void put_fault(struct json *json, const struct varve_fault *fault, const char *document) {
     json_open(json, "error", '{');
     json_text(json, "code", fault->code);
@@ -118,7 +106,7 @@ struct entry_lines {
 static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
     const struct entry_lines *lines = cookie;
     struct json json;
-    begin_line(&json, stdout, "entry");
+    json_record_begin(&json, stdout, "entry");
     json_text(&json, "layer", lines->layer);
     json_bytes(&json, "path", entry->path.bytes, entry->path.count);
     json_bytes(&json, "typeflag", &entry->typeflag, 1);
@@ -133,7 +121,7 @@ static void put_entry(void *cookie, const struct varve_ladder_entry *entry) {
     if (entry->has_sha256) {
         json_hex(&json, "sha256", entry->sha256, VARVE_SHA256_BYTES);
     }
-    end_line(&json);
+    json_record_end(&json);
 }
 
 /* What the catalog alone knows of a blob. */
@@ -171,7 +159,7 @@ static void put_files(struct json *json, const struct varve_catalog *catalog, si
 void json_layer(FILE *out, const struct reporter *reporter, const struct varve_layer *layer,
                 size_t blob) {
     struct json json;
-    begin_line(&json, out, "layer");
+    json_record_begin(&json, out, "layer");
     json_text(&json, "name", layer->name);
     json_text(&json, "source", layer->source);
     put_blob(&json, reporter->catalog, blob);
@@ -214,7 +202,7 @@ void json_layer(FILE *out, const struct reporter *reporter, const struct varve_l
     if (reporter->store_check && has_failed(layer)) {
         put_files(&json, reporter->catalog, blob);
     }
-    end_line(&json);
+    json_record_end(&json);
 }
 
 static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
@@ -230,7 +218,7 @@ static void on_layer(void *cookie, const struct varve_layer *layer, size_t blob,
 void json_image(FILE *out, const struct reporter *reporter, const struct varve_image *image,
                 enum varve_status status, const struct varve_image_layer *layers) {
     struct json json;
-    begin_line(&json, out, "image");
+    json_record_begin(&json, out, "image");
     json_text(&json, "source", image->source);
     if (image->ref) {
         json_text(&json, "ref", image->ref);
@@ -273,7 +261,7 @@ void json_image(FILE *out, const struct reporter *reporter, const struct varve_i
     if (image->fault.code) {
         put_fault(&json, &image->fault, image->fault_digest);
     }
-    end_line(&json);
+    json_record_end(&json);
 }
 
 static void on_image(void *cookie, const struct varve_image *image, enum varve_status status,
@@ -285,10 +273,10 @@ static void on_gone(void *cookie, size_t number) {
     const struct reporter *reporter = cookie;
     struct varve_blob blob = varve_catalog_blob(reporter->catalog, number);
     struct json json;
-    begin_line(&json, stdout, "gone");
+    json_record_begin(&json, stdout, "gone");
     json_text(&json, "name", blob.name);
     json_text(&json, "source", blob.source);
-    end_line(&json);
+    json_record_end(&json);
 }
 
 const struct varve_report json_report = {.gone = on_gone, .layer = on_layer, .image = on_image};
@@ -296,7 +284,7 @@ const struct varve_report json_report = {.gone = on_gone, .layer = on_layer, .im
 void json_error(FILE *out, const struct varve_catalog_error *error) {
     struct json json;
     bool note = error->fault.status == VARVE_OK;
-    begin_line(&json, out, note ? "note" : "error");
+    json_record_begin(&json, out, note ? "note" : "error");
     json_text(&json, "name", error->name);
     if (note) {
         json_unsigned(&json, "count", error->count);
@@ -309,13 +297,13 @@ void json_error(FILE *out, const struct varve_catalog_error *error) {
     if (error->fault.offset_stored != VARVE_NO_OFFSET) {
         json_unsigned(&json, "offset_stored", error->fault.offset_stored);
     }
-    end_line(&json);
+    json_record_end(&json);
 }
 
 void json_begin(struct reporter *reporter) {
     const struct settings *settings = reporter->settings;
     struct json json;
-    begin_line(&json, stdout, "scan");
+    json_record_begin(&json, stdout, "scan");
     json_open(&json, "sources", '[');
     for (int i = 0; i < settings->operand_count; i++) {
         json_text(&json, NULL, settings->operands[i]);
@@ -338,7 +326,7 @@ void json_begin(struct reporter *reporter) {
         json_unsigned(&json, "max_decoded", settings->scan.max_decoded_bytes);
     }
     json_close(&json, '}');
-    end_line(&json);
+    json_record_end(&json);
     for (size_t i = 0; i < varve_catalog_error_count(reporter->catalog); i++) {
         struct varve_catalog_error error = varve_catalog_error(reporter->catalog, i);
         json_error(stdout, &error);
@@ -381,7 +369,7 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     const struct settings *settings = reporter->settings;
     enum varve_tier tier = settings->scan.tier ? settings->scan.tier : varve_tier_best();
     struct json json;
-    begin_line(&json, stdout, "summary");
+    json_record_begin(&json, stdout, "summary");
     put_counts(&json, "images", summary->images);
     json_unsigned(&json, "attestations", summary->attestations);
     json_unsigned(&json, "artifacts", summary->artifacts);
@@ -419,5 +407,5 @@ void json_end(struct reporter *reporter, const struct varve_scan_summary *summar
     json_unsigned(&json, "temporary_bytes", summary->temporary_bytes);
     put_timings(&json, summary);
     json_close(&json, '}');
-    end_line(&json);
+    json_record_end(&json);
 }

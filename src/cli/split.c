@@ -15,12 +15,6 @@
 #include "json.h"
 #include "output.h"
 
-static void close_input(int fd) {
-    if (fd > STDIN_FILENO) {
-        close(fd);
-    }
-}
-
 /* Compressed bytes on their way to the file. */
 static bool write_output(void *cookie, const void *data, size_t bytes) {
     return output_write(cookie, data, bytes);
@@ -70,10 +64,8 @@ static void report_split(const struct settings *settings, const struct varve_spl
     char diffid[72];
     put_digest(diffid, result->diffid);
     if (settings->json) {
-        struct json json = {.out = stdout};
-        json_open(&json, NULL, '{');
-        json_unsigned(&json, "v", 1);
-        json_text(&json, "type", "split");
+        struct json json;
+        json_record_begin(&json, stdout, "split");
         json_text(&json, "name", settings->operands[0]);
         json_text(&json, "status", varve_status_name(status));
         json_text(&json, "diffid", diffid);
@@ -83,8 +75,7 @@ static void report_split(const struct settings *settings, const struct varve_spl
         json_unsigned(&json, "files", result->file_count);
         json_unsigned(&json, "file_bytes", result->file_bytes);
         json_unsigned(&json, "contents_kept", result->left_count);
-        json_close(&json, '}');
-        json_line_end(&json);
+        json_record_end(&json);
         return;
     }
     printf("%s: %" PRIu64 " entries; %" PRIu64 " files, %" PRIu64 " bytes%s%s\n", settings->output,
@@ -229,17 +220,14 @@ static void report_join(const struct settings *settings, const struct varve_join
     char text[72];
     put_digest(text, diffid);
     if (settings->json) {
-        struct json json = {.out = stdout};
-        json_open(&json, NULL, '{');
-        json_unsigned(&json, "v", 1);
-        json_text(&json, "type", "joined");
+        struct json json;
+        json_record_begin(&json, stdout, "joined");
         json_text(&json, "name", settings->output);
         json_text(&json, "diffid", text);
         json_unsigned(&json, "bytes_decoded", result->bytes);
         json_unsigned(&json, "files", result->file_count);
         json_unsigned(&json, "file_bytes", result->file_bytes);
-        json_close(&json, '}');
-        json_line_end(&json);
+        json_record_end(&json);
         return;
     }
     printf("%s: %" PRIu64 " bytes as a tar; %" PRIu64 " files, %" PRIu64 " bytes\n",
