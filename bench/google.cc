@@ -18,7 +18,7 @@ class Quiet : public benchmark::BenchmarkReporter {
 
 void run(benchmark::State &state, bench_case *c) {
     bench_begin(c);
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         state.SetIterationTime(bench_repetition(c));
     }
     bench_end(c);

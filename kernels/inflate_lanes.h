@@ -74,7 +74,7 @@ unusual(struct varve_inflate_stream *s, struct place at, uint64_t sum, uint32_t 
     e##l = s##l->litlen[w##l & ROOT_MASK];                                                         \
     w##l >>= e##l & 63;                                                                            \
     out##l[k] = (uint8_t)(e##l >> 8);                                                              \
-    sum##l = (k ? sum##l : 0) + e##l;
+    sum##l = ((k) ? sum##l : 0) + e##l;
 #define FIRST(l) LOOK_UP(l, 0)
 #define SECOND(l) LOOK_UP(l, 1)
 #define THIRD(l) LOOK_UP(l, 2)

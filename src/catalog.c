@@ -746,32 +746,39 @@ static bool list_claim(struct varve_catalog *catalog, const struct claim *claim,
     return true;
 }
 
-/* The number of an equal claim, or VARVE_NAME_NONE; *many: it is to be put into the table. */
-static uint32_t find_claim(struct varve_catalog *catalog, bool *many, const struct claim *claim) {
+/* The number of an equal claim, or VARVE_NAME_NONE; *many: it is to be put into the table. False:
+ * no memory for the table; nothing is changed that matters then. */
+static bool find_claim(struct varve_catalog *catalog, uint32_t *number, bool *many,
+                       const struct claim *claim) {
     uint32_t first = blob_of(catalog, claim->blob).first_claim;
     uint32_t found = first;
     size_t count = 0;
     for (; found != VARVE_NAME_NONE && count < FEW_CLAIMS; count++) {
         struct claim other = claim_of(catalog, found);
         if (memcmp(&other, claim, CLAIM_KEY_BYTES) == 0) {
-            return found;
+            *number = found;
+            return true;
         }
         found = other.next;
     }
+    *number = VARVE_NAME_NONE;
     *many = count == FEW_CLAIMS;
     if (!*many) {
-        return VARVE_NAME_NONE;
+        return true;
     }
     if (found == VARVE_NAME_NONE) {
         /* There are just so many: the first that will not be looked through any more. */
         for (found = first; found != VARVE_NAME_NONE; found = claim_of(catalog, found).next) {
-            list_claim(catalog, claim_at(catalog, found), found);
+            if (!list_claim(catalog, claim_at(catalog, found), found)) {
+                return false;
+            }
         }
-        return VARVE_NAME_NONE;
+        return true;
     }
     uint64_t hash = hash_claim(catalog, claim);
     size_t slot = slot_of(catalog, &catalog->claim_slots, &claim_kind, claim, hash);
-    return catalog->claim_slots.slots[slot] - 1; /* 0 - 1: VARVE_NAME_NONE */
+    *number = catalog->claim_slots.slots[slot] - 1; /* 0 - 1: VARVE_NAME_NONE */
+    return true;
 }
 
 uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, uint64_t size,
@@ -788,11 +795,15 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
     }
     touch(catalog);
     if (varve_catalog_is_cancelled(catalog) ||
-        (media_type && claim.media_type == VARVE_NAME_NONE)) {
+        (media_type && claim.media_type == VARVE_NAME_NONE) ||
+        !varve_table_reserve(&catalog->claims)) {
         return VARVE_NAME_NONE;
     }
     bool many = false;
-    uint32_t known = find_claim(catalog, &many, &claim);
+    uint32_t known = VARVE_NAME_NONE;
+    if (!find_claim(catalog, &known, &many, &claim)) {
+        return VARVE_NAME_NONE;
+    }
     if (known != VARVE_NAME_NONE) {
         return known;
     }
@@ -800,9 +811,6 @@ uint32_t varve_catalog_add_claim(struct varve_catalog *catalog, uint32_t blob, u
         return VARVE_NAME_NONE;
     }
     struct claim *kept = varve_table_add(&catalog->claims);
-    if (!kept) {
-        return VARVE_NAME_NONE;
-    }
     struct blob *claimed = blob_at(catalog, blob);
     claim.next = claimed->first_claim;
     *kept = claim;
