@@ -2,6 +2,7 @@
 /* src/archive.c - where in an archive each file lies. */
 #include "archive.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,6 +281,7 @@ static bool find_clean(const struct varve_archive *archive, struct varve_archive
                        const char *clean) {
     uint32_t number = varve_name_map_find(&archive->paths, clean);
     for (int hops = 0; number != VARVE_NAME_NONE && hops <= VARVE_LIMIT_LINK_HOPS; hops++) {
+        assert(archive->files != NULL); /* there is one for each path */
         const struct file *found = &archive->files[number];
         if (!found->link) {
             *file = (struct varve_archive_file){archive->paths.names[number], found->offset,

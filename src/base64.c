@@ -16,8 +16,11 @@ void varve_base64_encode(char *text, const void *data, size_t bytes) {
         uint32_t word = (uint32_t)at[0] << 16 | (bytes > 1 ? (uint32_t)at[1] << 8 : 0);
         text[0] = digits[word >> 18];
         text[1] = digits[word >> 12 & 63];
-        text[2] = bytes > 1 ? digits[word >> 6 & 63] : '=';
+        text[2] = '=';
         text[3] = '=';
+        if (bytes > 1) {
+            text[2] = digits[word >> 6 & 63];
+        }
     }
 }
 

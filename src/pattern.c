@@ -2,6 +2,7 @@
 /* src/pattern.c - where a store keeps the blob of a digest. */
 #include "pattern.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -182,6 +183,15 @@ static bool join(char inner[VARVE_PATTERN_PATH_BYTES], const char *path, const c
            append(inner, &at, name, count);
 }
 
+/* Something in a folder has a path that is too long to be opened. */
+static void tell_of_length(const struct listing *listing, const char *path) {
+    struct varve_fault fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+    fault.os_errno = ENAMETOOLONG;
+    if (listing->visitor->unreadable) {
+        listing->visitor->unreadable(listing->cookie, path, &fault);
+    }
+}
+
 /* Everything beneath a folder that fits the rest of the pattern. Recursion is as deep as the
  * pattern has components; what lies on disk cannot make it deeper. False ends the listing. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
@@ -194,7 +204,11 @@ static bool descend(struct listing *listing, const char *path, const char *patte
         return report(listing, path, fields);
     }
     if (!memchr(pattern, '%', count)) {
-        return !join(inner, path, pattern, count) || descend(listing, inner, rest, fields);
+        if (join(inner, path, pattern, count)) {
+            return descend(listing, inner, rest, fields);
+        }
+        tell_of_length(listing, path);
+        return true;
     }
     struct varve_folder folder;
     struct varve_fault fault;
@@ -208,13 +222,20 @@ static bool descend(struct listing *listing, const char *path, const char *patte
         return !listing->no_memory;
     }
     bool more = true;
+    bool too_long = false;
     for (size_t i = 0; i < folder.count && more; i++) {
         struct fields found = *fields;
         if (!matches(&found, folder.names[i], pattern, count)) {
             continue;
         }
-        more = !join(inner, path, folder.names[i], strlen(folder.names[i])) ||
-               descend(listing, inner, rest, &found);
+        if (join(inner, path, folder.names[i], strlen(folder.names[i]))) {
+            more = descend(listing, inner, rest, &found);
+        } else {
+            too_long = true;
+        }
+    }
+    if (too_long) {
+        tell_of_length(listing, path);
     }
     varve_folder_free(&folder);
     return more;

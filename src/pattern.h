@@ -29,7 +29,8 @@ struct varve_pattern_visitor {
     bool (*wanted)(void *cookie, const char *name);
     /* A digest in a folder that is not named by its first digits. */
     void (*misplaced)(void *cookie, const char *path);
-    /* A folder whose name is of the form and that cannot be read. */
+    /* A folder whose name is of the form and that cannot be read, or of which something cannot:
+     * its path would be too long. */
     void (*unreadable)(void *cookie, const char *path, const struct varve_fault *fault);
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree itself: every source file names its licence, shell scripts are clean."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -57,17 +58,31 @@ class House(harness.Case):
                               stdout=subprocess.PIPE, text=True)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
-    def test_cppcheck_finds_nothing(self):
-        if not shutil.which("cppcheck"):
-            self.skipTest("cppcheck is not installed")
-        harness.run(harness.SOURCE / "dev", "cppcheck")
-        # And it does see what is wrong.
+    def test_readers_of_code_find_nothing(self):
+        """And they do see what is wrong. clang-tidy's checks that follow paths are `./dev lint`'s."""
+        sick = self.work / "sick"
         for folder in ("include", "src", "kernels", "bench"):
-            (self.work / "sick" / folder).mkdir(parents=True)
-        shutil.copy2(harness.SOURCE / "dev", self.work / "sick" / "dev")
-        (self.work / "sick" / "src" / "x.c").write_text(
-            "int f(void);\nint f(void) { int a[2]; a[0] = 0; return a[2]; }\n")
-        harness.run(self.work / "sick" / "dev", "cppcheck", expect=1)
+            (sick / folder).mkdir(parents=True)
+        for name in ("dev", ".clang-tidy"):
+            shutil.copy2(harness.SOURCE / name, sick / name)
+        (sick / "src" / "x.c").write_text(
+            "#define TWICE(k) (2 * k)\nint f(void);\n"
+            "int f(void) { int a[2]; a[0] = 0; return a[TWICE(1)]; }\n")
+        (sick / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.21)\nproject(sick C)\nadd_library(x src/x.c)\n")
+        (sick / "CMakePresets.json").write_text(json.dumps({"version": 3, "configurePresets": [{
+            "name": "lint", "generator": "Ninja", "binaryDir": "${sourceDir}/build/lint",
+            "cacheVariables": {"CMAKE_EXPORT_COMPILE_COMMANDS": "ON"}}]}))
+        for reader, chore, said in (("clang-tidy-14", "tidy", "bugprone-macro-parentheses"),
+                                    ("cppcheck", "cppcheck", "arrayIndexOutOfBounds")):
+            with self.subTest(reader):
+                if not shutil.which(reader):
+                    self.skipTest(f"{reader} is not installed")
+                harness.run(harness.SOURCE / "dev", chore)
+                done = subprocess.run([sick / "dev", chore], check=False, text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertIn(said, done.stdout)
 
     def test_c_files_are_formatted(self):
         # Another version formats otherwise; the check itself is the developer's own.

@@ -2,6 +2,7 @@
 """Stores that lie or lead astray: each fault is told by its code, nothing else suffers, nothing outside
 the store is read, nothing hangs."""
 
+import contextlib
 import io
 import json
 import os
@@ -519,26 +520,39 @@ class HostilePlaces(stores.StoreCase):
         self.assertEqual(found["image"], [])
 
     def test_paths_at_the_end_of_all_paths(self):
-        """A layout whose folder has a path of nearly 4096 bytes: it can be opened, its files cannot."""
+        """Layouts whose folders have paths of nearly 4096 bytes: all can be opened; of the first no file
+        can, of the next two the index and no blob, and of the last all. One line tells of a folder."""
         root = self.work / "long tree"
         root.mkdir()
-        stores.small_layout(root / "app")
-        there = os.open(root, os.O_PATH)
-        lengths = [255] * 15 + [4090 - 15 * 256]
-        for count in lengths:
-            os.mkdir("a" * count, dir_fd=there)
-            inner = os.open("a" * count, os.O_PATH, dir_fd=there)
-            os.close(there)
-            there = inner
-        for name, text in (("oci-layout", '{"imageLayoutVersion":"1.0.0"}'), ("index.json", "{}")):
-            with open(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=there), "w",
-                      encoding="ascii") as file:
-                file.write(text)
-        os.close(there)
+        layout = stores.small_layout(root / "app").folder
+        for length in (4090, 4080, 4030, 4000):
+            deepest = os.open(root, os.O_PATH)
+            for count in [255] * 15 + [length - 15 * 256]:
+                name = "a" * count
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=deepest)
+                inner = os.open(name, os.O_PATH, dir_fd=deepest)
+                os.close(deepest)
+                deepest = inner
+            for folder in ("blobs", "blobs/sha256"):
+                os.mkdir(folder, dir_fd=deepest)
+            for path in layout.rglob("*"):
+                if path.is_file():
+                    with open(os.open(path.relative_to(layout), os.O_CREAT | os.O_WRONLY,
+                                      dir_fd=deepest), "wb") as file:
+                        file.write(path.read_bytes())
+            os.close(deepest)
         try:
             found = self.scan(f"zot:{root}", expect=3)
-            self.assertEqual([line["ref"] for line in found["image"]], ["app:1", "app:2"])
-            self.assertIn("io.open", self.codes(found))
+            self.assertEqual(sorted((len(line["ref"]) > 9, line["status"]) for line in found["image"]),
+                             [(False, "ok")] * 2 + [(True, "error")] * 4 + [(True, "ok")] * 2)
+            told = [line["name"] for line in found["error"] if line["code"] == "io.open"
+                    and line["os_error"] == "File name too long"]
+            ends = ["a" * (length - 15 * 256) + path for length, path in (
+                (4030, "/blobs/sha256"), (4080, "/blobs/sha256"), (4090, " oci-layout"),
+                (4090, " index.json"), (4090, ""))]
+            self.assertEqual([sum(name.endswith("/" + end) for name in told) for end in ends], [1] * 5)
+            self.assertEqual(len(told), 5)
         finally:
             harness.run("rm", "-rf", root / ("a" * 255))
 

@@ -88,7 +88,7 @@ static void patterns_give_paths(void **state) {
 static void paths_that_are_too_long_are_refused(void **state) {
     (void)state;
     char path[VARVE_PATTERN_PATH_BYTES];
-    char prefix[VARVE_PATTERN_PATH_BYTES];
+    char prefix[VARVE_PATTERN_PATH_BYTES + 1];
     const size_t most = sizeof path - 1 - 64; /* beside the digits and a NUL */
     memset(prefix, 'a', sizeof prefix);
     prefix[most] = 0;
@@ -96,6 +96,10 @@ static void paths_that_are_too_long_are_refused(void **state) {
     prefix[most] = 'a';
     prefix[most + 1] = 0;
     assert_false(varve_pattern_path(path, prefix, "%h", "sha256:" HEX64));
+    memset(prefix, 'a', sizeof prefix - 1);
+    prefix[sizeof prefix - 1] = 0;
+    assert_false(varve_pattern_path(path, prefix, "%h", "sha256:" HEX64));
+    assert_false(varve_pattern_path(path, "", "%h", "no digest"));
 }
 
 struct seen {
@@ -154,6 +158,13 @@ static void patterns_find_what_they_give(void **state) {
     assert_true(varve_pattern_each(scratch->fd, "flat/", "%h", &visitor, &seen));
     assert_int_equal(seen.count, 1);
     assert_string_equal(seen.names[0], "sha512:" HEX64 HEX64);
+
+    memset(&seen, 0, sizeof seen);
+    make_file(scratch, "named/" HEX64 ".manifest.json", "");
+    make_file(scratch, "named/" HEX64 ".signature.json", ""); /* of another form */
+    assert_true(varve_pattern_each(scratch->fd, "named/", "%h.manifest.json", &visitor, &seen));
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.names[0], "sha256:" HEX64);
 
     memset(&seen, 0, sizeof seen);
     assert_true(varve_pattern_each(scratch->fd, "nowhere/", "%h", &visitor, &seen));
