@@ -731,11 +731,11 @@ void varve_job_trim(struct varve_job *job) {
 }
 
 struct varve_pipe *varve_job_lend_intake(struct varve_job *job) {
-    if (job->phase == RUNNING && !job->pipe) {
+    bool lends = job->phase == RUNNING && !job->pipe;
+    if (lends) {
         job->pipe = varve_pipe_open(&job->intake);
-        return job->pipe;
     }
-    return NULL;
+    return lends ? job->pipe : NULL;
 }
 
 uint64_t varve_job_bytes_left(const struct varve_job *job) {

@@ -343,10 +343,9 @@ static bool resolve(struct sorter *sorter) {
     if (!order->root || !order->elected) {
         return false;
     }
-    for (size_t i = 0; i < sorter->count; i++) {
-        if (i % LADDER_STEPS == 0 && varve_ladder_is_cancelled(ladder)) {
-            return false;
-        }
+    bool cancelled = false;
+    for (size_t i = 0; i < sorter->count && !cancelled; i++) {
+        cancelled = i % LADDER_STEPS == 0 && varve_ladder_is_cancelled(ladder);
         uint8_t type = varve_ladder_type(ladder, i);
         order->elected[i] = LADDER_NONE;
         order->root[i] = varve_ladder_is_file(type) ? (uint32_t)i : LADDER_NONE;
@@ -354,7 +353,7 @@ static bool resolve(struct sorter *sorter) {
             resolve_link(sorter, i);
         }
     }
-    return true;
+    return !cancelled;
 }
 
 /* Leaves out repeated directories, and elects the file of each group. */

@@ -167,10 +167,10 @@ enum varve_status varve_sha256_open(struct varve_sha256 **ctx,
     }
     if (wanted.engine == VARVE_SHA256_ISAL_CRYPTO && !varve_sha256_isal_open(opened)) {
         free(opened);
-        return VARVE_ERROR;
+        opened = NULL;
     }
     *ctx = opened;
-    return VARVE_OK;
+    return opened ? VARVE_OK : VARVE_ERROR;
 }
 
 void varve_sha256_close(struct varve_sha256 *ctx) {

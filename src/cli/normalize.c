@@ -48,11 +48,11 @@ bool normalize_options(struct varve_normalize_options *options, const struct set
         complain("--rung is encoding, order, names or times");
         return false;
     }
-    if (!varve_tier_may_run(options->tier)) {
+    bool may_run = varve_tier_may_run(options->tier);
+    if (!may_run) {
         complain("this CPU has not the tier asked for; see 'varve --cpu=list'");
-        return false;
     }
-    return true;
+    return may_run;
 }
 
 /* Compressed bytes on their way to the file. */

@@ -263,6 +263,14 @@ class Contract(harness.Case):
         self.assertEqual(self.code("large", options=["--max-decoded=2MiB"]), 3)
         self.assertEqual(self.code("large"), 0)
 
+    def test_engine_that_is_not_built_in(self):
+        if b"isal-crypto" in harness.run(harness.VARVE, "--cpu=list"):
+            self.skipTest("it is built in")
+        done = subprocess.run([harness.VARVE, "digest", "--json", "--sha256-engine=isal-crypto", "-"],
+                              check=False, stdin=subprocess.DEVNULL, capture_output=True)
+        self.assertEqual((done.returncode, done.stdout), (2, b""))
+        self.assertIn(b"--cpu=list", done.stderr)
+
     def interrupted(self, number, *names):
         """Interrupts a digest of standard input, which then goes on a little: a scan ends between
         two steps."""

@@ -9,9 +9,10 @@
  *     VARVE_FAULT="CLASS FIRST COUNT EFFECT [SEED]"
  *
  * The calls number FIRST to FIRST + COUNT - 1 of CLASS have EFFECT (COUNT 0: all from FIRST on;
- * FIRST 0: none, they are only counted). EFFECT is a number of errno, or one of the words below.
- * Counts are kept in the file VARVE_FAULT_PAGE, which is mapped, so that they outlive any end of
- * the process; where nothing is to fail, the first call from each place of the program, too. */
+ * FIRST 0: none, they are only counted; FIRST "@HEX": the first one from the place of that name, and
+ * no other). EFFECT is a number of errno, or one of the words below. Counts are kept in the file
+ * VARVE_FAULT_PAGE, which is mapped, so that they outlive any end of the process; where nothing is
+ * to fail, the places of the program that calls came from, too. */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <dirent.h>
 #include <errno.h>
@@ -104,15 +105,14 @@ static void die(const char *what) {
     _exit(120);
 }
 
-/* The first call that was made from a place of the program's, which is where it stands and who
- * called there. The name of a place is the same in every run of one build. */
+/* A place of the program's that a call was made from, which is where it stands and who called
+ * there. Its name is the same in every run of one build. */
 struct place {
     uint64_t name;
     uint64_t class;
-    uint64_t call;
 };
 
-#define PLACES 4096
+#define PLACES 16384
 
 /* What inject.py reads: calls by class, the faults that fired, the places. */
 struct page {
@@ -127,6 +127,7 @@ static struct page *page = &own_page;
 static struct {
     int class;
     uint64_t first, count;
+    uint64_t place; /* 0: numbers count */
     int effect;
     uint64_t seed;
     const char *under; /* files beneath are those that change while they are read */
@@ -135,15 +136,14 @@ static struct {
 
 /* Of the callers that are the program's own, so many make a place: where helpers are called from
  * tells more than where in them a call is made. */
-#define CALLERS 3
+#define CALLERS 6
 
 extern const char __executable_start;
 extern const char etext;
 
-/* Notes the place of this call, unless there was one from it before. Not inlined, as its callers
- * are: so the first two addresses are its own and that of a __wrap_ function. */
-static __attribute__((noinline)) void note_place(enum class class, uint64_t call) {
-    static _Atomic uint64_t seen[4 * PLACES];
+/* The name of the place of this call. Not inlined, as its callers are: so the first two addresses
+ * are its own and that of a __wrap_ function. */
+static __attribute__((noinline)) uint64_t place_of(enum class class) {
     void *addresses[48];
     int count = backtrace(addresses, 48);
     uint64_t name = UINT64_C(0xcbf29ce484222325) ^ class; /* FNV-1a, of words */
@@ -155,7 +155,12 @@ static __attribute__((noinline)) void note_place(enum class class, uint64_t call
             callers++;
         }
     }
-    name |= 1;
+    return name | 1;
+}
+
+/* Notes a place, unless that was done before. */
+static void note_place(enum class class, uint64_t name) {
+    static _Atomic uint64_t seen[4 * PLACES];
     for (uint64_t i = name >> 20;; i++) {
         uint64_t held = 0;
         if (atomic_compare_exchange_strong(&seen[i % (4 * PLACES)], &held, name)) {
@@ -169,17 +174,23 @@ static __attribute__((noinline)) void note_place(enum class class, uint64_t call
     if (number >= PLACES) {
         die("there are more places than it was made for");
     }
-    page->places[number] = (struct place){name, class, call};
+    page->places[number] = (struct place){name, class};
 }
 
 /* Whether this call of a class is one that is to fail. */
 static INLINE bool due(enum class class) {
     uint64_t call = atomic_fetch_add(&page->calls[class], 1) + 1;
-    if (!fault.first && page != &own_page && class != CLASS_lock && class != CLASS_clock) {
-        note_place(class, call);
+    bool fires = false;
+    if (fault.place) {
+        static _Atomic bool done;
+        fires = fault.class == (int)class && place_of(class) == fault.place &&
+                !atomic_exchange(&done, true);
+    } else if (fault.first) {
+        fires = fault.class == (int)class && call >= fault.first &&
+                (!fault.count || call - fault.first < fault.count);
+    } else if (page != &own_page && class != CLASS_lock && class != CLASS_clock) {
+        note_place(class, place_of(class));
     }
-    bool fires = fault.class == (int)class && fault.first && call >= fault.first &&
-                 (!fault.count || call - fault.first < fault.count);
     if (fires && atomic_fetch_add(&page->fired, 1) == 0 && fault.trace) {
         void *addresses[48];
         backtrace_symbols_fd(addresses, backtrace(addresses, 48), STDERR_FILENO);
@@ -888,10 +899,10 @@ REAL(int, pthread_cond_wait, pthread_cond_t *condition, pthread_mutex_t *mutex) 
 static void read_fault(const char *text) {
     char class[32];
     char effect[32];
-    unsigned long long first = 0;
+    char first[32];
     unsigned long long count = 0;
     unsigned long long seed = 0;
-    if (sscanf(text, "%31s %llu %llu %31s %llu", class, &first, &count, effect, &seed) < 4) {
+    if (sscanf(text, "%31s %31s %llu %31s %llu", class, first, &count, effect, &seed) < 4) {
         die("VARVE_FAULT cannot be read");
     }
     for (int i = 0; i < CLASS_COUNT; i++) {
@@ -906,7 +917,8 @@ static void read_fault(const char *text) {
     if (fault.class < 0 || fault.effect == 0) {
         die("no such class, or no such effect");
     }
-    fault.first = first;
+    fault.place = first[0] == '@' ? strtoull(first + 1, NULL, 16) : 0;
+    fault.first = first[0] == '@' ? 0 : strtoull(first, NULL, 10);
     fault.count = count;
     fault.seed = seed;
     fault.under = getenv("VARVE_FAULT_UNDER");

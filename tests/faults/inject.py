@@ -35,7 +35,7 @@ ERRNO = {"ENOMEM": 12, "EIO": 5, "EINTR": 4, "ENOSPC": 28, "EMFILE": 24,
 @dataclasses.dataclass(frozen=True)
 class Fault:
     kind: str
-    first: int
+    first: object # the number of a call, or "@" and the name of a place
     effect: str
     count: int = 1
     seed: int = 1
@@ -57,7 +57,7 @@ class Run:
     err: bytes
     calls: dict
     fired: int
-    # (class, number of the call, name of the place) of the first call from each
+    # class and name of each place that calls came from
     places: list = dataclasses.field(default_factory=list)
 
     def __str__(self):
@@ -88,8 +88,8 @@ def start(argv, fault, page, under=None, **options):
         err.seek(0)
         noted = page.read_bytes()
         *numbers, fired, count = struct.unpack_from(HEAD, noted)
-        places = [(CLASSES[kind], call, name) for name, kind, call in
-                  struct.iter_unpack("<3Q", noted[struct.calcsize(HEAD):][:24 * count])]
+        places = [(CLASSES[kind], name) for name, kind in
+                  struct.iter_unpack("<2Q", noted[struct.calcsize(HEAD):][:16 * count])]
         run = Run(list(argv), fault, process.returncode, out.read(), err.read(),
                   dict(zip(CLASSES, numbers)), fired, places)
     if not ended:
@@ -113,12 +113,11 @@ def drawn(total, most, rng):
 TRIED = set()
 
 
-def first_of_places(first, kind, effect):
-    """The first call from each place where none has failed yet."""
-    calls = [(call, (kind, effect, name)) for where, call, name in first.places if where == kind]
-    new = [call for call, key in calls if key not in TRIED]
-    TRIED.update(key for _, key in calls)
-    return new
+def new_places(first, kind, effect):
+    """The places that calls of a faultless run came from, where none has failed yet."""
+    names = [name for where, name in first.places if where == kind and (kind, effect, name) not in TRIED]
+    TRIED.update((kind, effect, name) for name in names)
+    return [f"@{name:x}" for name in names]
 
 
 class Campaign:
@@ -174,10 +173,10 @@ class Campaign:
             most = max(most // 4, 7)
         faults = []
         for kind, effect, count in kinds:
-            some = set(drawn(first.calls[kind], most, self.rng))
+            some = drawn(first.calls[kind], most, self.rng)
             if count == 1 and (LONG or not SANITIZED):
-                some.update(first_of_places(first, kind, effect))
-            faults += [Fault(kind, at, effect, count, self.seed) for at in sorted(some)]
+                some += new_places(first, kind, effect)
+            faults += [Fault(kind, at, effect, count, self.seed) for at in some]
         return self.each(argv, faults, check, **more)
 
     def end(self):

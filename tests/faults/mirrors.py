@@ -83,6 +83,9 @@ def layers(layout):
         yield layout.put(packed, oci.LAYER + kind), stores.sha256(tar)
     yield (layout.put(stores.packed(stores.TOP), stores.GZIP, algorithm="sha512"),
            stores.sha256(stores.TOP))
+    yield layout.put(zstd(unsorted()), oci.LAYER + "+zstd"), stores.sha256(unsorted())
+    many = stores.tar_of({f"many/file-{number}": b"x" * number for number in range(200)})
+    yield layout.put(stores.packed(many), stores.GZIP), stores.sha256(many)
 
 
 def unsorted():
@@ -92,7 +95,13 @@ def unsorted():
         member = tarfile.TarInfo("top")
         member.pax_headers = {"SCHILY.xattr.user.b": "2", "SCHILY.xattr.user.a": "1", "Z.z": "4", "A.a": "3"}
         tar.addfile(member)
-        # A name that is longer than what the facets are gathered in.
+        # Longer than what the facets are gathered in, each a little more than the one before: the times
+        # of a folder, its mode (what it holds has a longer path, and tells that it is there), names.
+        for name, uname in (("a" * 8140, "root"), ("b" * 8300, "root"), ("c", "n" * 9000)):
+            member = tarfile.TarInfo(name)
+            member.type, member.uname, member.mtime = tarfile.DIRTYPE, uname, 1.5
+            tar.addfile(member)
+            tar.addfile(tarfile.TarInfo(f"{name}/d"))
         member = tarfile.TarInfo("deep/" + "n" * 9000)
         member.uname, member.mtime = "somebody", 1.5
         member.pax_headers = {"SCHILY.xattr.user.a": "1" * 9000}
@@ -189,6 +198,14 @@ def docker_archive(path):
     return f"docker-archive:{path}"
 
 
+def zot(folder):
+    """Layouts in a tree of folders, which are repositories."""
+    folder.mkdir()
+    for name in ("app", "team"):
+        stores.small_layout(folder / name)
+    return f"zot:{folder}"
+
+
 def oci_archive(path, folder):
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(folder, ".")
@@ -282,4 +299,5 @@ def all_sources(folder):
         "dir": directory(folder / "dir"),
         "pile": pile(folder / "pile"),
         "crowded": crowded(folder / "crowded"),
+        "zot": zot(folder / "zot"),
     }

@@ -2,6 +2,7 @@
 """Every call fails in turn: no crash, no leak, no hang; nothing is reported that a faultless run does not
 report; what could not be done is said, by line and exit code; and no database suffers."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -77,11 +78,18 @@ class Scan(InjectCase):
                                       10)
 
     def test_twins(self):
-        """Files that two sources share."""
+        """Files that two sources share. Where one of the two could not be looked at, both are read."""
+        told = re.compile(rb',"same_file_as":{[^}]*}')
+
+        def check(run, base, code):
+            alone = {key: {name: value for name, value in line.items() if name != "same_file_as"}
+                     for key, line in base.items()}
+            inject.check_scan(dataclasses.replace(run, out=told.sub(b"", run.out)), alone, code)
+
         twin = self.work / "twin"
         shutil.copytree(self.work / "layout", twin, copy_function=os.link)
         self.fail_in_turn(["scan", "--json", "--threads=1", "--rungs=blob", self.operands["layout"],
-                           f"oci:{twin}"], MEMORY, 8)
+                           f"oci:{twin}"], MEMORY + FILES, 8, check)
 
     def test_igzip(self):
         self.fail_in_turn([*self.layout, "--inflate-engine=igzip"], MEMORY, 10)

@@ -410,7 +410,7 @@ class Bench(harness.Case):
         earlier = self.work / "earlier.json"
         earlier.write_bytes(harness.run(harness.VARVE, *measure, "--json"))
         kinds = [("memory", "ENOMEM", ONCE), ("memory", "ENOMEM", ON), ("open", "EMFILE", ONCE),
-                 ("read", "EIO", ONCE), ("settle", "ENOSPC", ONCE)]
+                 ("read", "EIO", ONCE), ("write", "ENOSPC", ONCE), ("settle", "ENOSPC", ONCE)]
         for option in ("--csv", f"--compare={earlier}", "--plot={folder}/plot.svg"):
             campaign = inject.Campaign(self)
             argv = [*measure, option]
@@ -433,6 +433,23 @@ class Bench(harness.Case):
 
             campaign.in_turn(argv, first, kinds, 7, check, prepare=prepare)
             campaign.end()
+
+    def test_nothing_to_draw(self):
+        """Memory that is back when the picture's turn comes, while nothing was measured."""
+        picture = self.work / "nothing.svg"
+        argv = ["bench", "--rounds=1", "--threads=1", "--only=compression", f"--plot={picture}", self.layout]
+        page = self.work / "page"
+        calls = inject.start(argv, inject.NONE, page).calls["memory"]
+        # The first call from which on there is none, and the sample has been read all the same.
+        for at in range(1, calls, calls // 40):
+            run = inject.start(argv, inject.Fault("memory", at, "ENOMEM", ON), page)
+            if run.err.endswith(b"varve: out of memory\n"):
+                break
+        picture.unlink(missing_ok=True)
+        run = inject.start(argv, inject.Fault("memory", at, "ENOMEM", run.fired - 1), page)
+        self.assertEqual(run.code, 2, run)
+        self.assertIn(b"nothing to plot", run.err)
+        self.assertFalse(picture.exists())
 
     def test_nightly(self):
         self.fails("nightly", [("memory", "ENOMEM", ONCE), ("open", "EMFILE", ONCE),
