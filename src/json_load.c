@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/json_load.c - plain documents quickly, all others by jansson, which is left at once where
- * memory is refused to it.
+/* src/json_load.c - jansson, left at once where memory is refused to it.
  *
  * jansson (2.14) goes on where it was: it leaves out what it had no room for, and where that is the
  * quote at the end of a text, it reads on behind the text's buffer. So a refusal is never given to
@@ -13,11 +12,6 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
-
-#include "json_plain.h"
-
-/* They change nothing of what a plain document is read as. */
-#define PLAIN_FLAGS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY)
 
 enum { FIRST_EVENTS = 256, GIVEN_BACK = 1 };
 
@@ -123,10 +117,7 @@ json_t *varve_json_parse(const void *data, size_t bytes, size_t flags, json_erro
         return NULL;
     }
     parse.running = true;
-    json_t *root = flags & ~(size_t)PLAIN_FLAGS ? NULL : varve_json_plain(data, bytes);
-    if (!root) {
-        root = json_loadb(data, bytes, flags, error);
-    }
+    json_t *root = json_loadb(data, bytes, flags, error);
     end_parse();
     return root;
 }

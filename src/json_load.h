@@ -10,8 +10,7 @@
 #include <stddef.h>
 
 /* json_loadb(). NULL with *no_memory true: the document was not judged; NULL with false: it is
- * none, and `error` (may be NULL) says where it ceases to be one; it has no meaning otherwise. Any
- * thread.
+ * none. `error` may be NULL. Any thread.
  *
  * The first call puts a layer of its own around jansson's allocation functions, which are the whole
  * process's: whatever was set there before goes on allocating. Set others before, or never. */

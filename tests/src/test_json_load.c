@@ -66,11 +66,10 @@ static void each_refusal_is_told(void **state) {
             assert_true(refuse_each(documents[i], strlen(documents[i]), true) > 1);
         }
         /* Texts and numbers that end wherever a buffer that doubles may: with room for the quote or
-         * not. Plain ones, and those that are read by jansson only. */
-        for (size_t length = 0; length < 600; length++) {
-            int n = snprintf(text, sizeof text, "{\"k\":\"%s%0*d\",\"n\":%.*s}",
-                             length % 2 ? "\\t" : "", (int)length / 2 + 1, 7,
-                             (int)(length / 2 % 17) + 1, "123456789012345678");
+         * not. */
+        for (size_t length = 0; length < 300; length++) {
+            int n = snprintf(text, sizeof text, "{\"k\":\"%0*d\",\"n\":%.*s}", (int)length + 1, 7,
+                             (int)(length % 17) + 1, "123456789012345678");
             assert_true(refuse_each(text, (size_t)n, true) > 3);
         }
         for (size_t i = 0; i < 2; i++) {
@@ -88,9 +87,9 @@ static void many_blocks(void **state) {
     size_t bytes = 0;
     json_t *older = *state;
     for_ever = false;
-    bytes += (size_t)snprintf(text, sizeof text, "[-1");
+    text[bytes++] = '[';
     for (int i = 0; i < 2000; i++) {
-        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, ",\"%d\"", i);
+        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "%s\"%d\"", i ? "," : "", i);
     }
     text[bytes++] = ']';
     for (long calls = 100; calls < 3900; calls += 397) {
