@@ -9,10 +9,10 @@
  *     VARVE_FAULT="CLASS FIRST COUNT EFFECT [SEED]"
  *
  * The calls number FIRST to FIRST + COUNT - 1 of CLASS have EFFECT (COUNT 0: all from FIRST on;
- * FIRST 0: none, they are only counted; FIRST "@HEX": the first one from the place of that name, and
- * no other). EFFECT is a number of errno, or one of the words below. Counts are kept in the file
- * VARVE_FAULT_PAGE, which is mapped, so that they outlive any end of the process; where nothing is
- * to fail, the places of the program that calls came from, too. */
+ * FIRST 0: none, they are only counted; FIRST "@HEX": the first one from the place of that name,
+ * and no other). EFFECT is a number of errno, or one of the words below. Counts are kept in the
+ * file VARVE_FAULT_PAGE, which is mapped, so that they outlive any end of the process; where
+ * nothing is to fail, the places of the program that calls came from, too. */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <dirent.h>
 #include <errno.h>
