@@ -205,6 +205,17 @@ static bool wants_color(const struct settings *settings) {
     return isatty(STDOUT_FILENO) && !(no_color && *no_color);
 }
 
+/* One is an image, the other a layer; or a path where nothing lies, "DIR:TAG" without "oci:" say.
+ */
+static void complain_of_kinds(struct diff_operand operands[2]) {
+    unsigned layer = operands[0].image ? 1 : 0;
+    struct varve_diff_side side;
+    if (diff_open_side(&side, &operands[layer], operands[layer].number)) {
+        complain("%s is an image and %s is a layer", operands[1 - layer].text,
+                 operands[layer].text);
+    }
+}
+
 struct varve_diff_options diff_options(const struct settings *settings) {
     return (struct varve_diff_options){
         .tier = settings->scan.tier,
@@ -227,8 +238,7 @@ static int compare(const struct settings *settings, struct diff_operand operands
     }
     view.field_limit = view.limit > DIFF_SHOWN ? view.limit : DIFF_SHOWN;
     if (operands[0].image != operands[1].image) {
-        complain("%s is an image and %s is a layer", operands[operands[0].image ? 0 : 1].text,
-                 operands[operands[0].image ? 1 : 0].text);
+        complain_of_kinds(operands);
         return EXIT_FATAL;
     }
     enum varve_status status = varve_diff_open(&view.diff, &options);
