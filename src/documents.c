@@ -208,24 +208,44 @@ static void free_reading(struct reading *reading) {
 /* So many documents are read ahead at most, and no more of them once they have so many bytes:
  * documents may be large where somebody means ill. */
 #define AHEAD_COUNT 256u
+#define AHEAD_SHARE 4 /* a thread's, at a time */
 #define AHEAD_BYTES (UINT64_C(8) << 20)
 
-/* Reads documents that are expected from a turn on, side by side. */
-static void read_ahead(struct varve_documents *documents, size_t from) {
-    size_t left = documents->expected_count - from;
-    int count = left < AHEAD_COUNT ? (int)left : (int)AHEAD_COUNT;
+/* Whether a document that is expected has to be read still. */
+static bool is_unread(const struct varve_documents *documents, size_t place) {
+    const struct node *node = node_at(documents, documents->expected[place]);
+    return node->kind == NODE_UNREAD && !node->reading;
+}
+
+/* Reads a document that is expected and unread, and its neighbours side by side with it: those
+ * behind it, or where the next was read already those before it, for the children of an index are
+ * taken from its end. Few are read by this thread alone: a team costs more than they do where other
+ * programs want the CPUs, and a chain of indexes would call one for every link. */
+static void read_ahead(struct varve_documents *documents, size_t place) {
+    size_t begin = place;
+    size_t end = place + 1;
+    while (end < documents->expected_count && end - begin < AHEAD_COUNT &&
+           is_unread(documents, end)) {
+        end++;
+    }
+    while (end == place + 1 && begin > 0 && end - begin < AHEAD_COUNT &&
+           is_unread(documents, begin - 1)) {
+        begin--;
+    }
+    int count = (int)(end - begin);
     uint64_t bytes = 0;
-#pragma omp parallel for schedule(dynamic, 4)                                                      \
+#pragma omp parallel for schedule(dynamic, AHEAD_SHARE) if (count > AHEAD_SHARE)                   \
     num_threads(varve_catalog_threads(documents->place->catalog))
     for (int i = 0; i < count; i++) {
-        uint32_t number = documents->expected[from + (size_t)i];
+        /* The one that is asked for comes first, whatever the others are. */
+        size_t at = begin == place ? place + (size_t)i : place - (size_t)i;
+        uint32_t number = documents->expected[at];
         struct node *node = node_at(documents, number);
         uint64_t taken = 0;
 #pragma omp atomic read
         taken = bytes;
         struct reading *reading = NULL;
-        if (node->kind == NODE_UNREAD && !node->reading && taken < AHEAD_BYTES &&
-            !varve_catalog_is_cancelled(documents->place->catalog)) {
+        if (taken < AHEAD_BYTES && !varve_catalog_is_cancelled(documents->place->catalog)) {
             reading = malloc(sizeof *reading);
         }
         if (reading) {
