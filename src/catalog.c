@@ -15,6 +15,7 @@
 
 #include "codes.h"
 #include "file.h"
+#include "limits.h"
 #include "name_map.h"
 #include "pattern.h"
 #include "spill.h"
@@ -879,11 +880,27 @@ static bool keep(struct varve_catalog *catalog, const char **text) {
     return *text != NULL;
 }
 
+/* Keeps a reference, cut where it is too long, though not within a character (RFC 3629). */
+static bool keep_ref(struct varve_catalog *catalog, const char **ref) {
+    static const char dots[] = "...";
+    char cut[VARVE_LIMIT_TAG_SHOWN_BYTES + sizeof dots];
+    if (*ref && strlen(*ref) > VARVE_LIMIT_TAG_SHOWN_BYTES) {
+        size_t count = VARVE_LIMIT_TAG_SHOWN_BYTES;
+        while (count > VARVE_LIMIT_TAG_SHOWN_BYTES - 3 && ((*ref)[count] & 0xc0) == 0x80) {
+            count--;
+        }
+        memcpy(cut, *ref, count);
+        memcpy(cut + count, dots, sizeof dots);
+        *ref = cut;
+    }
+    return keep(catalog, ref);
+}
+
 bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_image *image) {
     struct varve_image copy = *image;
     copy.source = catalog->sources[catalog->source_count - 1].name;
     touch(catalog);
-    if (varve_catalog_is_cancelled(catalog) || !keep(catalog, &copy.ref) ||
+    if (varve_catalog_is_cancelled(catalog) || !keep_ref(catalog, &copy.ref) ||
         !keep(catalog, &copy.digest) || !keep(catalog, &copy.platform) ||
         !keep(catalog, &copy.fault_digest)) {
         return false;

@@ -31,11 +31,24 @@ struct reading {
     struct varve_document document;
     struct varve_fault document_fault;
     bool config_there, config_parsed;
+    bool config_kept; /* the config is another reading's, which lies in the spill */
     struct varve_fault config_fault, config_parse_fault;
     uint8_t *config_data;
     size_t config_data_bytes;
     struct varve_config config;
 };
+
+/* What reading a large config gave: thousands of manifests may name the same. */
+struct kept_config {
+    bool judged; /* it was asked for as a config; else config, parsed and parse_fault say nothing */
+    bool parsed;
+    struct varve_fault fault, parse_fault;
+    struct varve_config config;
+    size_t bytes;
+};
+
+/* Configs of so many bytes are kept: ordinary ones have some 10 KiB, and few are shared. */
+#define KEPT_BYTES ((size_t)64 << 10)
 
 enum node_kind { NODE_UNREAD, NODE_BAD, NODE_MANIFEST, NODE_INDEX };
 
@@ -61,8 +74,9 @@ struct node {
     struct varve_bytes manifest_json, config_json; /* the catalog's, where it keeps them */
     uint32_t platform;                             /* of the config */
     uint32_t visited;                              /* walk that came by last; from 1 */
-    uint32_t turn;           /* place + 1 among those that are expected; 0: it is not */
-    struct reading *reading; /* read ahead, not taken yet */
+    uint32_t turn;            /* place + 1 among those that are expected; 0: it is not */
+    struct reading *reading;  /* read ahead, not taken yet */
+    struct kept_config *kept; /* of what was read as a config; or NULL */
 };
 
 /* A place in a walk: a node as one tag's tree reaches it. */
@@ -87,6 +101,7 @@ struct varve_documents {
     size_t expected_count, expected_room;
     uint32_t walk_count;
     size_t visit_count; /* of all walks */
+    bool keeps_any;     /* some node has a kept config */
     bool found_any;     /* a manifest or an index */
 };
 
@@ -153,12 +168,41 @@ static void drop_bytes(const struct varve_documents *documents, uint8_t **data) 
     }
 }
 
+/* What an earlier reading of a config gave, as a reading. */
+static bool read_kept(const struct varve_documents *documents, struct reading *reading,
+                      bool is_config) {
+    char name[VARVE_DIGEST_TEXT_BYTES];
+    if (!documents->keeps_any) {
+        return false;
+    }
+    varve_digest_name_text(name, &reading->document.config.digest);
+    uint32_t number = varve_name_map_find(&documents->names, name);
+    const struct kept_config *kept =
+        number == VARVE_NAME_NONE ? NULL : node_at(documents, number)->kept;
+    if (!kept || (is_config && !kept->judged)) {
+        return false;
+    }
+    reading->config_there = reading->config_kept = true;
+    reading->config_fault = kept->fault;
+    reading->config_data_bytes = kept->bytes;
+    if (is_config) {
+        reading->config_parsed = kept->parsed;
+        reading->config_parse_fault = kept->parse_fault;
+        reading->config = kept->config;
+    }
+    return true;
+}
+
 static void read_config(const struct varve_documents *documents, struct reading *reading) {
     const struct varve_descriptor *descriptor = &reading->document.config;
+    bool is_config = varve_media_type_is_config(descriptor->media_type);
+    if (read_kept(documents, reading, is_config)) {
+        return;
+    }
     reading->config_there = varve_place_read_digest(documents->place, &reading->config_data,
                                                     &reading->config_data_bytes,
                                                     &reading->config_fault, &descriptor->digest);
-    if (reading->config_there && varve_media_type_is_config(descriptor->media_type)) {
+    if (reading->config_there && is_config) {
         reading->config_parsed =
             varve_config_parse(&reading->config, &reading->config_parse_fault, reading->config_data,
                                reading->config_data_bytes);
@@ -198,7 +242,7 @@ static void free_reading(struct reading *reading) {
     if (reading->parsed) {
         varve_document_free(&reading->document);
     }
-    if (reading->config_parsed) {
+    if (reading->config_parsed && !reading->config_kept) {
         varve_config_free(&reading->config);
     }
     free(reading->data);
@@ -251,7 +295,7 @@ static void read_ahead(struct varve_documents *documents, size_t place) {
         if (reading) {
             read_digest(documents, reading, documents->names.names[number]);
 #pragma omp atomic
-            bytes += reading->data_bytes + reading->config_data_bytes;
+            bytes += reading->data_bytes + (reading->config_kept ? 0 : reading->config_data_bytes);
             node->reading = reading;
         }
     }
@@ -277,6 +321,36 @@ static void expect(struct varve_documents *documents, uint32_t number) {
     node_at(documents, number)->turn = (uint32_t)documents->expected_count;
 }
 
+/* Keeps what reading a config gave, where that is worth it. Without memory it is read again. */
+static void keep_config(struct varve_documents *documents, uint32_t document,
+                        const struct reading *reading) {
+    if (!reading->config_there || reading->config_kept || reading->config_data ||
+        reading->config_data_bytes < KEPT_BYTES) {
+        return;
+    }
+    const struct varve_config *config = &reading->config;
+    size_t diffids_bytes = config->diffid_count * sizeof *config->diffids;
+    struct kept_config *kept = varve_spill_allocate(documents->spill, sizeof *kept);
+    struct varve_digest_name *diffids = varve_spill_allocate(documents->spill, diffids_bytes + 1);
+    if (!kept || !diffids) {
+        return;
+    }
+    if (diffids_bytes) {
+        memcpy(diffids, config->diffids, diffids_bytes);
+    }
+    *kept = (struct kept_config){
+        .judged = varve_media_type_is_config(reading->document.config.media_type),
+        .parsed = reading->config_parsed,
+        .fault = reading->config_fault,
+        .parse_fault = reading->config_parse_fault,
+        .config = *config,
+        .bytes = reading->config_data_bytes,
+    };
+    kept->config.diffids = diffids;
+    node_at(documents, document)->kept = kept;
+    documents->keeps_any = true;
+}
+
 /* The config's faults and platform become the node's. */
 static void take_config(struct varve_documents *documents, uint32_t number,
                         const struct reading *reading) {
@@ -285,6 +359,7 @@ static void take_config(struct varve_documents *documents, uint32_t number,
     if (document == VARVE_NAME_NONE) {
         return;
     }
+    keep_config(documents, document, reading);
     struct node *node = node_at(documents, number);
     blame(node, document, reading->config_fault);
     if (reading->config_there) {
@@ -516,7 +591,8 @@ static void walk_link(struct varve_documents *documents, const struct link *top,
         }
         bool first_visit = node->visited == 0;
         node->visited = walk;
-        if (++documents->visit_count > VARVE_LIMIT_SOURCE_STEPS) {
+        documents->visit_count += 1 + node->claim_count / VARVE_LAYERS_A_STEP;
+        if (documents->visit_count > VARVE_LIMIT_SOURCE_STEPS) {
             varve_place_complain(documents->place, NULL,
                                  varve_fault_of(VARVE_CODE_SOURCE_IMAGES, VARVE_NO_OFFSET));
             return;

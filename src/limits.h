@@ -17,9 +17,14 @@
  * tags that all lead to the same large index would else multiply. */
 #define VARVE_LIMIT_SOURCE_STEPS 4000000u
 
-/* A tag, where it is told what became of a layout's documents: one tag may lead to many thousands.
- * Registries take 128 bytes (distribution-spec, "Pulling manifests"); index.json keeps all of it.
- */
+/* Layers of an image that count as a document more: thousands of tags that all lead to one manifest
+ * of thousands of layers would else multiply, too. Overlayfs takes 128 layers at most (docker), and
+ * images have some ten. */
+#define VARVE_LAYERS_A_STEP 16
+
+/* A tag or reference, wherever it is told: one may lead to many thousands of images, and stands
+ * beside each. Registries take 255 bytes of a name and 128 of a tag (distribution-spec, "Pulling
+ * manifests"); index.json keeps all of it. */
 #define VARVE_LIMIT_TAG_SHOWN_BYTES 1024
 
 /* A line of tar-split: a header with its extensions in base64. The parser of archives takes no more

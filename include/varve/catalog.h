@@ -122,7 +122,7 @@ struct varve_config_digests {
 /* One image: a manifest as a tag or index reaches it. */
 struct varve_image {
     const char *source;
-    const char *ref;      /* tag, or repository:tag, or NULL */
+    const char *ref;      /* tag, or repository:tag, or NULL; beyond 1 KiB cut, with "..." */
     const char *digest;   /* of the manifest; of the config where the store has no manifest */
     const char *platform; /* "linux/amd64", "linux/arm64/v8", or NULL */
     bool attestation;     /* a BuildKit attestation manifest: not an image */

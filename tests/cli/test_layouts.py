@@ -202,6 +202,40 @@ class Layouts(harness.Case):
         self.assertEqual(len(found["layer"]), 1)
         self.assertEqual(len(found["image"][0]["layers"]), 8000)
 
+    def test_configs_that_many_images_share(self):
+        """Four MiB each, so that no more than some are read ahead: the first images read them anew,
+        the last have what was kept of that. What is said is the same: of a good one; of one with
+        too many diffIDs; of one that is no JSON; of one that does not bear its digest; of one that
+        an artifact has first."""
+        layer = self.layer(GOOD_TAR)
+        text = json.dumps({"architecture": "arm64", "os": "linux",
+                           "rootfs": {"type": "layers", "diff_ids": [layer[1]]}}).encode()
+        cases = {"good": (text, "ok", None),
+                 "count": (text.replace(b"]", b', "' + layer[1].encode() + b'"]'), "mismatch",
+                           "oci.diffid-count"),
+                 "json": (text + b"}", "malformed", "oci.json"),
+                 "name": (text.replace(b"linux", b"other"), "mismatch", "claim.name")}
+        for name, (data, _, _) in cases.items():
+            config = self.layout.put(data.ljust((4 << 20) - 100), oci.CONFIG)
+            if name == "name":
+                self.layout.path(config["digest"]).write_bytes(text.ljust((4 << 20) - 100))
+            for i in range(8):
+                odd = {"mediaType": "text/plain"} if i in (0, 6) else {}
+                self.layout.tag(f"{name}{i}", self.layout.put_json(
+                    {"schemaVersion": 2, "mediaType": oci.MANIFEST, "annotations": {"i": str(i)},
+                     "config": {**config, **odd}, "layers": [layer[0]]}, oci.MANIFEST))
+        images = {image["ref"]: image for image in self.scan(1)["image"]}
+        for name, (_, status, code) in cases.items():
+            for i in range(8):
+                image = images.pop(f"{name}{i}")
+                judged = i not in (0, 6)
+                expect = (status, code) if judged or name == "name" else ("ok", None)
+                self.assertEqual((image["status"], image.get("error", {}).get("code")), expect, i)
+                told = judged and name != "json"
+                self.assertEqual(image.get("platform"), "linux/arm64" if told else None, name)
+                self.assertEqual(image["layers"][0].get("diffid"), layer[1] if told else None, name)
+        self.assertEqual(images, {})
+
     def test_file_that_grows_while_it_is_read(self):
         path = self.work / "growing"
         with open(path, "wb") as out:

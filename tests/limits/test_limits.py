@@ -58,13 +58,16 @@ class Limits(harness.Case):
                              "oci.document-size" if more else None)
 
     def test_steps(self):
-        """Tags that all lead into the same chain of indexes: each is a walk of its own."""
+        """Tags that all lead into the same chain of indexes: each is a walk of its own. At its end is
+        an image whose layers count as ten documents more."""
         tags = 2000
         depth = LIMITS["VARVE_LIMIT_SOURCE_STEPS"] // tags
         self.assertEqual(depth * tags, LIMITS["VARVE_LIMIT_SOURCE_STEPS"])
         layout = oci.Layout(self.work / "steps")
-        link = layout.image([])
-        for _ in range(depth - 1):
+        empty = bytes(1024)
+        layer = (layout.put(empty, oci.LAYER), oci.digest_of(empty))
+        link = layout.image([layer] * (11 * LIMITS["VARVE_LAYERS_A_STEP"] - 1))
+        for _ in range(depth - 11):
             link = layout.index([link])
         for more, expect in ((0, 0), (1, 3)):
             tops = [{**link, "annotations": {oci.REF_NAME: f"t{i}"}} for i in range(tags + more)]
@@ -74,6 +77,24 @@ class Limits(harness.Case):
             self.assertEqual([line["code"] for line in lines if line["type"] == "error"],
                              ["source.images"] * more)
             self.assertEqual(sum(line["type"] == "image" for line in lines), tags)
+
+    def test_references(self):
+        """A long reference stands beside every image that it leads to: so it is cut, between two
+        characters, and what is asked for by its tag is found all the same."""
+        most = LIMITS["VARVE_LIMIT_TAG_SHOWN_BYTES"]
+        layout = oci.Layout(self.work / "references")
+        link = layout.image([])
+        whole = "r" * most
+        long = {"r" * (most - 1) + "\u00e9" + "s" * 90000: "r" * (most - 1) + "...",
+                "q" * most + "s": "q" * most + "...", whole: whole}
+        for ref in long:
+            layout.tag(ref, link)
+        lines = self.scan(f"oci:{layout.folder}", 0)
+        self.assertEqual([line["ref"] for line in lines if line["type"] == "image"],
+                         list(long.values()))
+        one, = (line for line in self.scan(f"oci:{layout.folder}:{'q' * most}s", 0)
+                if line["type"] == "image")
+        self.assertEqual(one["ref"], "q" * most + "...")
 
     def test_store_lists(self):
         config = json.dumps({"os": "linux", "architecture": "amd64",
