@@ -884,16 +884,19 @@ static bool keep(struct varve_catalog *catalog, const char **text) {
 static bool keep_ref(struct varve_catalog *catalog, const char **ref) {
     static const char dots[] = "...";
     char cut[VARVE_LIMIT_TAG_SHOWN_BYTES + sizeof dots];
-    if (*ref && strlen(*ref) > VARVE_LIMIT_TAG_SHOWN_BYTES) {
+    const char *shown = *ref;
+    if (shown && strlen(shown) > VARVE_LIMIT_TAG_SHOWN_BYTES) {
         size_t count = VARVE_LIMIT_TAG_SHOWN_BYTES;
-        while (count > VARVE_LIMIT_TAG_SHOWN_BYTES - 3 && ((*ref)[count] & 0xc0) == 0x80) {
+        while (count > VARVE_LIMIT_TAG_SHOWN_BYTES - 3 && (shown[count] & 0xc0) == 0x80) {
             count--;
         }
-        memcpy(cut, *ref, count);
+        memcpy(cut, shown, count);
         memcpy(cut + count, dots, sizeof dots);
-        *ref = cut;
+        shown = cut;
     }
-    return keep(catalog, ref);
+    bool kept = keep(catalog, &shown);
+    *ref = shown;
+    return kept;
 }
 
 bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_image *image) {
