@@ -258,23 +258,16 @@ static bool write_config(struct varve_rewrite *rewrite, struct varve_fault *faul
     uint8_t became[VARVE_SHA256_BYTES];
     const char *name =
         varve_json_string(json_object_get(json_object_get(manifest, "config"), "digest"));
-    const struct config_read *read = NULL;
-    *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
-    if (!name || !varve_digest_name_parse(&digest, name, strlen(name))) {
-        *fault = varve_fault_of(VARVE_CODE_OCI_DESCRIPTOR, VARVE_NO_OFFSET);
-        return false;
-    }
-    if (!(read = varve_rewrite_read_config(rewrite, &digest))) {
+    bool named = name && varve_digest_name_parse(&digest, name, strlen(name));
+    const struct config_read *read = named ? varve_rewrite_read_config(rewrite, &digest) : NULL;
+    *fault = read ? read->fault
+                  : varve_fault_of(named ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_DESCRIPTOR,
+                                   VARVE_NO_OFFSET);
+    if (fault->code || !varve_rewrite_check_diffids(rewrite, fault, became, read, manifest)) {
         return false;
     }
     uint64_t bytes = read->bytes;
-    if (read->fault.code) {
-        *fault = read->fault;
-        return false;
-    }
-    if (!varve_rewrite_check_diffids(rewrite, fault, became, read, manifest)) {
-        return false;
-    }
+    *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
     const struct config_made *made = made_of(rewrite, &digest, became, manifest);
     if (!made) {
         return false;

@@ -426,6 +426,23 @@ class Normalize(harness.Case):
         self.assertEqual(done.returncode, 2)
         self.assertEqual([path.name for path in folder.iterdir()], ["kept.tar"])
 
+    def test_entries_beyond_the_memory_budget(self):
+        """A limit, whether it is the reading of entries or their copies that want more."""
+        layer, made = self.work / "many.tar", self.work / "few.tar"
+        with tarfile.open(layer, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for number in range(5000):
+                tar.addfile(tarfile.TarInfo(f"d/{number}"))
+        said = set()
+        for kibibytes in range(64, 1200, 64):
+            done = subprocess.run([harness.VARVE, "normalize", f"--memory={kibibytes}KiB", "-o", made, layer],
+                                  check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertIn(b"memory.budget", done.stderr)
+            self.assertFalse(made.exists())
+            said.add(b"at decoded byte" in done.stderr)
+        self.assertEqual(said, {True, False})
+        harness.run(harness.VARVE, "normalize", "--memory=4MiB", "-o", made, layer)
+
     def test_killed(self):
         """At any moment: the file is there whole, or not at all, and nothing is beside it."""
         layer = self.work / "slow.tar"

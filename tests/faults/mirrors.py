@@ -92,6 +92,9 @@ def unsorted():
     """Extended attributes and records of no known meaning, in no order."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo(".")
+        member.type = tarfile.DIRTYPE
+        tar.addfile(member)
         member = tarfile.TarInfo("top")
         member.pax_headers = {"SCHILY.xattr.user.b": "2", "SCHILY.xattr.user.a": "1", "Z.z": "4", "A.a": "3"}
         tar.addfile(member)
@@ -166,6 +169,20 @@ def small(folder):
     good = list(layers(made))[::5]
     made.tag("one:1", made.image(good))
     db.age(folder)
+    return f"oci:{folder}"
+
+
+def referred(folder):
+    """An image, and what is said about it: artifacts that are copied, and say then what became of it."""
+    made = oci.Layout(folder)
+    tar = (GOLDEN / "tree-reversed.tar").read_bytes()
+    image = made.image([(made.put(stores.packed(tar), stores.GZIP), stores.sha256(tar))])
+    made.tag("app", image)
+    empty = made.put(b"{}", "application/vnd.oci.empty.v1+json")
+    for number in range(2):
+        made.tag(f"about-{number}", made.put_json(
+            {"schemaVersion": 2, "mediaType": oci.MANIFEST, "artifactType": f"application/x-{number}",
+             "config": empty, "layers": [empty], "subject": image}, oci.MANIFEST))
     return f"oci:{folder}"
 
 

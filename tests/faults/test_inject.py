@@ -17,6 +17,7 @@ import mirrors
 
 import db
 import harness
+import oci
 
 ONCE, TWICE, ON = 1, 2, 0
 MEMORY = [("memory", "ENOMEM", ONCE), ("memory", "ENOMEM", ON)]
@@ -229,21 +230,23 @@ class Database(InjectCase):
         cls.whole = cls.work / "whole.db"
         harness.run(harness.VARVE, "scan", "--db", cls.whole, "--entries", cls.operand)
 
-    def fail_with(self, kinds, most, known=False):
+    def fail_with(self, kinds, most, known=None, operands=None, whole=None):
+        """`known`: a database that is there before; `whole`: what an undisturbed scan makes of it."""
         campaign = inject.Campaign(self)
-        argv = ["scan", "--json", "--threads=2", "--entries", "--db", "{folder}/a.db", self.operand]
+        operands, whole = operands or [self.operand], whole or self.whole
+        argv = ["scan", "--json", "--threads=2", "--entries", "--db", "{folder}/a.db", *operands]
         first_argv = [str(word).replace("{folder}", str(self.work)) for word in argv]
         for path in self.work.glob("a.db*"):
             path.unlink()
-        base, first = self.base(first_argv)
         if known:
-            first = inject.start(first_argv, inject.NONE, self.work / "page")
+            shutil.copy(known, self.work / "a.db")
+        base, first = self.base(first_argv)
 
         def prepare(folder):
             for path in folder.glob("a.db*"):
                 path.unlink(missing_ok=True)
             if known:
-                shutil.copy(self.whole, folder / "a.db")
+                shutil.copy(known, folder / "a.db")
 
         def check(run, folder):
             inject.check_scan(run, base, first.code)
@@ -251,10 +254,10 @@ class Database(InjectCase):
             made = path.exists() and path.stat().st_size > 0
             if made and not db.is_whole(path):
                 raise inject.Broken(f"{run}the database is damaged")
-            argv = ["scan", "--json", "--entries", "--db", path, self.operand]
+            argv = ["scan", "--json", "--entries", "--db", path, *operands]
             again = inject.start(argv, inject.NONE, folder / "page")
             inject.check_same(again, base, first.code)
-            one, other = living(path), living(self.whole)
+            one, other = living(path), living(whole)
             for table in one:
                 # References and rungs of what is gone tell not that it is.
                 history = table in ("reference", "image_rung") and set(other[table]) < set(one[table])
@@ -270,7 +273,25 @@ class Database(InjectCase):
 
     def test_memory_of_a_known_mirror(self):
         self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)], 10,
-                       known=True)
+                       known=self.whole)
+
+    def test_memory_of_a_changed_mirror(self):
+        """Of two images one has gone; loose files, of which one is nowhere, are looked up one by one."""
+        made = oci.Layout(self.work / "changed")
+        layers = list(mirrors.layers(made))
+        made.tag("stays:1", made.image(layers[:2]))
+        kept = (made.folder / "index.json").read_bytes()
+        made.tag("goes:1", made.image(layers[2:3]))
+        db.age(made.folder)
+        operands = [f"oci:{made.folder}", mirrors.GOLDEN / "tree.tar", self.work / "nowhere"]
+        before, whole = self.work / "before.db", self.work / "after.db"
+        scan = [harness.VARVE, "scan", "--entries", "--db"]
+        harness.run(*scan, before, *operands, expect=3)
+        (made.folder / "index.json").write_bytes(kept)
+        shutil.copy(before, whole)
+        harness.run(*scan, whole, *operands, expect=3)
+        self.fail_with([("memory", "ENOMEM", ONCE), ("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)], 10,
+                       known=before, operands=operands, whole=whole)
 
     def test_files(self):
         self.fail_with([("database", "EIO", ONCE), ("database", "EIO", ON),
@@ -448,6 +469,9 @@ class Commands(InjectCase):
             with self.subTest(option):
                 self.normalize(mirrors.GOLDEN / "tree-global.tar", MEMORY, 10, option)
         self.normalize(large, kinds, 8, "--compress=zstd:3")
+        unsorted = self.work / "unsorted.tar"
+        unsorted.write_bytes(mirrors.unsorted())
+        self.normalize(unsorted, MEMORY, 8, "--rung=encoding")
 
     def test_normalize_of_a_layout(self):
         """The whole layout as it is without a fault, or nothing of it, and never a layer to blame."""
@@ -455,28 +479,48 @@ class Commands(InjectCase):
             return {str(path.relative_to(folder)): path.read_bytes()
                     for path in folder.rglob("*") if path.is_file()}
 
-        layout = f"{self.operand}:good-0"
-        made = self.work / "made"
-        harness.run(harness.VARVE, "normalize", "-o", f"oci:{made}", layout)
-        expected = files_of(made)
+        def normalize(layout, kinds, most):
+            made = self.work / "made"
+            harness.run(harness.VARVE, "normalize", "-o", f"oci:{made}", layout)
+            expected = files_of(made)
+            shutil.rmtree(made)
 
-        def check(run, folder):
-            names = {path.name for path in folder.iterdir()} - {"page"}
-            if names - {"out"}:
-                raise inject.Broken(f"{run}left behind: {names}")
-            if names and files_of(folder / "out") != expected:
-                raise inject.Broken(f"{run}wrote something else")
-            if (run.code == 0) > bool(names):
-                raise inject.Broken(f"{run}says that it wrote, and did not")
-            if run.code not in (0, 2, 3) or (run.code and b"varve: " not in run.err):
-                raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
-            shutil.rmtree(folder / "out", ignore_errors=True)
+            def check(run, folder):
+                names = {path.name for path in folder.iterdir()} - {"page"}
+                if names - {"out"}:
+                    raise inject.Broken(f"{run}left behind: {names}")
+                if names and files_of(folder / "out") != expected:
+                    raise inject.Broken(f"{run}wrote something else")
+                if (run.code == 0) > bool(names):
+                    raise inject.Broken(f"{run}says that it wrote, and did not")
+                if run.code not in (0, 2, 3) or (run.code and b"varve: " not in run.err):
+                    raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
+                shutil.rmtree(folder / "out", ignore_errors=True)
+
+            self.fail_in_turn(["normalize", "--threads=1", "-o", "oci:{folder}/out", layout], kinds, most,
+                              check)
 
         # Where nothing can be opened any more, nothing can be listed to be taken away.
         files = [kind for kind in FILES if kind[0] != "open" or kind[2] == ONCE]
-        self.fail_in_turn(["normalize", "--threads=1", "-o", "oci:{folder}/out", layout],
-                          MEMORY + files + [("write", "ENOSPC", ONCE), ("write", "EIO", ON),
-                                            ("settle", "ENOSPC", ONCE)], 16, check)
+        normalize(f"{self.operand}:good-0", MEMORY + files + [
+            ("write", "ENOSPC", ONCE), ("write", "EIO", ON), ("settle", "ENOSPC", ONCE)], 16)
+        normalize(mirrors.referred(self.work / "referred"), MEMORY, 8)
+
+    def test_normalize_of_a_bad_layout(self):
+        """A layer to blame, and nothing written, whatever else fails."""
+        def check(run, folder):
+            if {path.name for path in folder.iterdir()} - {"page"}:
+                raise inject.Broken(f"{run}wrote something")
+            if run.code not in (1, 2, 3) or b"varve: " not in run.err:
+                raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
+
+        argv = ["normalize", "--threads=1", "-o", "oci:{folder}/out", f"{self.operand}:bad-0"]
+        campaign = inject.Campaign(self)
+        first = inject.start([word.replace("{folder}", str(campaign.folder())) for word in argv],
+                             inject.NONE, self.work / "page")
+        self.assertEqual(first.code, 1, first)
+        campaign.in_turn(argv, first, MEMORY, 8, check)
+        campaign.end()
 
 
 if __name__ == "__main__":

@@ -400,6 +400,30 @@ static void sorts_pairs(void **state) {
     climber_close(&climber);
 }
 
+/* Whatever the budget does not hold, room to sort in included, ends an entry. */
+static void sorts_pairs_under_a_budget(void **state) {
+    static const struct varve_tar_pair pairs[2] = {{{(const uint8_t *)"b", 1}, {NULL, 0}},
+                                                   {{(const uint8_t *)"a", 1}, {NULL, 0}}};
+    size_t refused = 0, done = 0;
+    (void)state;
+    for (uint64_t bytes = 1; bytes < 200000; bytes += 499) {
+        struct varve_budget *budget;
+        struct climber climber;
+        struct varve_tar_entry entry = {.typeflag = '5', .xattrs = pairs, .xattr_count = 2};
+        struct varve_tar_item item = {.entry = &entry};
+        assert_int_equal(varve_budget_open(&budget, bytes), VARVE_OK);
+        if (climber_open(&climber, VARVE_TIER_AUTO, budget) == VARVE_OK) {
+            enum varve_status status = varve_ladder_take(climber.ladder, VARVE_TAR_ENTRY, &item);
+            refused += status == VARVE_LIMIT;
+            done += status == VARVE_OK;
+        }
+        climber_close(&climber);
+        assert_int_equal(varve_budget_taken(budget), 0);
+        varve_budget_close(budget);
+    }
+    assert_true(refused > 20 && done > 20);
+}
+
 static void numbers_come_back(void **state) {
     (void)state;
     static const int64_t eight[] = {0,
@@ -435,6 +459,7 @@ int main(void) {
         cmocka_unit_test(any_tier),
         cmocka_unit_test(many),
         cmocka_unit_test(sorts_any_number),
+        cmocka_unit_test(sorts_pairs_under_a_budget),
         cmocka_unit_test(abandoned),
         cmocka_unit_test(lists_whole_entries),
         cmocka_unit_test(holes_have_a_limit),

@@ -21,6 +21,7 @@
 #include "catalog.h"
 #include "file.h"
 #include "pattern.h"
+#include "vanished.h"
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define REST62 "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -463,6 +464,56 @@ static void paths_lead_down(void **state) {
     }
 }
 
+/* Blobs that go one after the other, and at last the store with the third: that is not known to be
+ * meant. A source is not read again at every question, so that it takes a moment to be seen. */
+static void what_has_gone_is_asked_of_the_source(void **state) {
+    const struct scratch *scratch = *state;
+    struct varve_catalog *catalog = NULL;
+    char operand[96];
+    char path[160];
+    for (char digit = '0'; digit < '3'; digit++) {
+        snprintf(path, sizeof path, "pile/sha256/%c%s", digit, HEX64 + 1);
+        make_file(scratch, path, "content");
+    }
+    snprintf(operand, sizeof operand, "cas:%s/pile", scratch->path);
+    assert_int_equal(varve_catalog_open(&catalog), VARVE_OK);
+    assert_int_equal(varve_catalog_add(catalog, operand), VARVE_OK);
+    assert_int_equal(varve_catalog_blob_count(catalog), 3);
+    struct varve_vanished *vanished = varve_vanished_open(catalog);
+    assert_non_null(vanished);
+    for (char digit = '0'; digit < '2'; digit++) {
+        snprintf(path, sizeof path, "pile/sha256/%c%s", digit, HEX64 + 1);
+        assert_int_equal(unlinkat(scratch->fd, path, 0), 0);
+        while (!varve_vanished_is_gone(vanished, (size_t)(digit - '0'))) {
+            usleep(100);
+        }
+        assert_false(varve_vanished_is_gone(vanished, 2));
+    }
+    snprintf(path, sizeof path, "rm -r '%s/pile'", scratch->path);
+    assert_int_equal(system(path), 0);
+    for (int i = 0; i < 200; i++) {
+        assert_false(varve_vanished_is_gone(vanished, 2));
+        usleep(1000);
+    }
+    varve_vanished_close(vanished);
+    varve_catalog_close(catalog);
+}
+
+/* An interrupt while a store without tags is listed: nothing is made of its blobs. */
+static void an_interrupted_listing_ends(void **state) {
+    const struct scratch *scratch = *state;
+    struct varve_catalog *catalog = NULL;
+    char operand[96];
+    make_file(scratch, "pile/sha256/" HEX64, "{}");
+    snprintf(operand, sizeof operand, "cas:%s/pile", scratch->path);
+    assert_int_equal(varve_catalog_open(&catalog), VARVE_OK);
+    varve_catalog_cancel(catalog);
+    varve_catalog_add(catalog, operand);
+    assert_int_equal(varve_catalog_blob_count(catalog), 0);
+    assert_int_equal(varve_catalog_image_count(catalog), 0);
+    varve_catalog_close(catalog);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_give_paths),
@@ -477,6 +528,9 @@ int main(void) {
         cmocka_unit_test(json_that_is_not_taken_ends),
         cmocka_unit_test_setup_teardown(paths_lead_down, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(hard_links_are_one_file, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(an_interrupted_listing_ends, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(what_has_gone_is_asked_of_the_source, make_scratch,
+                                        remove_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -330,6 +330,45 @@ static void memory_is_taken_from_the_budget(void **state) {
     free(b.bytes);
 }
 
+/* Wherever memory ends, that is what is said; else all is as without a bound. A map that is given
+ * in pairs stands before any other record. */
+static void any_budget_is_kept_to(void **state) {
+    (void)state;
+    size_t refused = 0;
+    size_t done = 0;
+    struct built b = {0};
+    build_pax(&b, 'x', "GNU.sparse.offset", "0", "GNU.sparse.numbytes", "2", "GNU.sparse.offset",
+              "1000", "GNU.sparse.numbytes", "3", NULL);
+    build_file(&b, "sparse", "hello");
+    build_pax(&b, 'x', "path", "some/path", "SCHILY.xattr.user.b", "b", "VENDOR.a", "a", NULL);
+    build_file(&b, "f", "content");
+    build_end(&b);
+    struct reading due = read_tar(tar, b.bytes, b.count, cut_none, NULL);
+    for (uint64_t bytes = 1; bytes < 100000; bytes += 97) {
+        struct varve_budget *budget;
+        struct varve_tar *bounded;
+        assert_int_equal(varve_budget_open(&budget, bytes), VARVE_OK);
+        struct varve_tar_options options = {budget, VARVE_TIER_AUTO};
+        if (varve_tar_open(&bounded, &options) == VARVE_OK) {
+            struct reading reading = read_tar(bounded, b.bytes, b.count, cut_none, NULL);
+            if (reading.end == VARVE_TAR_FAULT && reading.fault.status == VARVE_LIMIT) {
+                assert_string_equal(reading.fault.code, "memory.budget");
+                refused++;
+            } else {
+                assert_string_equal(reading.log, due.log);
+                done++;
+            }
+            reading_free(&reading);
+            varve_tar_close(bounded);
+        }
+        assert_int_equal(varve_budget_taken(budget), 0);
+        varve_budget_close(budget);
+    }
+    assert_true(refused > 5 && done > 5);
+    reading_free(&due);
+    free(b.bytes);
+}
+
 /* Ten times the input: no more than eleven times the events, and no more memory per entry. Work
  * that is neither would show as a test that never ends. */
 static void work_is_linear(void **state) {
@@ -764,6 +803,7 @@ int main(void) {
         cmocka_unit_test(sparse_maps_that_lie),
         cmocka_unit_test(opening),
         cmocka_unit_test(memory_is_taken_from_the_budget),
+        cmocka_unit_test(any_budget_is_kept_to),
         cmocka_unit_test(work_is_linear),
         cmocka_unit_test(modes_and_types),
         cmocka_unit_test(numbers),

@@ -82,6 +82,14 @@ static void v2_takes_the_least_of_a_group_and_those_above(void **state) {
     put("sys/fs/cgroup/cpu.max", "max 100000\n");
     put("sys/fs/cgroup/batch.slice/other.service/cpu.max", "10000 100000\n");
     assert_int_equal(varve_cgroup_cpus(root), 3);
+    /* A group whose files have paths that are too long; what is above it counts. */
+    char group[4096];
+    const size_t length = sizeof group - strlen(root) - strlen("/sys/fs/cgroup") - 5;
+    strcpy(group, "0::/batch.slice/");
+    memset(group + strlen(group), 'a', length - strlen(group) + 3);
+    strcpy(group + length + 3, "\n");
+    put("proc/self/cgroup", group);
+    assert_int_equal(varve_cgroup_cpus(root), 7);
 }
 
 static void v1_counts_where_its_mount_has_the_controller(void **state) {

@@ -137,6 +137,18 @@ class Compare(db.DatabaseCase):
         self.assertEqual(lines[-1]["blobs"]["new"], len(changes["new"]))
         self.assertEqual(lines[-1]["images"]["identical"], 2)
 
+    def test_rungs_that_were_not_asked_for(self):
+        """What differs, and was not looked into, is not called different in content."""
+        paths = []
+        for side in range(2):
+            layout = oci.Layout(self.work / f"unread-{side}")
+            layout.tag("app:1", self.image(layout, tree(content=b"%d" % side)))
+            paths.append(self.work / f"unread-{side}.db")
+            harness.run(harness.VARVE, "scan", "--rungs=diffid", "--db", paths[-1],
+                        f"oci:{layout.folder}")
+        pairs = [line for line in self.compare(*paths) if line["type"] == "pair"]
+        self.assertEqual([pair["verdict"] for pair in pairs], ["unjudged"])
+
     def test_sources(self):
         """Sources and databases, in every combination, say the same."""
         sources = [f"oci:{side}" for side in self.sides]

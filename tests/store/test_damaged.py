@@ -144,6 +144,14 @@ class Damaged(db.DatabaseCase):
         print(f"{rounds} files with flipped bytes, {refused} times a database was refused")
         self.assertGreater(refused, 0)
 
+    def test_names_of_no_length(self):
+        """A digest of a few bytes names no blob: the one whose row it was is read anew."""
+        self.fresh()
+        rows = db.query(self.path, "SELECT count(*) FROM location")[0][0]
+        db.execute(self.path, "UPDATE location SET name = x'0102' WHERE id = 1")
+        harness.run(harness.VARVE, "scan", "--db", self.path, self.source, expect=1)
+        self.assertEqual(db.query(self.path, "SELECT count(*) FROM location")[0][0], rows + 1)
+
     def test_triggers(self):
         """What a stranger's schema wants done is not done."""
         self.fresh()

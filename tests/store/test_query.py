@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 import sys
+import tarfile
 
 import db
 import harness
@@ -162,6 +163,25 @@ class Query(db.DatabaseCase):
         text = harness.run(harness.VARVE, "query", "--db", path, "--csv", "layers").decode()
         row, = csv.DictReader(io.StringIO(text, newline=""))
         self.assertEqual(row["name"], str(name))
+
+    def test_names_that_are_no_text(self):
+        """UTF-8 (RFC 3629) is kept as text, anything else as bytes: what is cut short, overlong, a
+        surrogate, beyond the last code point."""
+        text = [b"plain", "\u00e9\u20ac\U0001f4a9".encode(), b"\xf4\x8f\xbf\xbf"]
+        other = [b"\xff", b"a\x80", b"\xc3(", b"\xe2\x82", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80",
+                 b"\xf4\x90\x80\x80", b"\xf0\x9f\x92("]
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8",
+                          errors="surrogateescape") as tar:
+            for name in text + other:
+                tar.addfile(tarfile.TarInfo(name.decode("utf-8", "surrogateescape")))
+        layout, path = oci.Layout(self.work / "names"), self.work / "names.db"
+        layout.tag("names", layout.image([(layout.put(out.getvalue(), oci.LAYER),
+                                           stores.sha256(out.getvalue()))]))
+        harness.run(harness.VARVE, "scan", "--entries", "--db", path, f"oci:{layout.folder}")
+        kept = [name for (name,) in db.query(path, "SELECT path FROM entry")]
+        self.assertEqual(sorted(name for name in kept if isinstance(name, bytes)), sorted(other))
+        self.assertEqual(sorted(name.encode() for name in kept if isinstance(name, str)), sorted(text))
 
     def test_documented(self):
         """Every table, column, view and question stands in docs/store.md."""
