@@ -472,7 +472,7 @@ static void what_has_gone_is_asked_of_the_source(void **state) {
     char operand[96];
     char path[160];
     for (char digit = '0'; digit < '3'; digit++) {
-        snprintf(path, sizeof path, "pile/sha256/%c%s", digit, HEX64 + 1);
+        snprintf(path, sizeof path, "pile/sha256/%c%s", digit, &HEX64[1]);
         make_file(scratch, path, "content");
     }
     snprintf(operand, sizeof operand, "cas:%s/pile", scratch->path);
@@ -482,7 +482,7 @@ static void what_has_gone_is_asked_of_the_source(void **state) {
     struct varve_vanished *vanished = varve_vanished_open(catalog);
     assert_non_null(vanished);
     for (char digit = '0'; digit < '2'; digit++) {
-        snprintf(path, sizeof path, "pile/sha256/%c%s", digit, HEX64 + 1);
+        snprintf(path, sizeof path, "pile/sha256/%c%s", digit, &HEX64[1]);
         assert_int_equal(unlinkat(scratch->fd, path, 0), 0);
         while (!varve_vanished_is_gone(vanished, (size_t)(digit - '0'))) {
             usleep(100);
