@@ -29,9 +29,8 @@ struct diff_view {
 #define VERDICT_BYTES 512
 void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict);
 
-/* The facets that it names: those in which entries of both sides differ, or all that are unequal
- * where nothing is known of why. */
-uint32_t diff_facets_named(const struct varve_diff_verdict *verdict);
+/* The unequal facets where nothing is known of why they are: entries could not be compared. */
+uint32_t diff_facets_unexplained(const struct varve_diff_verdict *verdict);
 
 /* What the verdict on two images rests on beside their digests. */
 struct diff_survey {
@@ -41,6 +40,7 @@ struct diff_survey {
                                       order_significant of pairs where one side's order means
                                       something and the other's does not, and but_toc of the
                                       pairs' meeting, where that is known of all */
+    uint32_t unexplained;          /* facets that are so in any pair */
     uint64_t *security_counts;     /* by pair */
 };
 

@@ -68,9 +68,11 @@ static bool is_told_by_digests(uint32_t *facets, const struct varve_image_diff_p
     return all && (!*facets || (!(*facets & telling) && !in_order));
 }
 
-static void add_pair(struct varve_diff_verdict *all, const struct varve_diff_verdict *pair) {
+static void add_pair(struct diff_survey *survey, const struct varve_diff_verdict *pair) {
+    struct varve_diff_verdict *all = &survey->all;
+    survey->unexplained |= diff_facets_unexplained(pair);
     all->facets_unequal |= pair->facets_unequal;
-    all->facets_changed |= diff_facets_named(pair);
+    all->facets_changed |= pair->facets_changed;
     all->facets_moved |= pair->facets_moved;
     all->removed_count += pair->removed_count;
     all->added_count += pair->added_count;
@@ -99,9 +101,10 @@ static bool survey_pair(struct varve_diff_verdict *verdict, const struct diff_vi
     struct varve_diff_side sides[2];
     uint32_t facets = 0;
     bool good = true;
-    *verdict = (struct varve_diff_verdict){.but_toc = VARVE_RUNG_COUNT, .entries_compared = true};
-    if (is_told_by_digests(&facets, pair, images_meet)) {
-        verdict->facets_unequal = verdict->facets_changed = facets;
+    bool told = is_told_by_digests(&facets, pair, images_meet);
+    *verdict = (struct varve_diff_verdict){.but_toc = VARVE_RUNG_COUNT, .entries_compared = told};
+    if (told) {
+        verdict->facets_changed = facets;
     } else if (is_read(pair)) { /* else that is told later */
         if (diff_open_pair(sides, operands, pair)) {
             good = varve_diff_layers(view->diff, &sides[0], &sides[1]) == VARVE_OK;
@@ -111,6 +114,8 @@ static bool survey_pair(struct varve_diff_verdict *verdict, const struct diff_vi
         }
         diff_close_pair(operands);
     }
+    /* Two side by side have half the memory each: a layer may have been judged only before. */
+    verdict->facets_unequal |= facets;
     return good;
 }
 
@@ -131,7 +136,7 @@ bool diff_survey_pairs(struct diff_survey *survey, const struct diff_view *view,
         survey->security_counts[i] = verdict.security_count;
         survey->all.security_count += verdict.security_count;
         if (pair.found[0] && pair.found[1]) {
-            add_pair(&survey->all, &verdict);
+            add_pair(survey, &verdict);
         }
         bool but_toc = verdict.but_toc != VARVE_RUNG_COUNT && pair.meet == VARVE_RUNG_COUNT;
         enum varve_rung met = but_toc ? verdict.but_toc : pair.meet;

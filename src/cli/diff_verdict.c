@@ -60,17 +60,18 @@ static void add_order(char text[VERDICT_BYTES], const struct varve_diff_verdict 
     }
 }
 
-uint32_t diff_facets_named(const struct varve_diff_verdict *verdict) {
-    bool known = verdict->facets_changed || verdict->removed_count || verdict->added_count ||
-                 verdict->facets_moved;
-    return known ? verdict->facets_changed : verdict->facets_unequal;
+uint32_t diff_facets_unexplained(const struct varve_diff_verdict *verdict) {
+    bool explained = verdict->facets_changed || verdict->removed_count || verdict->added_count ||
+                     verdict->facets_moved;
+    return explained ? 0 : verdict->facets_unequal;
 }
 
 /* What makes facets unequal: values of entries that both have, entries of one side alone, and the
- * order where it means something; then `more`, where that is no empty word. */
+ * order where it means something; and facets of which that is not known; then `more`, where that is
+ * no empty word. */
 static void add_reasons(char text[VERDICT_BYTES], const struct varve_diff_verdict *verdict,
-                        const char *more) {
-    uint32_t facets = diff_facets_named(verdict);
+                        uint32_t unexplained, const char *more) {
+    uint32_t facets = verdict->facets_changed | unexplained;
     const char *separator = "";
     add_facets(text, &separator, facets, 0, LEADING_FACETS);
     add_term(text, &separator, verdict->removed_count > 0, "entries removed");
@@ -109,7 +110,7 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
         add(text, "", deepest < 0 ? "" : "; not comparable further down");
     } else if (verdict->meet == VARVE_RUNG_COUNT) {
         add(text, "", "different content; differs by: ");
-        add_reasons(text, verdict, "");
+        add_reasons(text, verdict, diff_facets_unexplained(verdict), "");
     } else {
         add(text, "", verdict->meet == VARVE_RUNG_DIFFID ? "same archive" : "same content");
         add(text, "", "; differs by: ");
@@ -118,7 +119,7 @@ void diff_verdict_text(char text[VERDICT_BYTES], const struct varve_diff_verdict
         } else if (ignored[verdict->meet]) {
             add(text, "", ignored[verdict->meet]);
         } else {
-            add_reasons(text, verdict, "");
+            add_reasons(text, verdict, diff_facets_unexplained(verdict), "");
         }
     }
     add_but_toc(text, verdict->but_toc, "");
@@ -149,7 +150,7 @@ static void add_changes(char text[VERDICT_BYTES], const struct varve_image_diff_
     add(text, "", verdict->complete ? "different: " : "not known to be the same: ");
     add_count(text, &separator, verdict->pairs_unequal, "changed");
     if (verdict->complete) {
-        add_reasons(reasons, &survey->all, "");
+        add_reasons(reasons, &survey->all, survey->unexplained, "");
     }
     if (*reasons) {
         add(text, " (", reasons);
@@ -181,7 +182,7 @@ void diff_image_verdict_text(char text[VERDICT_BYTES],
         } else if (ignored[verdict->meet]) {
             add(text, "", ignored[verdict->meet]);
         } else {
-            add_reasons(text, &survey->all, config_word(verdict));
+            add_reasons(text, &survey->all, survey->unexplained, config_word(verdict));
         }
     } else {
         add_changes(text, verdict, survey);

@@ -263,6 +263,25 @@ class Images(harness.Case):
         said, _, _ = self.compare(left, right, expect=(1, 2))
         self.assertEqual(said[0]["verdict"], "not known to be the same: 2 layers changed, 1 layer added, config")
 
+    def test_reasons_within_little_memory(self):
+        """Layers that have no room to be compared differ in the facets that digests tell, and why is not told."""
+        layout = self.layout()
+        names = ["d/%05d" % i for i in range(20000)]
+        left, _ = self.image(layout, "a", [entries("d/", *names)])
+        right, _ = self.image(layout, "b", [entries(*names)])
+        verdicts = {True: "same content; differs by: entries removed",
+                    False: "same content; differs by: mode, owner, times"}
+        seen = set()
+        for memory in 3, 5, 6, 8, 64:
+            said, _, pairs = self.compare(left, right, "--memory=%dMiB" % memory, expect=(1, 2))
+            [layers] = [line for line in said if line["type"] == "diff"]
+            if pairs[0].get("meet"):
+                self.assertEqual(said[0]["verdict"], verdicts[layers["entries_compared"]], memory)
+                self.assertEqual(said[0]["facets_unequal"], ["mode", "owner", "times"])
+                self.assertEqual(said[0]["facets_changed"], [])
+                seen.add(layers["entries_compared"])
+        self.assertEqual(seen, {True, False})
+
     def test_estargz(self):
         """An image and what its conversion to eStargz makes of it."""
         layout = self.layout()
