@@ -165,4 +165,7 @@ bool varve_rewrite_change_copied(const struct varve_rewrite *rewrite, bool *chan
 /* Tags of index.json. */
 bool varve_rewrite_change_tags(const struct varve_rewrite *rewrite, struct json_t *index);
 
+/* "sha256:" and the digest in hex. */
+void varve_rewrite_put_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]);
+
 #endif

@@ -80,8 +80,8 @@ static bool read_time(int64_t *seconds, const char *text) {
         }
         at += 1 + count;
     }
-    *seconds = 86400 * days_of(values[0], values[1], values[2]) + 3600 * values[3] +
-               60 * values[4] + values[5];
+    *seconds = 86400 * days_of(values[0], values[1], values[2]) + INT64_C(3600) * values[3] +
+               INT64_C(60) * values[4] + values[5];
     bool good = values[1] >= 1 && values[1] <= 12 && values[2] >= 1 && values[2] <= 31 &&
                 values[3] < 24 && values[4] < 60 && values[5] <= 60 && read_zone(&zone, at);
     *seconds -= zone;
@@ -178,9 +178,8 @@ static bool change_annotations(const struct varve_rewrite *rewrite, json_t *obje
 
 /* ---- Layers ---- */
 
-static void put_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
-    memcpy(text, "sha256:", 7);
-    varve_hex(text + 7, digest, VARVE_SHA256_BYTES);
+void varve_rewrite_put_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
+    varve_hex(stpcpy(text, "sha256:"), digest, VARVE_SHA256_BYTES);
 }
 
 /* The layer behind a descriptor of an image. NULL: it is copied. */
@@ -220,7 +219,7 @@ static bool change_layer(const struct varve_rewrite *rewrite, json_t *descriptor
     if (json_object_set_new(descriptor, "mediaType", whole) != 0) {
         return false;
     }
-    put_digest(diffid, blob->new_diffid);
+    varve_rewrite_put_digest(diffid, blob->new_diffid);
     if (strcmp(old_name, blob->new_name) == 0) {
         return true;
     }
@@ -275,7 +274,7 @@ bool varve_rewrite_change_config(const struct varve_rewrite *rewrite, struct var
         if (!blob) {
             continue;
         }
-        put_digest(is, blob->new_diffid);
+        varve_rewrite_put_digest(is, blob->new_diffid);
         if (json_array_set_new(diffids, i, json_string(is)) != 0) {
             return refuse(fault, VARVE_CODE_NO_MEMORY);
         }

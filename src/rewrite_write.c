@@ -18,10 +18,6 @@ enum { ROOM_BYTES = 131072 };
 
 /* ---- Blobs ---- */
 
-static void put_digest(char text[72], const uint8_t digest[VARVE_SHA256_BYTES]) {
-    varve_hex(stpcpy(text, "sha256:"), digest, VARVE_SHA256_BYTES);
-}
-
 static enum varve_status fail(struct varve_fault *fault, enum varve_code code, int os_errno) {
     *fault = varve_fault_of(code, VARVE_NO_OFFSET);
     fault->os_errno = os_errno;
@@ -105,7 +101,7 @@ enum varve_status varve_rewrite_set_layer(struct varve_rewrite *rewrite, struct 
         status = fail(fault, VARVE_CODE_CLAIM_SIZE, 0);
     }
     it->new_size = layer->bytes;
-    put_digest(it->new_name, layer->digest);
+    varve_rewrite_put_digest(it->new_name, layer->digest);
     memcpy(it->diffid, layer->tar->diffid, VARVE_SHA256_BYTES);
     memcpy(it->new_diffid, layer->tar->tar_digest, VARVE_SHA256_BYTES);
     return status;
@@ -441,8 +437,8 @@ static void map_blob(struct varve_rewrite_mapping *to, const struct varve_rewrit
         to->after = blob->new_name;
         to->bytes_after = blob->new_size;
         to->has_diffids = true;
-        put_digest(to->diffid_before, blob->diffid);
-        put_digest(to->diffid_after, blob->new_diffid);
+        varve_rewrite_put_digest(to->diffid_before, blob->diffid);
+        varve_rewrite_put_digest(to->diffid_after, blob->new_diffid);
     }
 }
 

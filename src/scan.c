@@ -46,7 +46,7 @@
 /* Results that may wait for their turn; some 700 bytes each, findings included. */
 #define WINDOW 16384u
 /* What is known of a blob is asked for so many layers before its turn: a round's. */
-#define FETCH_AHEAD 16
+#define FETCH_AHEAD ((size_t)16)
 #define DEFAULT_MEMORY_BYTES (UINT64_C(1) << 30)
 #define PROGRESS_SECONDS 0.1
 #define LONGEST_WAIT_SECONDS 0.1
@@ -909,7 +909,7 @@ static void size_run(struct varve_scan *scan) {
     size_t each = scan->descriptors;
     unsigned threads = varve_thread_team(scan->options.threads, (unsigned)each);
     scan->options.threads = threads;
-    scan->slot_room = varve_free_descriptors(threads * SLOTS * each) / threads / each;
+    scan->slot_room = varve_free_descriptors(each * SLOTS * threads) / threads / each;
 }
 
 /* Into the summary: what lay in temporary files. */

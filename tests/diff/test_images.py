@@ -272,8 +272,8 @@ class Images(harness.Case):
         verdicts = {True: "same content; differs by: entries removed",
                     False: "same content; differs by: mode, owner, times"}
         seen = set()
-        for memory in 3, 5, 6, 8, 64:
-            said, _, pairs = self.compare(left, right, "--memory=%dMiB" % memory, expect=(1, 2))
+        for memory in 6, 64:
+            said, _, pairs = self.compare(left, right, "--memory=%dMiB" % memory, "--limit=1", expect=(1, 2))
             [layers] = [line for line in said if line["type"] == "diff"]
             if pairs[0].get("meet"):
                 self.assertEqual(said[0]["verdict"], verdicts[layers["entries_compared"]], memory)
