@@ -31,7 +31,7 @@ struct reading {
     struct varve_document document;
     struct varve_fault document_fault;
     bool config_there, config_parsed;
-    bool config_kept; /* the config is another reading's, which lies in the spill */
+    const struct kept_config *config_kept; /* whose the config is, of another reading; or NULL */
     struct varve_fault config_fault, config_parse_fault;
     uint8_t *config_data;
     size_t config_data_bytes;
@@ -45,6 +45,7 @@ struct kept_config {
     struct varve_fault fault, parse_fault;
     struct varve_config config;
     size_t bytes;
+    struct varve_bytes json; /* the catalog's, where it keeps documents */
 };
 
 /* Configs of so many bytes are kept: ordinary ones have some 10 KiB, and few are shared. */
@@ -182,7 +183,8 @@ static bool read_kept(const struct varve_documents *documents, struct reading *r
     if (!kept || (is_config && !kept->judged)) {
         return false;
     }
-    reading->config_there = reading->config_kept = true;
+    reading->config_there = true;
+    reading->config_kept = kept;
     reading->config_fault = kept->fault;
     reading->config_data_bytes = kept->bytes;
     if (is_config) {
@@ -323,9 +325,8 @@ static void expect(struct varve_documents *documents, uint32_t number) {
 
 /* Keeps what reading a config gave, where that is worth it. Without memory it is read again. */
 static void keep_config(struct varve_documents *documents, uint32_t document,
-                        const struct reading *reading) {
-    if (!reading->config_there || reading->config_kept || reading->config_data ||
-        reading->config_data_bytes < KEPT_BYTES) {
+                        const struct reading *reading, struct varve_bytes json) {
+    if (!reading->config_there || reading->config_kept || reading->config_data_bytes < KEPT_BYTES) {
         return;
     }
     const struct varve_config *config = &reading->config;
@@ -345,6 +346,7 @@ static void keep_config(struct varve_documents *documents, uint32_t document,
         .parse_fault = reading->config_parse_fault,
         .config = *config,
         .bytes = reading->config_data_bytes,
+        .json = json,
     };
     kept->config.diffids = diffids;
     node_at(documents, document)->kept = kept;
@@ -359,14 +361,16 @@ static void take_config(struct varve_documents *documents, uint32_t number,
     if (document == VARVE_NAME_NONE) {
         return;
     }
-    keep_config(documents, document, reading);
     struct node *node = node_at(documents, number);
     blame(node, document, reading->config_fault);
     if (reading->config_there) {
-        if (reading->config_data) {
+        if (reading->config_kept) {
+            node->config_json = reading->config_kept->json;
+        } else if (reading->config_data) {
             node->config_json = varve_place_keep_document(documents->place, reading->config_data,
                                                           reading->config_data_bytes);
         }
+        keep_config(documents, document, reading, node->config_json);
         if (reading->config_data_bytes != descriptor->size) {
             blame(node, document,
                   varve_fault_of(VARVE_CODE_CLAIM_SIZE, reading->config_data_bytes));
