@@ -225,6 +225,7 @@ class Layouts(harness.Case):
                     {"schemaVersion": 2, "mediaType": oci.MANIFEST, "annotations": {"i": str(i)},
                      "config": {**config, **odd}, "layers": [layer[0]]}, oci.MANIFEST))
         images = {image["ref"]: image for image in self.scan(1)["image"]}
+        manifests = []
         for name, (_, status, code) in cases.items():
             for i in range(8):
                 image = images.pop(f"{name}{i}")
@@ -234,7 +235,14 @@ class Layouts(harness.Case):
                 told = judged and name != "json"
                 self.assertEqual(image.get("platform"), "linux/arm64" if told else None, name)
                 self.assertEqual(image["layers"][0].get("diffid"), layer[1] if told else None, name)
+                if name == "good":
+                    manifests.append(image["digest"])
         self.assertEqual(images, {})
+        for right in manifests[2], manifests[5]:
+            found, *_ = harness.run(harness.VARVE, "diff", "--json", "--rung=diffid",
+                                    f"--source=oci:{self.folder}", manifests[1], right,
+                                    expect=0).splitlines()
+            self.assertEqual(json.loads(found)["config"]["relation"], "identical")
 
     def test_file_that_grows_while_it_is_read(self):
         path = self.work / "growing"
