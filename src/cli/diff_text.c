@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/diff_text.c - two layers' differences for people: the verdict (diff_verdict.c), then why.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -276,6 +277,7 @@ static void put_entry_line(const struct diff_view *view,
         printf("  entry %" PRIu64 " / %" PRIu64, left->number + 1,
                difference->entry[1]->number + 1);
     } else if (difference->kind == VARVE_DIFF_LINK) {
+        assert(left && difference->entry[1]); /* a path that is on both sides */
         fputs("  ", stdout);
         put_link(left);
         fputs(" / ", stdout);
