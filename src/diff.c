@@ -308,6 +308,9 @@ static struct varve_record record_at(const struct pair_walk *walk, unsigned side
 
 static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *files) {
     struct varve_diff *diff = walk->diff;
+    if (rung == VARVE_RUNG_COUNT) {
+        return; /* left out: that is said in the end */
+    }
     struct varve_difference difference = {.kind = walk->kind,
                                           .rung = rung,
                                           .facets = walk->facets,
@@ -327,10 +330,11 @@ static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *f
     walk->each(walk->cookie, &difference);
 }
 
-/* The last rung that sees the difference. */
+/* The last rung that sees the difference; VARVE_RUNG_COUNT where there is no memory to tell. */
 static enum varve_rung find_depth(struct pair_walk *walk) {
-    walk->facets = varve_diff_facets(walk->diff, walk->index[0], walk->index[1]);
-    return varve_diff_depth(walk->diff, walk->index[0], walk->index[1], walk->facets);
+    return varve_diff_facets(walk->diff, &walk->facets, walk->index[0], walk->index[1])
+               ? varve_diff_depth(walk->diff, walk->index[0], walk->index[1], walk->facets)
+               : VARVE_RUNG_COUNT;
 }
 
 static void tell_lone(struct pair_walk *walk) {

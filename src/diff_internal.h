@@ -237,8 +237,8 @@ void varve_diff_headers(struct varve_diff *diff, const struct diff_raw_item *lef
 bool varve_diff_match(struct varve_diff *diff);
 
 /* The unequal facets in which two entries (an index may be LADDER_NONE) have other parts; none
- * where a side's parts cannot be had. */
-uint32_t varve_diff_facets(struct varve_diff *diff, uint32_t left, uint32_t right);
+ * where a side was not read whole. False: no memory, and nothing is known. */
+bool varve_diff_facets(struct varve_diff *diff, uint32_t *facets, uint32_t left, uint32_t right);
 
 /* The last rung that sees a difference between the two, which is seen in these facets, headers not
  * looked at; VARVE_RUNG_ARCHIVE where the records are equal. */

@@ -167,9 +167,10 @@ static bool collapsed(const struct diff_side *side, uint32_t index) {
 
 static void read_parts(struct diff_parts *parts, struct diff_side *side, uint32_t index) {
     memset(parts->count, 0, sizeof parts->count);
+    parts->no_memory = false;
     parts->sink.put = put_part;
     if (index != LADDER_NONE && !collapsed(side, index)) {
-        varve_ladder_parts(side->ladder, &side->order, &parts->sink, index);
+        parts->no_memory |= !varve_ladder_parts(side->ladder, &side->order, &parts->sink, index);
     }
 }
 
@@ -241,11 +242,12 @@ static enum varve_rung depth_by_meaning(struct varve_diff *diff, uint32_t left, 
     return meaning ? rung_of_facets(facets_of_meaning(meaning)) : VARVE_RUNG_ARCHIVE;
 }
 
-uint32_t varve_diff_facets(struct varve_diff *diff, uint32_t left, uint32_t right) {
+bool varve_diff_facets(struct varve_diff *diff, uint32_t *facets, uint32_t left, uint32_t right) {
     struct diff_parts *parts = diff->parts;
     uint32_t differing = 0;
+    *facets = 0;
     if (!diff->sides[0].whole || !diff->sides[1].whole || !diff->verdict.facets_unequal) {
-        return 0;
+        return true;
     }
     read_parts(&parts[0], &diff->sides[0], left);
     read_parts(&parts[1], &diff->sides[1], right);
@@ -255,8 +257,10 @@ uint32_t varve_diff_facets(struct varve_diff *diff, uint32_t left, uint32_t righ
                      memcmp(parts[0].bytes[i], parts[1].bytes[i], parts[0].count[i]) == 0);
         differing |= same ? 0 : 1u << i;
     }
-    diff->no_memory |= parts[0].no_memory || parts[1].no_memory;
-    return differing & diff->verdict.facets_unequal;
+    *facets = differing & diff->verdict.facets_unequal;
+    bool known = !parts[0].no_memory && !parts[1].no_memory;
+    diff->no_memory |= !known;
+    return known;
 }
 
 enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_t right,

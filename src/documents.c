@@ -750,11 +750,10 @@ void varve_documents_expect(struct varve_documents *documents,
 bool varve_documents_leads_on(struct varve_documents *documents,
                               const struct varve_digest_name *digest) {
     uint32_t number = node_of(documents, digest);
-    if (number == VARVE_NAME_NONE) {
-        return false;
+    if (number != VARVE_NAME_NONE) {
+        read_node(documents, number);
     }
-    read_node(documents, number);
-    return node_at(documents, number)->kind == NODE_INDEX;
+    return number != VARVE_NAME_NONE && node_at(documents, number)->kind == NODE_INDEX;
 }
 
 uint32_t varve_documents_walk_count(const struct varve_documents *documents) {

@@ -406,9 +406,11 @@ bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order 
     return !ladder->fault.code && !varve_ladder_is_cancelled(ladder);
 }
 
-void varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,
+bool varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,
                         struct ladder_sink *sink, size_t index) {
     struct facet_writer *writer = ladder->writer;
+    struct varve_fault before = ladder->fault;
+    ladder->fault.code = NULL;
     writer->ladder = ladder;
     writer->order = order;
     writer->sink = sink;
@@ -419,4 +421,7 @@ void varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *
     release_spare(writer);
     writer->sink = NULL;
     writer->order = NULL;
+    bool good = !ladder->fault.code;
+    ladder->fault = before;
+    return good;
 }

@@ -146,11 +146,12 @@ void varve_ladder_order_release(struct varve_ladder *ladder, struct ladder_order
 bool varve_ladder_facets(struct varve_ladder *ladder, const struct ladder_order *order);
 
 /* ladder_facets.c: the parts of one entry, facet by facet in pieces, as the facets hash them. Only
- * after the ladder was finished without a fault, with an order of varve_ladder_sort_again. */
+ * after the ladder was finished without a fault, with an order of varve_ladder_sort_again. False:
+ * no memory for what is longer than the buffers; the ladder is as it was. */
 struct ladder_sink {
     void (*put)(struct ladder_sink *sink, enum varve_facet facet, const void *bytes, size_t count);
 };
-void varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,
+bool varve_ladder_parts(struct varve_ladder *ladder, const struct ladder_order *order,
                         struct ladder_sink *sink, size_t index);
 
 /* ladder.c: the order once more, of a ladder that is finished, or of what was complete when the

@@ -112,6 +112,17 @@ def unsorted():
     return out.getvalue()
 
 
+def records(reverse):
+    """An entry with many records, in one order or the other."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("many")
+        names = sorted((f"VENDOR.{number:04}" for number in range(3000)), reverse=reverse)
+        member.pax_headers = {name: "value" for name in names}
+        tar.addfile(member)
+    return out.getvalue()
+
+
 def crowded(folder):
     """One layer that is claimed in many ways, by manifests of which one has two sizes; a config that is
     large; layers that take some room to be told apart."""

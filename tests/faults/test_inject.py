@@ -3,6 +3,7 @@
 report; what could not be done is said, by line and exit code; and no database suffers."""
 
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
@@ -77,6 +78,12 @@ class Scan(InjectCase):
                 with self.subTest(name):
                     self.fail_in_turn(["scan", "--json", "--threads=1", operand], MEMORY + FILES,
                                       10)
+
+    def test_lent_reading(self):
+        """A layer so long that a second thread reads it for the first."""
+        path = self.work / "long.tar.gz"
+        path.write_bytes(gzip.compress(mirrors.stores.tar_of({"noise": mirrors.noise(3 << 20)}), 1, mtime=0))
+        self.fail_in_turn(["digest", "--json", "--threads=2", path], MEMORY, 8)
 
     def test_twins(self):
         """Files that two sources share. Where one of the two could not be looked at, both are read."""
@@ -346,10 +353,19 @@ class Commands(InjectCase):
                 with self.subTest(f"{left} {right} {option}"):
                     self.fail_in_turn(["diff", option, golden / left, golden / right],
                                       MEMORY + FILES, 8)
+        paths = []
+        for number in range(2):
+            paths.append(self.work / f"records-{number}.tar")
+            paths[-1].write_bytes(mirrors.records(reverse=number))
+        self.fail_in_turn(["diff", "--json", *paths], MEMORY, 8)
 
     def test_diff_of_images(self):
         self.fail_in_turn(["diff", "--json", f"{self.operand}:good-0", f"{self.operand}:bad-0"],
                           MEMORY + FILES, 12)
+        # Layers of one side alone; a config that is large.
+        crowded = mirrors.crowded(self.work / "crowded")
+        for left in (f"{self.operand}:good-20", f"{crowded}:large"):
+            self.fail_in_turn(["diff", "--json", left, f"{self.operand}:good-0"], MEMORY, 8)
 
     def test_query(self):
         for question in ("classes", "waste", "failures", "images"):

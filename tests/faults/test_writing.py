@@ -163,6 +163,7 @@ class Written(WritingCase):
         for name in ("packed.gz", "plain.tar"):
             with self.subTest(name):
                 self.split(self.layers / name, READING + WRITING, 12)
+        self.split(mirrors.GOLDEN / "tree-pax.tar", [("memory", "ENOMEM", ONCE)], 7)
 
     def test_split_without_files(self):
         self.fails(["split", self.layers / "packed.zst", "-o", "{folder}/data"], ("data",),

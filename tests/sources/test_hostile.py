@@ -422,6 +422,17 @@ class HostileArchive(stores.StoreCase):
         found = self.scan(f"docker-archive:{squeezed}", expect=3)
         self.assertEqual(self.codes(found), ["archive.compressed"])
 
+    def test_archive_without_a_manifest(self):
+        layout = stores.small_layout(self.work / "lacking")
+        layout.path(layout.top[0]["digest"]).unlink()
+        archive = self.work / "lacking.tar"
+        with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
+            tar.add(layout.folder, ".")
+        found = self.scan(f"oci-archive:{archive}", expect=3)
+        self.assertEqual([(line["ref"], line["status"]) for line in found["image"]],
+                         [("1", "error"), ("2", "ok")])
+        self.assertEqual(found["image"][0]["error"]["code"], "io.missing")
+
     def test_archive_cut_off(self):
         layout = stores.small_layout(self.work / "layout to cut")
         folder = layout.folder
@@ -521,10 +532,13 @@ class HostilePlaces(stores.StoreCase):
 
     def test_paths_at_the_end_of_all_paths(self):
         """Layouts whose folders have paths of nearly 4096 bytes: all can be opened; of the first no file
-        can, of the next two the index and no blob, and of the last all."""
+        can, of the next two the index and no blob, of the last all but the blob of the longest name."""
         root = self.work / "long tree"
         root.mkdir()
-        layout = stores.small_layout(root / "app").folder
+        layout = stores.small_layout(root / "app")
+        odd = layout.put(stores.packed(stores.OTHER), stores.GZIP, algorithm="sha512")
+        layout.tag("3", layout.image([(odd, stores.sha256(stores.OTHER))]))
+        layout = layout.folder
         for length in (4090, 4080, 4030, 4000):
             deepest = os.open(root, os.O_PATH)
             for count in [255] * 15 + [length - 15 * 256]:
@@ -534,7 +548,7 @@ class HostilePlaces(stores.StoreCase):
                 inner = os.open(name, os.O_PATH, dir_fd=deepest)
                 os.close(deepest)
                 deepest = inner
-            for folder in ("blobs", "blobs/sha256"):
+            for folder in ("blobs", "blobs/sha256", "blobs/sha512"):
                 os.mkdir(folder, dir_fd=deepest)
             for path in layout.rglob("*"):
                 if path.is_file():
@@ -545,14 +559,17 @@ class HostilePlaces(stores.StoreCase):
         try:
             found = self.scan(f"zot:{root}", expect=3)
             self.assertEqual(sorted((len(line["ref"]) > 9, line["status"]) for line in found["image"]),
-                             [(False, "ok")] * 2 + [(True, "error")] * 4 + [(True, "ok")] * 2)
+                             [(False, "ok")] * 3 + [(True, "error")] * 7 + [(True, "ok")] * 2)
             told = [line["name"] for line in found["error"] if line["code"] == "io.open"
                     and line["os_error"] == "File name too long"]
             ends = ["a" * (length - 15 * 256) + path for length, path in (
-                (4030, "/blobs/sha256"), (4080, "/blobs/sha256"), (4090, " oci-layout"),
+                (4030, "/blobs/sha256"), (4030, "/blobs/sha512"), (4080, "/blobs/sha256"),
+                (4080, "/blobs/sha512"), (4090, " oci-layout"),
                 (4090, " index.json"), (4090, ""), (4090, "/oci-layout"), (4090, "/index.json"))]
-            self.assertEqual([sum(name.endswith("/" + end) for name in told) for end in ends], [1] * 7)
-            self.assertEqual(len(told), 7)
+            self.assertEqual([sum(name.endswith("/" + end) for name in told) for end in ends], [1] * 9)
+            self.assertEqual(len(told), 9)
+            odd, = [line for line in found["layer"] if line["status"] == "error"]
+            self.assertEqual((odd["name"][:6], odd["error"]["code"]), ("sha512", "io.open"))
         finally:
             harness.run("rm", "-rf", root / ("a" * 255))
 
