@@ -259,7 +259,8 @@ static bool write_config(struct varve_rewrite *rewrite, struct varve_fault *faul
     *fault = read ? read->fault
                   : varve_fault_of(named ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_DESCRIPTOR,
                                    VARVE_NO_OFFSET);
-    if (fault->code || !varve_rewrite_check_diffids(rewrite, fault, became, read, manifest)) {
+    if (!read || fault->code ||
+        !varve_rewrite_check_diffids(rewrite, fault, became, read, manifest)) {
         return false;
     }
     uint64_t bytes = read->bytes;
