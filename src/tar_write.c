@@ -35,6 +35,7 @@ static bool reserve(struct varve_growing *out, size_t bytes) {
     }
     size_t capacity =
         2 * out->capacity > out->count + bytes ? 2 * out->capacity : out->count + bytes + 4096;
+    assert(capacity > out->count); /* both are of things that are in memory */
     uint8_t *grown = realloc(out->bytes, capacity);
     if (!grown) {
         return false;

@@ -60,7 +60,8 @@
     X(thread)   /* threads, and the team's size */                                                 \
     X(clock)    /* the clock of the day is set while the program runs */                           \
     X(lock)     /* a moment's delay around a lock, a signal, a read, a call of SQLite */           \
-    X(nameless) /* files without a name (O_TMPFILE), which not every file system has */
+    X(nameless) /* files without a name (O_TMPFILE), which not every file system has */            \
+    X(step)     /* a statement of SQL, which is broken off */
 /* clang-format on */
 
 enum class {
@@ -923,6 +924,23 @@ static void read_fault(const char *text) {
     fault.seed = seed;
     fault.under = getenv("VARVE_FAULT_UNDER");
     fault.trace = getenv("VARVE_FAULT_TRACE") != NULL;
+}
+
+static int break_off(void *cookie) {
+    (void)cookie;
+    return 1;
+}
+
+REAL(int, sqlite3_step, sqlite3_stmt *statement) {
+    sqlite3 *db = fails(CLASS_step) ? sqlite3_db_handle(statement) : NULL;
+    if (db) {
+        sqlite3_progress_handler(db, 1, break_off, NULL);
+    }
+    int code = __real_sqlite3_step(statement);
+    if (db) {
+        sqlite3_progress_handler(db, 0, NULL, NULL);
+    }
+    return code;
 }
 
 static void lead_sqlite_astray(void) {

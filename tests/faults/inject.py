@@ -18,7 +18,7 @@ import harness
 
 FAULTY = os.environ.get("VARVE_FAULTY", harness.BUILD / "tests" / "faults" / "varve_faulty")
 CLASSES = ("memory", "rows", "open", "read", "stat", "write", "settle", "database", "thread",
-           "clock", "lock", "nameless")
+           "clock", "lock", "nameless", "step")
 HEAD = f"<{len(CLASSES) + 2}Q"
 SANITIZED = bool(os.environ.get("VARVE_SANITIZE"))
 LONG = bool(os.environ.get("VARVE_TEST_LONG"))

@@ -276,10 +276,10 @@ class Database(InjectCase):
         campaign.end()
 
     def test_memory(self):
-        self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("rows", "ENOMEM", ON)], 12)
+        self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("rows", "ENOMEM", ON), ("step", "EIO", ONCE)], 12)
 
     def test_memory_of_a_known_mirror(self):
-        self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)], 10,
+        self.fail_with(MEMORY + [("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE), ("step", "EIO", ONCE)], 10,
                        known=self.whole)
 
     def test_memory_of_a_changed_mirror(self):
@@ -297,7 +297,7 @@ class Database(InjectCase):
         (made.folder / "index.json").write_bytes(kept)
         shutil.copy(before, whole)
         harness.run(*scan, whole, *operands, expect=3)
-        self.fail_with([("memory", "ENOMEM", ONCE), ("rows", "ENOMEM", ONCE), ("database", "EIO", ONCE)], 10,
+        self.fail_with([("memory", "ENOMEM", ONCE), ("rows", "ENOMEM", ONCE), ("step", "EIO", ONCE)], 10,
                        known=before, operands=operands, whole=whole)
 
     def test_files(self):
