@@ -370,7 +370,6 @@ static bool add_scan(struct varve_store *store, struct varve_store_fault *fault)
     char *producer = producer_text();
     char *sources = sources_text(&store->how);
     int64_t row = 0;
-    bool found = false;
     bool good = producer && sources;
     if (!good) {
         varve_store_no_memory(fault);
@@ -383,8 +382,7 @@ static bool add_scan(struct varve_store *store, struct varve_store_fault *fault)
     if (good) {
         sqlite3_stmt *find = varve_sql(main, VARVE_SQL_PRODUCER_FIND);
         varve_bind_text(find, 1, producer);
-        good = varve_sql_step(main, fault, find, &found);
-        row = good && found ? sqlite3_column_int64(find, 0) : 0;
+        row = varve_sql_row(main, fault, &good, find) ? sqlite3_column_int64(find, 0) : 0;
         sqlite3_reset(find);
     }
     good = good && varve_sql_run(main, fault, varve_sql(main, VARVE_SQL_SCAN_KILLED));
@@ -450,7 +448,7 @@ static bool renew_views(struct varve_store *store, struct varve_store_fault *fau
 
 static bool add_codes(struct varve_store *store, struct varve_store_fault *fault) {
     struct varve_connection *main = &store->main;
-    bool row = true;
+    bool good = true;
     int64_t most = 0;
     for (size_t i = 0; i < varve_code_count(); i++) {
         sqlite3_stmt *add = varve_sql(main, VARVE_SQL_CODE_ADD);
@@ -461,7 +459,7 @@ static bool add_codes(struct varve_store *store, struct varve_store_fault *fault
         }
     }
     sqlite3_stmt *codes = varve_sql(main, VARVE_SQL_CODES);
-    while (varve_sql_step(main, fault, codes, &row) && row) {
+    while (varve_sql_row(main, fault, &good, codes)) {
         const char *text = (const char *)sqlite3_column_text(codes, 1);
         int64_t id = sqlite3_column_int64(codes, 0);
         if (!text || id < 1 || id > MOST_CODES) {
@@ -475,10 +473,13 @@ static bool add_codes(struct varve_store *store, struct varve_store_fault *fault
             store->code_rows[code] = id;
         }
     }
+    if (!good) {
+        return false;
+    }
     store->code_of_row_count = (size_t)most + 1;
     store->code_of_row = malloc(store->code_of_row_count * sizeof *store->code_of_row);
-    if (row || !store->code_of_row) {
-        return row ? false : varve_store_no_memory(fault);
+    if (!store->code_of_row) {
+        return varve_store_no_memory(fault);
     }
     memset(store->code_of_row, 0xff, store->code_of_row_count * sizeof *store->code_of_row);
     for (size_t i = 0; i < VARVE_CODE_COUNT; i++) {
@@ -570,15 +571,15 @@ static uint64_t failed_of(const uint64_t counts[6], uint64_t *all) {
 /* Images that this scan would have come upon if they were still there. */
 static bool mark_images(struct varve_store *store, struct varve_store_fault *fault) {
     struct varve_connection *main = &store->main;
+    bool good = true;
     varve_rows_sort(&store->seen_images);
-    for (size_t i = 0; i < varve_catalog_source_count(store->catalog); i++) {
-        bool row = true;
+    for (size_t i = 0; i < varve_catalog_source_count(store->catalog) && good; i++) {
         if (!store->sources[i].whole) {
             continue;
         }
         sqlite3_stmt *images = varve_sql(main, VARVE_SQL_IMAGES_OF);
         sqlite3_bind_int64(images, 1, store->sources[i].row);
-        while (varve_sql_step(main, fault, images, &row) && row) {
+        while (good && varve_sql_row(main, fault, &good, images)) {
             int64_t id = sqlite3_column_int64(images, 0);
             if (varve_rows_have(&store->seen_images, id)) {
                 continue;
@@ -586,16 +587,11 @@ static bool mark_images(struct varve_store *store, struct varve_store_fault *fau
             sqlite3_stmt *gone = varve_sql(main, VARVE_SQL_IMAGE_GONE);
             sqlite3_bind_int64(gone, 1, id);
             sqlite3_bind_int64(gone, 2, store->scan);
-            if (!varve_sql_run(main, fault, gone)) {
-                sqlite3_reset(images);
-                return false;
-            }
+            good = varve_sql_run(main, fault, gone);
         }
-        if (row) {
-            return false;
-        }
+        sqlite3_reset(images);
     }
-    return true;
+    return good;
 }
 
 static bool end_scan(struct varve_store *store, struct varve_store_fault *fault,

@@ -230,9 +230,10 @@ sqlite3_stmt *varve_sql(struct varve_connection *connection, enum varve_statemen
 /* Runs one that gives no rows. */
 bool varve_sql_run(struct varve_connection *connection, struct varve_store_fault *fault,
                    sqlite3_stmt *statement);
-/* Steps; true with *row. At the end it is reset. */
-bool varve_sql_step(struct varve_connection *connection, struct varve_store_fault *fault,
-                    sqlite3_stmt *statement, bool *row);
+/* The next row. False: there is none any more, or, *good becoming false, it could not be read. The
+ * statement is reset then. */
+bool varve_sql_row(struct varve_connection *connection, struct varve_store_fault *fault, bool *good,
+                   sqlite3_stmt *statement);
 
 /* Values that may be absent. */
 void varve_bind_offset(sqlite3_stmt *statement, int at, uint64_t offset);

@@ -72,15 +72,14 @@ static bool load_sources(struct varve_store *store, struct varve_store_fault *fa
     for (size_t i = 0; i < count && good; i++) {
         const char *given = varve_catalog_source_name(store->catalog, i);
         char *name = strcmp(given, "file") == 0 ? strdup(given) : varve_store_source_name(given);
-        bool row = false;
         sqlite3_stmt *add = varve_sql(main, VARVE_SQL_SOURCE_ADD);
         sqlite3_stmt *find = varve_sql(main, VARVE_SQL_SOURCE_FIND);
         varve_bind_text(add, 1, name);
         sqlite3_bind_int64(add, 2, store->scan);
         varve_bind_text(find, 1, name);
-        good = (name || varve_store_no_memory(fault)) && varve_sql_run(main, fault, add) &&
-               varve_sql_step(main, fault, find, &row);
-        store->sources[i].row = good && row ? sqlite3_column_int64(find, 0) : 0;
+        good = (name || varve_store_no_memory(fault)) && varve_sql_run(main, fault, add);
+        store->sources[i].row =
+            good && varve_sql_row(main, fault, &good, find) ? sqlite3_column_int64(find, 0) : 0;
         store->sources[i].whole = is_whole(store->catalog, given);
         sqlite3_reset(find);
         free(name);
@@ -104,10 +103,10 @@ static bool load_scans(struct varve_store *store, struct varve_store_fault *faul
         return varve_store_no_memory(fault);
     }
     /* The last row is this scan's own: once to read it, once to compare. */
-    for (int pass = 0; pass < 2; pass++) {
+    bool good = true;
+    for (int pass = 0; pass < 2 && good; pass++) {
         sqlite3_stmt *scans = varve_sql(main, VARVE_SQL_SCANS);
-        bool row = true;
-        while (varve_sql_step(main, fault, scans, &row) && row) {
+        while (varve_sql_row(main, fault, &good, scans)) {
             int64_t id = sqlite3_column_int64(scans, 0);
             int64_t producer = sqlite3_column_int64(scans, 1);
             int64_t memory = sqlite3_column_int64(scans, 2);
@@ -123,11 +122,8 @@ static bool load_scans(struct varve_store *store, struct varve_store_fault *faul
                               (limits ? VARVE_SCAN_SAME_LIMITS : 0));
             }
         }
-        if (row) {
-            return false;
-        }
     }
-    return true;
+    return good;
 }
 
 /* Columns of VARVE_SQL_KNOWN_OF and VARVE_SQL_KNOWN_AT behind those of a location: its name, and
@@ -200,10 +196,10 @@ static void take_known(struct varve_store *store, size_t number, sqlite3_stmt *r
  * rows of a source that was read whole, without a blob, and not marked as gone. */
 static bool load_source(struct varve_store *store, struct varve_store_fault *fault,
                         struct varve_rows *missing, size_t source) {
-    bool more = false;
+    bool good = true;
     sqlite3_stmt *rows = varve_sql(&store->main, VARVE_SQL_KNOWN_OF);
     sqlite3_bind_int64(rows, 1, store->sources[source].row);
-    while (varve_sql_step(&store->main, fault, rows, &more) && more) {
+    while (varve_sql_row(&store->main, fault, &good, rows)) {
         char digest[VARVE_DIGEST_TEXT_BYTES];
         const char *name = varve_column_name(digest, rows, NAME);
         size_t number = name ? varve_catalog_find_in(store->catalog, source, name) : SIZE_MAX;
@@ -215,24 +211,21 @@ static bool load_source(struct varve_store *store, struct varve_store_fault *fau
             return varve_store_no_memory(fault);
         }
     }
-    return !more;
+    return good;
 }
 
 /* Seeks a loose file: the database may know many more than there are in the catalog. */
 static bool load_loose(struct varve_store *store, struct varve_store_fault *fault, size_t number) {
-    bool row = false;
+    bool good = true;
     sqlite3_stmt *find = varve_sql(&store->main, VARVE_SQL_KNOWN_AT);
     if (!varve_bind_location(store, find, number)) {
         return varve_store_no_memory(fault);
     }
-    if (!varve_sql_step(&store->main, fault, find, &row)) {
-        return false;
-    }
-    if (row) {
+    if (varve_sql_row(&store->main, fault, &good, find)) {
         take_known(store, number, find);
         sqlite3_reset(find);
     }
-    return true;
+    return good;
 }
 
 /* Those of `missing` that another source of the same name has. False: no memory. */

@@ -18,11 +18,11 @@ static const char *format_word(int i) {
     return varve_format_name((enum varve_format)i);
 }
 
-static void read_digests(sqlite3_stmt *rows, struct varve_connection *connection,
+static bool read_digests(sqlite3_stmt *rows, struct varve_connection *connection,
                          struct varve_store_fault *fault, uint32_t *present,
                          uint8_t (*digests)[VARVE_SHA256_BYTES], int count) {
-    bool row = false;
-    while (varve_sql_step(connection, fault, rows, &row) && row) {
+    bool good = true;
+    while (varve_sql_row(connection, fault, &good, rows)) {
         int which = sqlite3_column_int(rows, 0);
         const void *digest = sqlite3_column_blob(rows, 1);
         if (which >= 0 && which < count && digest &&
@@ -31,14 +31,15 @@ static void read_digests(sqlite3_stmt *rows, struct varve_connection *connection
             memcpy(digests[which], digest, VARVE_SHA256_BYTES);
         }
     }
+    return good;
 }
 
 static bool recall_blob(struct varve_connection *connection, struct varve_store_fault *fault,
                         struct varve_layer *layer, int64_t blob) {
-    bool row = false;
+    bool good = true;
     sqlite3_stmt *get = varve_sql(connection, VARVE_SQL_BLOB_GET);
     sqlite3_bind_int64(get, 1, blob);
-    if (!varve_sql_step(connection, fault, get, &row) || !row ||
+    if (!varve_sql_row(connection, fault, &good, get) ||
         sqlite3_column_bytes(get, 0) != VARVE_SHA256_BYTES) {
         sqlite3_reset(get);
         return false;
@@ -73,11 +74,10 @@ static bool refused_word(sqlite3_stmt *row, int at, const char *word) {
 
 static bool recall_layer(const struct varve_store *store, struct varve_connection *connection,
                          struct varve_store_fault *fault, struct varve_layer *layer, int64_t blob) {
-    bool row = false;
+    bool good = true;
     sqlite3_stmt *get = varve_sql(connection, VARVE_SQL_LAYER_GET);
     sqlite3_bind_int64(get, 1, blob);
-    if (!varve_sql_step(connection, fault, get, &row) || !row) {
-        sqlite3_reset(get);
+    if (!varve_sql_row(connection, fault, &good, get)) {
         return false;
     }
     int status = varve_column_word(get, 0, status_word, 6, VARVE_ERROR);
@@ -117,13 +117,13 @@ static bool recall_layer(const struct varve_store *store, struct varve_connectio
     return read && !words && (code >= 0 || status == VARVE_OK);
 }
 
-static void recall_findings(const struct varve_store *store, struct varve_connection *connection,
+static bool recall_findings(const struct varve_store *store, struct varve_connection *connection,
                             struct varve_store_fault *fault, struct varve_findings *findings,
                             int64_t blob) {
-    bool row = false;
+    bool good = true;
     sqlite3_stmt *rows = varve_sql(connection, VARVE_SQL_FINDINGS);
     sqlite3_bind_int64(rows, 1, blob);
-    while (varve_sql_step(connection, fault, rows, &row) && row) {
+    while (varve_sql_row(connection, fault, &good, rows)) {
         int code = varve_column_code(store, rows, 0);
         bool entry = sqlite3_column_type(rows, 3) != SQLITE_NULL;
         const void *bytes = entry ? sqlite3_column_blob(rows, 3) : NULL;
@@ -134,6 +134,7 @@ static void recall_findings(const struct varve_store *store, struct varve_connec
                                (size_t)sqlite3_column_bytes(rows, 3));
         }
     }
+    return good && !varve_findings_lost(findings);
 }
 
 /* --- readers --- */
@@ -229,17 +230,16 @@ static bool recall_all(const struct varve_store *store, struct varve_connection 
                        struct varve_findings *findings, int64_t blob) {
     bool good = recall_blob(connection, fault, layer, blob);
     if (good && store->depth != VARVE_DEPTH_BLOB) {
-        good = recall_layer(store, connection, fault, layer, blob);
         sqlite3_stmt *rungs = varve_sql(connection, VARVE_SQL_RUNGS);
-        sqlite3_bind_int64(rungs, 1, blob);
-        read_digests(rungs, connection, fault, &layer->rungs.present, layer->rungs.digest,
-                     VARVE_RUNG_COUNT);
         sqlite3_stmt *facets = varve_sql(connection, VARVE_SQL_FACETS);
+        sqlite3_bind_int64(rungs, 1, blob);
         sqlite3_bind_int64(facets, 1, blob);
-        read_digests(facets, connection, fault, &layer->facets.present, layer->facets.digest,
-                     VARVE_FACET_COUNT);
-        recall_findings(store, connection, fault, findings, blob);
-        good = good && !varve_findings_lost(findings);
+        good = recall_layer(store, connection, fault, layer, blob) &&
+               read_digests(rungs, connection, fault, &layer->rungs.present, layer->rungs.digest,
+                            VARVE_RUNG_COUNT) &&
+               read_digests(facets, connection, fault, &layer->facets.present,
+                            layer->facets.digest, VARVE_FACET_COUNT) &&
+               recall_findings(store, connection, fault, findings, blob);
     }
     return good;
 }
@@ -281,7 +281,7 @@ void varve_store_each_entry(struct varve_store *store, size_t number,
                             void (*each)(void *cookie, const struct varve_ladder_entry *entry),
                             void *cookie) {
     struct varve_store_fault fault = {0};
-    bool row = false;
+    bool good = true;
     struct varve_reader *reader = take_reader(store, &fault);
     if (fault.status != VARVE_STORE_OK) {
         give_reader(store, reader);
@@ -290,7 +290,7 @@ void varve_store_each_entry(struct varve_store *store, size_t number,
     }
     sqlite3_stmt *rows = varve_sql(&reader->connection, VARVE_SQL_ENTRIES);
     sqlite3_bind_int64(rows, 1, store->known[number].blob);
-    while (varve_sql_step(&reader->connection, &fault, rows, &row) && row) {
+    while (varve_sql_row(&reader->connection, &fault, &good, rows)) {
         struct varve_ladder_entry entry = {
             .path = read_bytes(rows, 0),
             .typeflag = (uint8_t)sqlite3_column_int(rows, 1),
@@ -310,11 +310,8 @@ void varve_store_each_entry(struct varve_store *store, size_t number,
         }
         each(cookie, &entry);
     }
-    if (sqlite3_reset(rows) != SQLITE_OK && fault.status == VARVE_STORE_OK) {
-        varve_store_blame(&fault, reader->connection.db, "a layer's entries");
-    }
     give_reader(store, reader);
-    if (fault.status != VARVE_STORE_OK) {
+    if (!good) {
         /* What was given is not all: the scan ends with the store's fault. */
         varve_store_fail(store, &fault);
     }

@@ -107,22 +107,24 @@ sqlite3_stmt *varve_sql(struct varve_connection *connection, enum varve_statemen
     return statement;
 }
 
-bool varve_sql_step(struct varve_connection *connection, struct varve_store_fault *fault,
-                    sqlite3_stmt *statement, bool *row) {
+bool varve_sql_row(struct varve_connection *connection, struct varve_store_fault *fault, bool *good,
+                   sqlite3_stmt *statement) {
     int code = sqlite3_step(statement);
-    *row = code == SQLITE_ROW;
     if (code == SQLITE_ROW) {
         return true;
     }
-    bool good = code == SQLITE_DONE || varve_store_blame(fault, connection->db, "the database");
+    if (code != SQLITE_DONE) {
+        *good = varve_store_blame(fault, connection->db, "the database");
+    }
     sqlite3_reset(statement);
-    return good;
+    return false;
 }
 
 bool varve_sql_run(struct varve_connection *connection, struct varve_store_fault *fault,
                    sqlite3_stmt *statement) {
-    bool row = false;
-    return varve_sql_step(connection, fault, statement, &row);
+    bool good = true;
+    varve_sql_row(connection, fault, &good, statement);
+    return good;
 }
 
 void varve_bind_offset(sqlite3_stmt *statement, int at, uint64_t offset) {

@@ -124,14 +124,11 @@ static bool run(struct writer *writer, sqlite3_stmt *statement) {
 
 /* The row that a statement gives, or 0. */
 static bool find(struct writer *writer, sqlite3_stmt *statement, int64_t *id) {
-    bool row = false;
-    *id = 0;
-    if (!varve_sql_step(writer->connection, &writer->fault, statement, &row)) {
-        return false;
-    }
+    bool good = true;
+    bool row = varve_sql_row(writer->connection, &writer->fault, &good, statement);
     *id = row ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_reset(statement);
-    return true;
+    return good;
 }
 
 /* The row of some bytes. *added: it was not there, nor is anything that belongs to it. */
@@ -158,14 +155,11 @@ static bool put_blob(struct writer *writer, const struct varve_layer *layer, int
 static bool is_known(struct writer *writer, const struct varve_item *item, int64_t blob,
                      bool *known, bool *entries_kept) {
     struct varve_store *store = writer->store;
-    bool row = false;
+    bool good = true;
     sqlite3_stmt *state = sql(writer, VARVE_SQL_LAYER_STATE);
     sqlite3_bind_int64(state, 1, blob);
     *known = *entries_kept = false;
-    if (!varve_sql_step(writer->connection, &writer->fault, state, &row)) {
-        return false;
-    }
-    if (row) {
+    if (varve_sql_row(writer->connection, &writer->fault, &good, state)) {
         int64_t scan = sqlite3_column_int64(state, 0);
         bool same = scan >= 0 && (size_t)scan < store->scan_count &&
                     (store->scans[scan] & VARVE_SCAN_SAME_PRODUCER);
@@ -181,9 +175,9 @@ static bool is_known(struct writer *writer, const struct varve_item *item, int64
         *entries_kept = sqlite3_column_int(state, 3) != 0;
         *known = same && !limit && (deep || store->depth != VARVE_DEPTH_CONTENT) &&
                  (!item->entries || *entries_kept);
+        sqlite3_reset(state);
     }
-    sqlite3_reset(state);
-    return true;
+    return good;
 }
 
 /* Removes what belongs to a row. */
@@ -505,12 +499,13 @@ static bool write_image(struct writer *writer, const struct varve_item *item) {
     int64_t source = source_row(writer, image->source);
     int64_t print = (int64_t)fingerprint(writer, item);
     int64_t id = 0;
-    bool row = false;
+    bool good = true;
     sqlite3_stmt *known = sql(writer, VARVE_SQL_IMAGE_FIND);
     if (!bind_image(known, image, source)) {
         return varve_store_no_memory(&writer->fault);
     }
-    if (!varve_sql_step(writer->connection, &writer->fault, known, &row)) {
+    bool row = varve_sql_row(writer->connection, &writer->fault, &good, known);
+    if (!good) {
         return false;
     }
     id = row ? sqlite3_column_int64(known, 0) : 0;

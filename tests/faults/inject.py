@@ -113,11 +113,13 @@ def drawn(total, most, rng):
 TRIED = set()
 
 
-def new_places(first, kind, effect):
-    """The places that calls of a faultless run came from, where none has failed yet."""
-    names = [name for where, name in first.places if where == kind and (kind, effect, name) not in TRIED]
-    TRIED.update((kind, effect, name) for name in names)
-    return [f"@{name:x}" for name in names]
+def new_places(first, kind, effect, test):
+    """The places that calls of a faultless run came from, where none has failed yet; of statements, which are
+    few, and whose worth is what the database holds, where none has in this test."""
+    tried = {(kind, effect, name, test if kind == "step" else None) for where, name in first.places
+             if where == kind} - TRIED
+    TRIED.update(tried)
+    return sorted(f"@{name:x}" for _, _, name, _ in tried)
 
 
 class Campaign:
@@ -175,7 +177,7 @@ class Campaign:
         for kind, effect, count in kinds:
             some = drawn(first.calls[kind], most, self.rng)
             if count == 1 and (LONG or not SANITIZED):
-                some += new_places(first, kind, effect)
+                some += new_places(first, kind, effect, self.case.id())
             faults += [Fault(kind, at, effect, count, self.seed) for at in some]
         return self.each(argv, faults, check, **more)
 

@@ -42,6 +42,13 @@ def living(path):
     return content
 
 
+def stampless(content):
+    """Without what a file is known again by: of one whose stamp cannot be had, or is of this moment by
+    the clock, none is kept."""
+    stamp = re.compile(r"(, [^ ]+){4}(, 1, 0\))$")
+    return {**content, "location": sorted(stamp.sub(r"\2", row) for row in content["location"])}
+
+
 class InjectCase(db.DatabaseCase):
     def base(self, argv):
         run = inject.start(argv, inject.NONE, self.work / "page")
@@ -228,7 +235,7 @@ class Changing(InjectCase):
 
 class Database(InjectCase):
     """`varve scan --db`: whatever fails, the database is whole, and a later scan makes of it what an
-    undisturbed one would have made."""
+    undisturbed one would have made; at once where the failure was not told of."""
 
     @classmethod
     def setUpClass(cls):
@@ -261,10 +268,16 @@ class Database(InjectCase):
             made = path.exists() and path.stat().st_size > 0
             if made and not db.is_whole(path):
                 raise inject.Broken(f"{run}the database is damaged")
+            if b"damaged" in run.err:
+                raise inject.Broken(f"{run}the database is not to blame")
+            if run.code == first.code and inject.results(inject.lines_of(run)) == base:
+                check_rows(run, stampless(living(path)), stampless(living(whole)))
             argv = ["scan", "--json", "--entries", "--db", path, *operands]
             again = inject.start(argv, inject.NONE, folder / "page")
             inject.check_same(again, base, first.code)
-            one, other = living(path), living(whole)
+            check_rows(run, living(path), living(whole))
+
+        def check_rows(run, one, other):
             for table in one:
                 # References and rungs of what is gone tell not that it is.
                 history = table in ("reference", "image_rung") and set(other[table]) < set(one[table])
@@ -283,18 +296,21 @@ class Database(InjectCase):
                        known=self.whole)
 
     def test_memory_of_a_changed_mirror(self):
-        """Of two images one has gone; loose files, of which one is nowhere, are looked up one by one."""
+        """Of two images one has gone; a layer is read anew, and is the same; loose files, of which one is
+        nowhere, are looked up one by one."""
         made = oci.Layout(self.work / "changed")
         layers = list(mirrors.layers(made))
         made.tag("stays:1", made.image(layers[:2]))
         kept = (made.folder / "index.json").read_bytes()
         made.tag("goes:1", made.image(layers[2:3]))
         db.age(made.folder)
+        touched = made.path(layers[1][0]["digest"])
         operands = [f"oci:{made.folder}", mirrors.GOLDEN / "tree.tar", self.work / "nowhere"]
         before, whole = self.work / "before.db", self.work / "after.db"
         scan = [harness.VARVE, "scan", "--entries", "--db"]
         harness.run(*scan, before, *operands, expect=3)
         (made.folder / "index.json").write_bytes(kept)
+        os.utime(touched, (1.5e9, 1.5e9))
         shutil.copy(before, whole)
         harness.run(*scan, whole, *operands, expect=3)
         self.fail_with([("memory", "ENOMEM", ONCE), ("rows", "ENOMEM", ONCE), ("step", "EIO", ONCE)], 10,
