@@ -237,8 +237,8 @@ static bool recall_all(const struct varve_store *store, struct varve_connection 
         good = recall_layer(store, connection, fault, layer, blob) &&
                read_digests(rungs, connection, fault, &layer->rungs.present, layer->rungs.digest,
                             VARVE_RUNG_COUNT) &&
-               read_digests(facets, connection, fault, &layer->facets.present,
-                            layer->facets.digest, VARVE_FACET_COUNT) &&
+               read_digests(facets, connection, fault, &layer->facets.present, layer->facets.digest,
+                            VARVE_FACET_COUNT) &&
                recall_findings(store, connection, fault, findings, blob);
     }
     return good;

@@ -178,10 +178,12 @@ bool diff_show_layers(struct diff_view *view, const struct varve_diff_side *left
 bool diff_show_security(struct diff_view *view, const struct varve_diff_side *left,
                         const struct varve_diff_side *right) {
     bool good = varve_diff_layers(view->diff, left, right) == VARVE_OK &&
+                varve_diff_verdict(view->diff).entries_compared &&
                 (view->settings->json ? diff_show_kind_json(view, VARVE_DIFF_SECURITY)
                                       : diff_show_kind_text(view, VARVE_DIFF_SECURITY));
     if (!good) {
-        complain("out of memory: some differences are left out");
+        complain("%s: its entries could not be read again, so that differences are left out",
+                 *left->name ? left->name : right->name);
     }
     return good;
 }

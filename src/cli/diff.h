@@ -42,6 +42,8 @@ struct diff_survey {
                                       pairs' meeting, where that is known of all */
     uint32_t unexplained;          /* facets that are so in any pair */
     uint64_t *security_counts;     /* by pair */
+    uint64_t unknown_count;        /* pairs, and layers of one side alone, of which it is not known
+                                      whether they have what matters to security */
 };
 
 /* "different: 2 layers changed (mode, entries added), config". */
@@ -88,6 +90,9 @@ struct varve_diff_options diff_options(const struct settings *settings);
  * Both are to be closed in any case. */
 bool diff_open_pair(struct varve_diff_side sides[2], struct diff_operand operands[2],
                     const struct varve_image_diff_pair *pair);
+/* Whether the images' layers were read when they were held against each other: then not to be able
+ * to read them again is a failure of this run. */
+bool diff_pair_was_read(const struct varve_image_diff_pair *pair);
 void diff_close_pair(struct diff_operand operands[2]);
 
 /* Looks through the layers of which digests do not tell why they differ, before anything is told.

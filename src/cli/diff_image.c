@@ -201,6 +201,7 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
         json_text(&json, "meet", varve_rung_name(verdict.meet));
     }
     json_unsigned(&json, "security", survey->all.security_count);
+    json_unsigned(&json, "security_unknown", survey->unknown_count);
     json_open(&json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         json_text(&json, varve_rung_name((enum varve_rung)i),
@@ -306,7 +307,7 @@ static void put_summary_json(const struct document_view views[2],
 static bool show_pair(struct diff_view *view, struct diff_operand operands[2],
                       const struct varve_image_diff_pair *pair) {
     struct varve_diff_side sides[2];
-    bool good = true;
+    bool good = !diff_pair_was_read(pair);
     if (diff_open_pair(sides, operands, pair)) {
         good = pair->found[0] && pair->found[1] ? diff_show_layers(view, &sides[0], &sides[1])
                                                 : diff_show_security(view, &sides[0], &sides[1]);
@@ -322,6 +323,12 @@ static void show_head(const struct diff_view *view, const struct varve_image_dif
     diff_image_verdict_text(text, &verdict, survey);
     diff_paint(view, survey->all.security_count ? RED : BOLD);
     puts(text);
+    if (survey->unknown_count) {
+        printf("nothing is known of setuid bits and capabilities in %" PRIu64
+               " of the pairs of layers "
+               "below, whose entries could not be compared\n",
+               survey->unknown_count);
+    }
     diff_paint(view, PLAIN);
     put_image(&operands[0], "left ");
     put_image(&operands[1], "right");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/cli/diff_survey.c - the layers of two images looked through, for what makes them differ: the
  * verdict names it, before anything is told of any pair. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +21,10 @@ bool diff_open_pair(struct varve_diff_side sides[2], struct diff_operand operand
             sides[i] = (struct varve_diff_side){
                 .fd = operands[i].fd, .bytes = UINT64_MAX, .name = "", .source = ""};
             good = sides[i].fd >= 0;
+            if (!good) {
+                complain("no empty file to compare %s with: %s", pair->found[1 - i]->name,
+                         strerror(errno));
+            }
         }
     }
     return good;
@@ -86,12 +91,24 @@ static void add_pair(struct diff_survey *survey, const struct varve_diff_verdict
     }
 }
 
-static bool is_read(const struct varve_image_diff_pair *pair) {
+bool diff_pair_was_read(const struct varve_image_diff_pair *pair) {
     bool read = true;
     for (unsigned i = 0; i < 2; i++) {
         read &= !pair->found[i] || pair->found[i]->status != VARVE_ERROR;
     }
     return read;
+}
+
+/* Whether entries of a pair are not known: those of a layer that was not read to its end, or of an
+ * archive when the two could not be compared. */
+static bool is_unknown(const struct varve_image_diff_pair *pair, bool compared) {
+    bool unknown = false;
+    for (unsigned i = 0; i < 2 && pair->meet != VARVE_RUNG_BLOB; i++) {
+        const struct varve_image_diff_layer *layer = pair->found[i];
+        bool whole = layer && layer->rungs.present >> VARVE_RUNG_CONTENT & 1;
+        unknown |= layer && (whole ? !compared : layer->status != VARVE_OK);
+    }
+    return unknown;
 }
 
 /* One pair, as it stands in `verdict` where it is compared. False: no memory. */
@@ -105,7 +122,7 @@ static bool survey_pair(struct varve_diff_verdict *verdict, const struct diff_vi
     *verdict = (struct varve_diff_verdict){.but_toc = VARVE_RUNG_COUNT, .entries_compared = told};
     if (told) {
         verdict->facets_changed = facets;
-    } else if (is_read(pair)) { /* else that is told later */
+    } else if (diff_pair_was_read(pair)) { /* else that is told later */
         if (diff_open_pair(sides, operands, pair)) {
             good = varve_diff_layers(view->diff, &sides[0], &sides[1]) == VARVE_OK;
             if (good) {
@@ -135,6 +152,7 @@ bool diff_survey_pairs(struct diff_survey *survey, const struct diff_view *view,
         good = survey_pair(&verdict, view, operands, &pair, images_meet);
         survey->security_counts[i] = verdict.security_count;
         survey->all.security_count += verdict.security_count;
+        survey->unknown_count += is_unknown(&pair, verdict.entries_compared);
         if (pair.found[0] && pair.found[1]) {
             add_pair(survey, &verdict);
         }

@@ -90,12 +90,12 @@ class Images(harness.Case):
         return oci.Layout(self.work / ("layout%d" % Images.count))
 
     def image(self, layout, tag, layers, created=CREATED, annotations=None, compress=False,
-              write=None, label=None, architecture="amd64"):
+              write=None, label=None, architecture="amd64", kind=oci.LAYER):
         """An image of these archives under a tag. `write` writes the config's JSON."""
         stored = []
         for data in layers:
             blob = gzip.compress(data, mtime=0) if compress else data
-            stored.append(layout.put(blob, oci.LAYER + ("+gzip" if compress else "")))
+            stored.append(layout.put(blob, kind + ("+gzip" if compress else "")))
         config = {"created": created, "architecture": architecture, "os": "linux",
                   "config": {"Cmd": ["/app/run"], "Labels": {"label": label or "none"}},
                   "rootfs": {"type": "layers", "diff_ids": [oci.digest_of(data)
@@ -319,6 +319,7 @@ class Images(harness.Case):
                 for left, right, side in ((few, many, "right"), (many, few, "left")):
                     said, _, pairs = self.compare(left, right, expect=(1,))
                     self.assertEqual(said[0]["verdict"].startswith(FIRST), bool(paths))
+                    self.assertEqual(said[0]["security_unknown"], 0)
                     self.assertEqual((said[0]["security"], [pair["security"] for pair in pairs]),
                                      (len(paths), [0, len(paths)]))
                     found = [line for line in said if line["type"] == "difference"
@@ -331,6 +332,27 @@ class Images(harness.Case):
                     self.assertEqual(text.startswith(FIRST), bool(paths))
                     for path in paths:
                         self.assertIn("! %s  on the %s alone\n" % (path, side), text)
+
+    def test_security_that_is_not_known(self):
+        """Of a layer whose entries cannot be had; one that is no archive, and is said to be none, has none."""
+        layout = self.layout()
+        few, _ = self.image(layout, "few", [BASE])
+        path = layout.path(oci.digest_of(APP_SUID))
+        text = b"no archive" * 99
+        for layer, kind, cut, unknown, code in (
+                (APP_SUID, oci.LAYER, None, 0, 1), (APP_SUID, oci.LAYER, 514, 1, 1), (APP_SUID, oci.LAYER, 0, 1, 2),
+                (text, oci.LAYER, None, 1, 1), (text, "application/vnd.example.text", None, 0, 1)):
+            many, _ = self.image(layout, "many", [BASE, layer], kind=kind)
+            if cut == 0:
+                path.unlink()
+            elif cut:
+                path.write_bytes(layer[:cut])
+            for left, right in ((few, many), (many, few)):
+                said, _, _ = self.compare(left, right, expect=(code,))
+                self.assertEqual(said[0]["security_unknown"], unknown)
+                told = harness.run(harness.VARVE, "diff", left, right, expect=code)
+                self.assertEqual(b"nothing is known of setuid bits" in told, bool(unknown))
+            layout.top.pop()
 
     def test_digests(self):
         layout = self.layout()

@@ -141,6 +141,24 @@ def crowded(folder):
         "rootfs": {"type": "layers", "diff_ids": [stores.sha256(tar)]}}, oci.CONFIG)
     made.tag("large", made.put_json({"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config,
                                      "layers": [layer]}, oci.MANIFEST))
+    made.tag("claimed", made.image([({**layer, "mediaType": f"application/x-{number}"}, stores.sha256(tar))
+                                    for number in range(200)]))
+    db.age(folder)
+    return f"oci:{folder}"
+
+
+def grown(folder):
+    """An image with and without a layer that has what matters to security."""
+    made = oci.Layout(folder)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("bin/su")
+        member.mode, member.pax_headers = 0o4755, {"SCHILY.xattr.security.capability": "1"}
+        tar.addfile(member)
+    tars = [stores.BASE, stores.TOP, out.getvalue()]
+    layers = [(made.put(stores.packed(tar), stores.GZIP), stores.sha256(tar)) for tar in tars]
+    made.tag("less", made.image(layers[:1]))
+    made.tag("more", made.image(layers))
     db.age(folder)
     return f"oci:{folder}"
 

@@ -383,6 +383,12 @@ class Commands(InjectCase):
         for left in (f"{self.operand}:good-20", f"{crowded}:large"):
             self.fail_in_turn(["diff", "--json", left, f"{self.operand}:good-0"], MEMORY, 8)
 
+    def test_diff_of_images_of_which_one_has_more(self):
+        grown = mirrors.grown(self.work / "grown")
+        for one, other in (("less", "more"), ("more", "less")):
+            self.fail_in_turn(["diff", "--json", f"{grown}:{one}", f"{grown}:{other}"], MEMORY + FILES, 8)
+            self.in_words(["diff", f"{grown}:{one}", f"{grown}:{other}"])
+
     def test_query(self):
         for question in ("classes", "waste", "failures", "images"):
             with self.subTest(question):
@@ -536,7 +542,9 @@ class Commands(InjectCase):
         files = [kind for kind in FILES if kind[0] != "open" or kind[2] == ONCE]
         normalize(f"{self.operand}:good-0", MEMORY + files + [
             ("write", "ENOSPC", ONCE), ("write", "EIO", ON), ("settle", "ENOSPC", ONCE)], 16)
-        normalize(mirrors.referred(self.work / "referred"), MEMORY, 8)
+        referred = mirrors.referred(self.work / "referred")
+        for operand in (referred, f"{referred}:app"):
+            normalize(operand, MEMORY, 8)
 
     def test_normalize_of_a_bad_layout(self):
         """A layer to blame, and nothing written, whatever else fails."""

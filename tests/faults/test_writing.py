@@ -243,6 +243,27 @@ class Written(WritingCase):
             self.assertEqual((os.listdir(home), files_of(out)), (["out"], whole), call)
         self.assertEqual(left, {(False, 0), (False, 1), (True, 1)})
 
+    def test_half_written(self):
+        """What was moved to its place and cannot be taken back stays, is no layout, and the next run mends it."""
+        out = self.work / "half"
+        argv = ["normalize", self.layout, "--threads=1", "-o", f"oci:{out}"]
+        out.mkdir()
+        total = inject.start(argv, inject.NONE, self.work / "page").calls["settle"]
+        whole, halves = files_of(out), 0
+        for call in range(total - 8, total):
+            shutil.rmtree(out)
+            out.mkdir()
+            run = inject.start(argv, inject.Fault("settle", call, "EIO", ON), self.work / "page")
+            self.assertEqual(run.code, 2, run)
+            half = b"stays half written" in run.err
+            halves += half
+            if files_of(out) != whole: # else it is there, though it may not be so after a crash
+                self.assertEqual(half, any(not path.name.startswith(".") for path in out.iterdir()), run)
+                self.assertFalse((out / "index.json").exists())
+                harness.run(harness.VARVE, *argv)
+            self.assertEqual(files_of(out), whole, run)
+        self.assertGreater(halves, 1)
+
     def test_what_is_not_dead(self):
         """What another one is writing beside a free name stays, and so does what is not known to be ours."""
         home = self.work / "alive"
