@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "image_ladder.h"
 #include "limits.h"
 #include "oci_json.h"
@@ -93,7 +94,8 @@ struct varve_documents {
     const char *repository;
     struct varve_name_map names; /* digests as text */
     struct varve_name_map strings;
-    struct varve_spill *spill; /* where both and the nodes lie */
+    struct varve_name_map unreadable; /* folders and blobs of which that was told */
+    struct varve_spill *spill;        /* where the first two and the nodes lie */
     struct varve_table nodes;
     unsigned reads;     /* of nodes, since memory was looked at */
     struct step *steps; /* what a walk still has to visit */
@@ -670,6 +672,7 @@ void varve_documents_close(struct varve_documents *documents) {
     free(documents->steps);
     varve_name_map_free(&documents->names);
     varve_name_map_free(&documents->strings);
+    varve_name_map_free(&documents->unreadable);
     varve_spill_close(documents->spill);
     free(documents);
 }
@@ -767,15 +770,32 @@ bool varve_documents_reached(const struct varve_documents *documents, const char
 }
 
 /* Whether bytes are an index or a manifest, or claim to be in a way that readers disagree on. */
-static bool is_document(const uint8_t *data, size_t data_bytes) {
+static bool is_document(const struct varve_documents *documents, const uint8_t *data,
+                        size_t data_bytes) {
     struct varve_document document;
     struct varve_fault fault;
     if (varve_document_parse(&document, &fault, data, data_bytes)) {
         varve_document_free(&document);
         return true;
     }
+    documents->place->no_memory |= varve_file_is_unread(&fault);
     return strcmp(fault.code, varve_code_at(VARVE_CODE_OCI_AMBIGUOUS)->code) == 0 ||
            strcmp(fault.code, varve_code_at(VARVE_CODE_OCI_SCHEMA1)->code) == 0;
+}
+
+/* Tells once of what could not be looked at, though the place is gone through twice. */
+static void tell_unreadable(struct varve_documents *documents, const char *path,
+                            const struct varve_fault *fault) {
+    bool added = false;
+    if (varve_name_map_add(&documents->unreadable, &added, path) == VARVE_NAME_NONE) {
+        documents->place->no_memory = true;
+    } else if (added) {
+        varve_place_complain(documents->place, path, *fault);
+    }
+}
+
+static void sniff_unreadable(void *cookie, const char *path, const struct varve_fault *fault) {
+    tell_unreadable(cookie, path, fault);
 }
 
 /* Looks at one blob of a store without tags. */
@@ -788,12 +808,15 @@ static bool sniff(void *cookie, const char *name) {
     if (varve_place_is_over(documents->place)) {
         return false;
     }
-    if (varve_place_peek(documents->place, name) != '{' ||
-        !varve_digest_name_parse(&digest, name, strlen(name)) ||
-        !varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &digest)) {
-        return true;
+    bool may = varve_place_peek(documents->place, &fault, name) == '{' &&
+               varve_digest_name_parse(&digest, name, strlen(name));
+    if (!may || !varve_place_read_digest(documents->place, &data, &data_bytes, &fault, &digest)) {
+        if (fault.code && varve_file_is_unread(&fault)) {
+            tell_unreadable(documents, name, &fault);
+        }
+        return !documents->place->no_memory;
     }
-    if (is_document(data, data_bytes)) {
+    if (is_document(documents, data, data_bytes)) {
         uint32_t number = node_named(documents, name);
         if (number != VARVE_NAME_NONE && node_at(documents, number)->kind == NODE_UNREAD) {
             node_at(documents, number)->kind = NODE_BAD;
@@ -807,7 +830,7 @@ static bool sniff(void *cookie, const char *name) {
 }
 
 void varve_documents_sniff(struct varve_documents *documents) {
-    const struct varve_pattern_visitor visitor = {.digest = sniff};
+    const struct varve_pattern_visitor visitor = {.digest = sniff, .unreadable = sniff_unreadable};
     varve_place_each(documents->place, &visitor, documents);
     size_t count = documents->names.count;
     for (uint32_t i = 0; i < count && !documents->place->no_memory; i++) {
@@ -855,7 +878,7 @@ static void rest_misplaced(void *cookie, const char *path) {
 
 static void rest_unreadable(void *cookie, const char *path, const struct varve_fault *fault) {
     const struct rest *rest = cookie;
-    varve_place_complain(rest->documents->place, path, *fault);
+    tell_unreadable(rest->documents, path, fault);
 }
 
 void varve_documents_add_rest(struct varve_documents *documents,

@@ -127,22 +127,30 @@ bool varve_place_read_digest(const struct varve_place *place, uint8_t **data, si
     return true;
 }
 
-int varve_place_peek(const struct varve_place *place, const char *name) {
+int varve_place_peek(const struct varve_place *place, struct varve_fault *fault, const char *name) {
     char path[VARVE_PATTERN_PATH_BYTES];
-    struct varve_fault fault;
+    struct varve_fault refused;
     uint64_t offset = 0;
     uint64_t bytes = 0;
     uint8_t start[16];
+    memset(fault, 0, sizeof *fault);
     if (!varve_pattern_path(path, place->prefix, place->pattern, name)) {
         return 0;
     }
-    int fd = open_file(place, &offset, &bytes, &fault, path);
+    int fd = open_file(place, &offset, &bytes, &refused, path);
     if (fd < 0) {
+        if (varve_file_is_unread(&refused)) {
+            *fault = refused;
+        }
         return 0;
     }
     int found = 0;
     if (bytes <= VARVE_LIMIT_DOCUMENT_BYTES) {
         int64_t got = varve_file_fill(fd, true, start, bytes < 16 ? (size_t)bytes : 16, offset);
+        if (got < 0) {
+            *fault = varve_fault_of(VARVE_CODE_IO_READ, VARVE_NO_OFFSET);
+            fault->os_errno = errno;
+        }
         for (int64_t i = 0; i < got && !found; i++) {
             found = isspace(start[i]) ? 0 : start[i];
         }

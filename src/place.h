@@ -36,8 +36,9 @@ bool varve_place_read_digest(const struct varve_place *place, uint8_t **data, si
                              struct varve_fault *fault, const struct varve_digest_name *digest);
 
 /* The first byte that is not white space of the blob that a digest names, where the blob may be a
- * document by its size; else 0. */
-int varve_place_peek(const struct varve_place *place, const char *name);
+ * document by its size; else 0. fault->code is NULL, or says why a blob that may be there could not
+ * be looked at. */
+int varve_place_peek(const struct varve_place *place, struct varve_fault *fault, const char *name);
 
 /* A blob of the source. VARVE_NAME_NONE: no memory. */
 uint32_t varve_place_add_blob(struct varve_place *place, const char *name, bool unreferenced);

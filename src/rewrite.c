@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "limits.h"
 #include "oci_json.h"
 #include "rewrite_internal.h"
@@ -178,12 +179,16 @@ static bool expect_size(struct varve_rewrite *rewrite, uint32_t number, uint64_t
 static uint32_t document_if_there(struct varve_rewrite *rewrite, const char *digest) {
     uint32_t number = VARVE_NAME_NONE;
     struct varve_digest_name name;
+    struct varve_fault fault;
     if (!digest || !varve_digest_name_parse(&name, digest, strlen(digest)) ||
         varve_rewrite_find(rewrite, &number, digest)) {
         return number;
     }
-    return varve_place_peek(&rewrite->place, digest) == '{' ? document_named(rewrite, digest)
-                                                            : VARVE_NAME_NONE;
+    int first = varve_place_peek(&rewrite->place, &fault, digest);
+    if (fault.code) {
+        varve_place_complain(&rewrite->place, digest, fault);
+    }
+    return first == '{' ? document_named(rewrite, digest) : VARVE_NAME_NONE;
 }
 
 static const char *digest_of(const json_t *descriptor) {
@@ -527,14 +532,33 @@ static uint32_t about_of(struct varve_rewrite *rewrite, struct followers *follow
     return number;
 }
 
+/* The subject of the document that a digest names, or nothing where there is no such document. One
+ * that could not be read may belong to what is kept, so that this is told of. */
+static uint32_t read_subject(struct varve_rewrite *rewrite, struct followers *followers,
+                             const char *name, const struct varve_digest_name *digest) {
+    struct varve_fault fault;
+    size_t bytes = 0;
+    uint8_t *data = NULL;
+    uint32_t subject = VARVE_NAME_NONE;
+    if (varve_place_peek(&rewrite->place, &fault, name) == '{' &&
+        varve_place_read_digest(&rewrite->place, &data, &bytes, &fault, digest)) {
+        memset(&fault, 0, sizeof fault);
+        json_t *root = varve_json_load(&fault, data, bytes);
+        subject = about_of(rewrite, followers, digest_of(json_object_get(root, "subject")));
+        json_decref(root);
+    }
+    free(data);
+    if (fault.code && varve_file_is_unread(&fault)) {
+        varve_place_complain(&rewrite->place, name, fault);
+    }
+    return subject;
+}
+
 /* The subject of an entry's document, in `about`; many entries may name one document, and each is
  * read once. */
 static uint32_t subject_of(struct varve_rewrite *rewrite, struct followers *followers,
                            const struct varve_digest_name *entry) {
     char name[VARVE_DIGEST_TEXT_BYTES];
-    struct varve_fault fault;
-    size_t bytes = 0;
-    uint8_t *data = NULL;
     bool added = false;
     varve_digest_name_text(name, entry);
     uint32_t number = varve_name_map_add(&followers->read, &added, name);
@@ -545,15 +569,7 @@ static uint32_t subject_of(struct varve_rewrite *rewrite, struct followers *foll
         return VARVE_NAME_NONE;
     }
     if (added) {
-        followers->subjects[number] = VARVE_NAME_NONE;
-        if (varve_place_peek(&rewrite->place, name) == '{' &&
-            varve_place_read_digest(&rewrite->place, &data, &bytes, &fault, entry)) {
-            json_t *root = varve_json_load(&fault, data, bytes);
-            followers->subjects[number] =
-                about_of(rewrite, followers, digest_of(json_object_get(root, "subject")));
-            json_decref(root);
-        }
-        free(data);
+        followers->subjects[number] = read_subject(rewrite, followers, name, entry);
     }
     return followers->subjects[number];
 }

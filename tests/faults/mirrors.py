@@ -325,10 +325,17 @@ def directory(folder):
 
 
 def pile(folder):
+    """Blobs, of which one is an image."""
     made = folder / "sha256"
     made.mkdir(parents=True)
-    for tar in (stores.BASE, stores.TOP):
-        (made / stores.sha256(tar)[7:]).write_bytes(tar)
+    config = json.dumps({"os": "linux", "architecture": "amd64",
+                         "rootfs": {"type": "layers", "diff_ids": [stores.sha256(stores.TOP)]}}).encode()
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": oci.MANIFEST,
+        "config": {"mediaType": oci.CONFIG, "digest": stores.sha256(config), "size": len(config)},
+        "layers": [{"mediaType": oci.LAYER, "digest": stores.sha256(stores.TOP), "size": len(stores.TOP)}]}).encode()
+    for data in (stores.BASE, stores.TOP, config, manifest):
+        (made / stores.sha256(data)[7:]).write_bytes(data)
     (made / stores.sha256(b"x")[7:]).write_bytes(zlib.compress(b"x"))
     return f"cas:{folder}"
 

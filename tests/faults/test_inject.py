@@ -544,7 +544,7 @@ class Commands(InjectCase):
             ("write", "ENOSPC", ONCE), ("write", "EIO", ON), ("settle", "ENOSPC", ONCE)], 16)
         referred = mirrors.referred(self.work / "referred")
         for operand in (referred, f"{referred}:app"):
-            normalize(operand, MEMORY, 8)
+            normalize(operand, MEMORY + files, 8)
 
     def test_normalize_of_a_bad_layout(self):
         """A layer to blame, and nothing written, whatever else fails."""
