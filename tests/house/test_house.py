@@ -120,6 +120,39 @@ class House(harness.Case):
             said = harness.run("python3", here / "unreached.py", lcov, expect=expected)
             self.assertEqual(said.decode().splitlines()[:-1], named)
 
+    def test_reports_that_nobody_went_through_are_found(self):
+        """And a row that no report answers to is told."""
+        tree = self.work / "analyzed"
+        (tree / "src").mkdir(parents=True)
+        here = tree / "tests" / "house"
+        here.mkdir(parents=True)
+        for name in ("analyzed.py", "unreached.py"):
+            shutil.copy2(harness.SOURCE / "tests" / "house" / name, here)
+        (tree / "src" / "x.c").write_text("int one(void) {\n    return *p;\n}\n")
+        said = (f"{tree}/src/x.c: In function ‘one’:\n{tree}/src/x.c:2:12: warning: leak of ‘p’ [CWE-401] "
+                "[-Wanalyzer-malloc-leak]\n    2 |     return *p;\nIn function ‘two’:\n"
+                "cc1: warning: leak of ‘q’ [CWE-401] [-Wanalyzer-malloc-leak]\n")
+        one, two = "src/x.c\tone\tmalloc-leak\treturn *p;\twhy\n", "cc1\ttwo\tmalloc-leak\t-\twhy\n"
+        for log, text, expected, named in (
+                (said, one + two, 0, []), ("", "", 0, []),
+                (said, two, 1, ["src/x.c:2: leak of ‘p’ [CWE-401] [malloc-leak]"]),
+                (said, one, 1, ["in two: leak of ‘q’ [CWE-401] [malloc-leak]"]),
+                (said, one + two.replace("two", "six"), 1, ["in two: leak of ‘q’ [CWE-401] [malloc-leak]",
+                                                            "analyzed.tsv: no such report: cc1 six malloc-leak -"]),
+                ("elsewhere/x.c:2:12: warning: leak [-Wanalyzer-malloc-leak]\n", "", 1,
+                 ["cannot be read: elsewhere/x.c:2:12: warning: leak [-Wanalyzer-malloc-leak] []"])):
+            (here / "analyzed.tsv").write_text(text)
+            out = harness.run("python3", here / "analyzed.py", input=log.encode(), expect=expected)
+            self.assertEqual(out.decode().splitlines()[:-1], named)
+
+    def test_rows_are_for_lines_that_are(self):
+        """Whether gcc still says so is `./dev analyze`'s to tell."""
+        for row in (harness.SOURCE / "tests/house/analyzed.tsv").read_text().splitlines():
+            if not row.startswith(("#", "cc1")):
+                name, _, _, line, why = row.split("\t")
+                self.assertIn(line, [text.strip() for text in (harness.SOURCE / name).read_text().splitlines()], row)
+                self.assertGreater(len(why), 7, row)
+
     def test_excuses_are_for_lines_that_are(self):
         """Whether a line is reached is `./dev coverage`'s to tell."""
         lines = {}
