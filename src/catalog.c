@@ -880,30 +880,29 @@ static bool keep(struct varve_catalog *catalog, const char **text) {
     return *text != NULL;
 }
 
-/* Keeps a reference, cut where it is too long, though not within a character (RFC 3629). */
-static bool keep_ref(struct varve_catalog *catalog, const char **ref) {
-    static const char dots[] = "...";
-    char cut[VARVE_LIMIT_TAG_SHOWN_BYTES + sizeof dots];
-    const char *shown = *ref;
-    if (shown && strlen(shown) > VARVE_LIMIT_TAG_SHOWN_BYTES) {
-        size_t count = VARVE_LIMIT_TAG_SHOWN_BYTES;
-        while (count > VARVE_LIMIT_TAG_SHOWN_BYTES - 3 && (shown[count] & 0xc0) == 0x80) {
+void varve_catalog_cut_ref(char shown[VARVE_REF_SHOWN_BYTES], const char *ref) {
+    size_t count = strnlen(ref, VARVE_LIMIT_TAG_SHOWN_BYTES + 1);
+    bool cut = count > VARVE_LIMIT_TAG_SHOWN_BYTES;
+    if (cut) {
+        count = VARVE_LIMIT_TAG_SHOWN_BYTES;
+        while (count > VARVE_LIMIT_TAG_SHOWN_BYTES - 3 && (ref[count] & 0xc0) == 0x80) {
             count--;
         }
-        memcpy(cut, shown, count);
-        memcpy(cut + count, dots, sizeof dots);
-        shown = cut;
     }
-    bool kept = keep(catalog, &shown);
-    *ref = shown;
-    return kept;
+    memcpy(shown, ref, count);
+    strcpy(shown + count, cut ? "..." : "");
 }
 
 bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_image *image) {
     struct varve_image copy = *image;
+    char ref[VARVE_REF_SHOWN_BYTES];
+    if (copy.ref) {
+        varve_catalog_cut_ref(ref, copy.ref);
+        copy.ref = ref;
+    }
     copy.source = catalog->sources[catalog->source_count - 1].name;
     touch(catalog);
-    if (varve_catalog_is_cancelled(catalog) || !keep_ref(catalog, &copy.ref) ||
+    if (varve_catalog_is_cancelled(catalog) || !keep(catalog, &copy.ref) ||
         !keep(catalog, &copy.digest) || !keep(catalog, &copy.platform) ||
         !keep(catalog, &copy.fault_digest)) {
         return false;

@@ -7,6 +7,7 @@
 
 #include "codes.h"
 #include "digest_name.h"
+#include "limits.h"
 #include "varve/catalog.h"
 
 /* All of these return VARVE_NAME_NONE or false where memory was refused. */
@@ -116,6 +117,11 @@ struct varve_stamp {
 /* False: nothing was to be seen of it (missing, standard input, unpacked). */
 bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,
                          size_t blob);
+
+/* A tag or reference as it is told: one beyond VARVE_LIMIT_TAG_SHOWN_BYTES is cut, though not
+ * within a character (RFC 3629), and ends in dots. */
+#define VARVE_REF_SHOWN_BYTES (VARVE_LIMIT_TAG_SHOWN_BYTES + sizeof "...")
+void varve_catalog_cut_ref(char shown[VARVE_REF_SHOWN_BYTES], const char *ref);
 
 /* An image of the source begun last. Strings are copied; `claims` and `config` are by pointer:
  * new_claims, keep_config. */

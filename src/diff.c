@@ -97,9 +97,11 @@ static void judge_rungs(struct varve_diff *diff) {
     struct varve_diff_verdict *verdict = &diff->verdict;
     const struct varve_layer *layers[2] = {varve_diff_layer(diff, 0), varve_diff_layer(diff, 1)};
     uint32_t rungs = layers[0]->rungs.present & layers[1]->rungs.present;
-    uint32_t facets = layers[0]->facets.present & layers[1]->facets.present;
     *verdict = (struct varve_diff_verdict){
-        .meet = VARVE_RUNG_COUNT, .complete = true, .but_toc = VARVE_RUNG_COUNT};
+        .meet = VARVE_RUNG_COUNT,
+        .complete = true,
+        .facets_unequal = varve_facets_unequal(&layers[0]->facets, &layers[1]->facets),
+        .but_toc = VARVE_RUNG_COUNT};
     for (int i = VARVE_RUNG_COUNT; i-- > 0;) {
         enum varve_diff_relation relation =
             varve_diff_relation(&layers[0]->rungs, &layers[1]->rungs, (enum varve_rung)i);
@@ -110,11 +112,6 @@ static void judge_rungs(struct varve_diff *diff) {
         bool same =
             memcmp(layers[0]->rungs.digest[i], layers[1]->rungs.digest[i], VARVE_SHA256_BYTES) == 0;
         verdict->rungs_unequal |= rungs >> i & 1 && !same ? 1u << i : 0;
-    }
-    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
-        bool same = memcmp(layers[0]->facets.digest[i], layers[1]->facets.digest[i],
-                           VARVE_SHA256_BYTES) == 0;
-        verdict->facets_unequal |= facets >> i & 1 && !same ? 1u << i : 0;
     }
 }
 

@@ -234,10 +234,8 @@ static void refer_to_subject(struct varve_rewrite *rewrite, uint32_t number, con
 /* A tag as messages and the mapping show it: the same one may lead to many documents, so that a
  * long one is cut. */
 static uint32_t shown_ref(struct varve_rewrite *rewrite, const char *ref) {
-    char cut[VARVE_LIMIT_TAG_SHOWN_BYTES + sizeof "..."];
-    size_t count = strlen(ref);
-    snprintf(cut, sizeof cut, "%.*s%s", VARVE_LIMIT_TAG_SHOWN_BYTES, ref,
-             count > VARVE_LIMIT_TAG_SHOWN_BYTES ? "..." : "");
+    char cut[VARVE_REF_SHOWN_BYTES];
+    varve_catalog_cut_ref(cut, ref);
     uint32_t number = varve_name_map_add(&rewrite->refs, NULL, cut);
     rewrite->place.no_memory |= number == VARVE_NAME_NONE;
     return number;

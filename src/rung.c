@@ -65,3 +65,12 @@ void varve_facet_text(char text[VARVE_RUNG_TEXT_BYTES], enum varve_facet facet,
     assert(facet < VARVE_FACET_COUNT);
     put_text(text, &facet_prefixes[facet], digest);
 }
+
+uint32_t varve_facets_unequal(const struct varve_facets *left, const struct varve_facets *right) {
+    uint32_t unequal = 0;
+    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
+        bool same = memcmp(left->digest[i], right->digest[i], VARVE_SHA256_BYTES) == 0;
+        unequal |= same ? 0 : 1u << i;
+    }
+    return unequal & left->present & right->present;
+}

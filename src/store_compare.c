@@ -224,14 +224,7 @@ static uint32_t unequal_facets(const struct comparison *comparison) {
     const struct side *b = &comparison->sides[1];
     uint32_t facets = 0;
     for (size_t i = 0; i < a->layer_count; i++) {
-        const struct varve_facets *x = &a->layers[i].facets;
-        const struct varve_facets *y = &b->layers[i].facets;
-        for (int facet = 0; facet < VARVE_FACET_COUNT; facet++) {
-            if (x->present & y->present & 1u << facet &&
-                memcmp(x->digest[facet], y->digest[facet], VARVE_SHA256_BYTES) != 0) {
-                facets |= 1u << facet;
-            }
-        }
+        facets |= varve_facets_unequal(&a->layers[i].facets, &b->layers[i].facets);
     }
     return facets;
 }

@@ -55,6 +55,9 @@ struct varve_facets {
     uint32_t present; /* bit 1u << enum varve_facet */
     uint8_t digest[VARVE_FACET_COUNT][VARVE_SHA256_BYTES];
 };
+/* Those that both have and in which they differ, as bits like those of `present`. */
+VARVE_API uint32_t varve_facets_unequal(const struct varve_facets *left,
+                                        const struct varve_facets *right);
 
 /* Longest text a rung or facet can take, NUL included:
  * "varve1.encoding:sha256:<hex>"; rungs blob and diffid are plain "sha256:<hex>". */

@@ -39,19 +39,6 @@ void diff_close_pair(struct diff_operand operands[2]) {
     }
 }
 
-/* Facets that both have and in which they differ; *all: they have all of them. */
-static uint32_t unequal_facets(bool *all, const struct varve_image_diff_pair *pair) {
-    const struct varve_facets *left = &pair->found[0]->facets;
-    const struct varve_facets *right = &pair->found[1]->facets;
-    uint32_t unequal = 0, both = left->present & right->present;
-    for (int i = 0; i < VARVE_FACET_COUNT; i++) {
-        bool same = memcmp(left->digest[i], right->digest[i], VARVE_SHA256_BYTES) == 0;
-        unequal |= both >> i & 1 && !same ? 1u << i : 0;
-    }
-    *all = both == (1u << VARVE_FACET_COUNT) - 1;
-    return unequal;
-}
-
 /* Whether digests tell all that the verdict asks for. A mode stands for every entry, by its path:
  * where that facet is equal, no entry is on one side alone (but for repeated directories), and what
  * is unequal differs in entries of both, unless facets are written in the archive's order; and the
@@ -59,7 +46,6 @@ static uint32_t unequal_facets(bool *all, const struct varve_image_diff_pair *pa
 static bool is_told_by_digests(uint32_t *facets, const struct varve_image_diff_pair *pair,
                                enum varve_rung images_meet) {
     static const uint32_t telling = 1u << VARVE_FACET_MODE | 1u << VARVE_FACET_XATTRS;
-    bool all = false;
     *facets = 0;
     if (pair->meet == VARVE_RUNG_BLOB) {
         return true;
@@ -68,7 +54,10 @@ static bool is_told_by_digests(uint32_t *facets, const struct varve_image_diff_p
         (pair->meet == VARVE_RUNG_ORDER && images_meet == VARVE_RUNG_ORDER)) {
         return false;
     }
-    *facets = unequal_facets(&all, pair);
+    const struct varve_facets *left = &pair->found[0]->facets;
+    const struct varve_facets *right = &pair->found[1]->facets;
+    bool all = (left->present & right->present) == (1u << VARVE_FACET_COUNT) - 1;
+    *facets = varve_facets_unequal(left, right);
     bool in_order = pair->found[0]->order_significant || pair->found[1]->order_significant;
     return all && (!*facets || (!(*facets & telling) && !in_order));
 }

@@ -451,6 +451,20 @@ static void numbers_come_back(void **state) {
     }
 }
 
+static void facets_differ_where_both_have_them(void **state) {
+    (void)state;
+    struct varve_facets left = {.present = (1 << VARVE_FACET_COUNT) - 1};
+    struct varve_facets right = left;
+    assert_int_equal(varve_facets_unequal(&left, &right), 0);
+    for (unsigned i = 0; i < VARVE_FACET_COUNT; i++) {
+        right.digest[i][VARVE_SHA256_BYTES - 1] ^= 1;
+        assert_int_equal(varve_facets_unequal(&left, &right), (2 << i) - 1);
+    }
+    right.present &= ~(1u << VARVE_FACET_MODE);
+    left.present &= ~(1u << VARVE_FACET_TIMES);
+    assert_int_equal(varve_facets_unequal(&left, &right), left.present & right.present);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hello_world),
@@ -466,6 +480,7 @@ int main(void) {
         cmocka_unit_test(budgets),
         cmocka_unit_test(sorts_pairs),
         cmocka_unit_test(numbers_come_back),
+        cmocka_unit_test(facets_differ_where_both_have_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
