@@ -294,10 +294,11 @@ static bool find_clean(const struct varve_archive *archive, struct varve_archive
 }
 
 bool varve_archive_find(const struct varve_archive *archive, struct varve_archive_file *file,
-                        const char *path) {
+                        bool *no_memory, const char *path) {
     char room[VARVE_PATTERN_PATH_BYTES + CLEAN_ROOM];
     size_t bytes = strlen(path);
     char *clean = bytes < VARVE_PATTERN_PATH_BYTES ? room : malloc(bytes + CLEAN_ROOM);
+    *no_memory |= !clean;
     bool found = clean && clean_into(clean, "", 0, (const uint8_t *)path, bytes) &&
                  find_clean(archive, file, clean);
     if (clean != room) {

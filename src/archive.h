@@ -25,10 +25,10 @@ enum varve_status varve_archive_open(struct varve_archive **archive, struct varv
 void varve_archive_close(struct varve_archive *archive);
 
 /* The regular file that a path leads to, through links that stay inside the archive. False: there
- * is none, or it is a sparse one, or the path is longer than
+ * is none, or it is a sparse one, or, *no_memory becoming true, the path is longer than
  * VARVE_PATTERN_PATH_BYTES and there is no memory for it. */
 bool varve_archive_find(const struct varve_archive *archive, struct varve_archive_file *file,
-                        const char *path);
+                        bool *no_memory, const char *path);
 
 /* Distinct paths, and the one at `index` (< count), in order of first appearance. */
 size_t varve_archive_count(const struct varve_archive *archive);

@@ -42,8 +42,10 @@ struct source {
     int folder;       /* where all sha256 blobs lie, opened once; -1: paths count from the root */
     uint32_t operand; /* VARVE_NAME_NONE: loose files */
     uint32_t first_blob;
-    uint64_t inode; /* of the archive */
+    bool has_stamp; /* of the archive: */
+    uint64_t inode;
     int64_t mtime_ns;
+    bool unread;                 /* an image's document */
     struct varve_name_map blobs; /* names; number + first_blob = the blob's number */
     struct extent *extents;      /* archives only: by number of the name */
     size_t extent_room;
@@ -116,6 +118,8 @@ struct varve_catalog {
     struct varve_table images;
     struct varve_catalog_error *errors;
     size_t error_count, error_room;
+    bool lost_errors; /* some found no memory */
+    bool unread;      /* some tell that something could not be read, or an image does */
     bool keeps_documents;
     bool checks_contents;
     _Atomic bool cancelled;
@@ -327,6 +331,7 @@ uint32_t varve_catalog_begin_source(struct varve_catalog *catalog, const char *n
     struct stat status;
     if (location->root != VARVE_ROOT_NONE && !location->pattern &&
         fstat(catalog->roots[location->root], &status) == 0) {
+        source.has_stamp = true;
         source.inode = (uint64_t)status.st_ino;
         source.mtime_ns = mtime_of(&status);
     }
@@ -911,6 +916,9 @@ bool varve_catalog_add_image(struct varve_catalog *catalog, const struct varve_i
     if (kept) {
         *kept = copy;
     }
+    if (copy.fault.code && varve_file_is_unread(&copy.fault)) {
+        catalog->unread = catalog->sources[catalog->source_count - 1].unread = true;
+    }
     return kept != NULL;
 }
 
@@ -920,8 +928,10 @@ bool varve_catalog_add_error(struct varve_catalog *catalog, const char *source, 
     if (varve_catalog_is_cancelled(catalog)) {
         return true; /* what is missing is missing for that reason */
     }
+    catalog->unread |= fault.status != VARVE_OK && varve_file_is_unread(&fault);
     if (!RESERVE(catalog->errors, catalog->error_room, catalog->error_count) ||
         asprintf(&name, "%s%s%s", source, detail ? " " : "", detail ? detail : "") < 0) {
+        catalog->lost_errors = true;
         return false;
     }
     catalog->errors[catalog->error_count++] = (struct varve_catalog_error){name, fault, 1};
@@ -1060,7 +1070,7 @@ bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp
         *stamp = (struct varve_stamp){blob.size, source->inode,
                                       source->extents[number - source->first_blob].offset,
                                       source->mtime_ns};
-        return !blob.fault;
+        return !blob.fault && source->has_stamp;
     }
     *stamp = (struct varve_stamp){blob.size, blob.inode, 0, blob.mtime_ns};
     return !blob.fault && blob.device != VARVE_NAME_NONE;
@@ -1191,6 +1201,18 @@ size_t varve_catalog_image_count(const struct varve_catalog *catalog) {
 struct varve_image varve_catalog_image(const struct varve_catalog *catalog, size_t image) {
     assert(image < catalog->images.count);
     return *(const struct varve_image *)varve_table_at(&catalog->images, image);
+}
+
+bool varve_catalog_lost_errors(const struct varve_catalog *catalog) {
+    return catalog->lost_errors;
+}
+
+bool varve_catalog_is_unread(const struct varve_catalog *catalog) {
+    return catalog->lost_errors || catalog->unread;
+}
+
+bool varve_catalog_source_is_unread(const struct varve_catalog *catalog, size_t source) {
+    return catalog->sources[source].unread;
 }
 
 size_t varve_catalog_error_count(const struct varve_catalog *catalog) {

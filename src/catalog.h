@@ -114,6 +114,9 @@ struct varve_stamp {
     int64_t mtime_ns;
 };
 
+/* Whether a document of an image of this source could not be read. */
+bool varve_catalog_source_is_unread(const struct varve_catalog *catalog, size_t source);
+
 /* False: nothing was to be seen of it (missing, standard input, unpacked). */
 bool varve_catalog_stamp(const struct varve_catalog *catalog, struct varve_stamp *stamp,
                          size_t blob);

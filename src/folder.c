@@ -127,14 +127,21 @@ void varve_folder_free(struct varve_folder *folder) {
     *folder = (struct varve_folder){NULL, 0, NULL};
 }
 
-int varve_folder_look(int root, const char *path) {
+bool varve_folder_holds(struct varve_fault *fault, int root, const char *path) {
     struct stat status;
+    memset(fault, 0, sizeof *fault);
     if (fstatat(root, path, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        return 1;
+        return true;
     }
-    return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP ? 0 : -1;
+    if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG && errno != ELOOP) {
+        int error = errno;
+        *fault = varve_fault_of(VARVE_CODE_IO_OPEN, VARVE_NO_OFFSET);
+        fault->os_errno = error;
+    }
+    return false;
 }
 
 bool varve_folder_has(int root, const char *path) {
-    return varve_folder_look(root, path) != 0;
+    struct varve_fault fault;
+    return varve_folder_holds(&fault, root, path) || fault.code;
 }

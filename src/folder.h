@@ -24,9 +24,9 @@ bool varve_folder_read_some(struct varve_folder *folder, struct varve_fault *fau
                             void *cookie);
 void varve_folder_free(struct varve_folder *folder);
 
-/* Whether something of that name is there beneath `root`; a link counts as what it is. 1, 0, or -1
- * with errno where that cannot be told. */
-int varve_folder_look(int root, const char *path);
+/* Whether something of that name is there beneath `root`; a link counts as what it is. fault->code
+ * is NULL, or io.open where that cannot be told, and the answer false. */
+bool varve_folder_holds(struct varve_fault *fault, int root, const char *path);
 
 /* The same, true where it cannot be told: whoever reads it will see why. */
 bool varve_folder_has(int root, const char *path);

@@ -32,12 +32,14 @@ bool varve_place_begin(struct varve_place *place, uint32_t root) {
 static int open_file(const struct varve_place *place, uint64_t *offset, uint64_t *bytes,
                      struct varve_fault *fault, const char *path) {
     struct varve_archive_file file;
+    bool no_memory = false;
     *offset = 0;
     if (!place->archive) {
         return varve_file_open(fault, bytes, place->fd, path);
     }
-    if (!varve_archive_find(place->archive, &file, path)) {
-        *fault = varve_fault_of(VARVE_CODE_IO_MISSING, VARVE_NO_OFFSET);
+    if (!varve_archive_find(place->archive, &file, &no_memory, path)) {
+        *fault = varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_IO_MISSING,
+                                VARVE_NO_OFFSET);
         return -1;
     }
     *offset = file.offset;
@@ -114,6 +116,9 @@ bool varve_place_read_digest(const struct varve_place *place, uint8_t **data, si
             return false;
         }
         there = read_path(place, data, data_bytes, i ? &later : fault, path);
+        if (!there && i && varve_file_is_unread(&later)) {
+            *fault = later; /* it may be there */
+        }
     }
     if (!there) {
         return false;
@@ -165,7 +170,7 @@ uint32_t varve_place_add_blob(struct varve_place *place, const char *name, bool 
     struct varve_archive_file file;
     if (place->archive) {
         bool there = varve_pattern_path(path, place->prefix, place->pattern, name) &&
-                     varve_archive_find(place->archive, &file, path);
+                     varve_archive_find(place->archive, &file, &place->no_memory, path);
         blob.unreadable = !there;
         blob.code = VARVE_CODE_IO_MISSING;
         if (there) {

@@ -23,8 +23,8 @@ static enum varve_status add_blob_file(struct varve_catalog *catalog, const char
  * file that looks like none is a loose blob. */
 static const struct kind {
     struct varve_source_kind_info info;
-    bool (*is_folder)(int fd);                          /* NULL: no folder is known as one */
-    bool (*is_file)(struct varve_fault *fault, int fd); /* NULL: no file is */
+    bool (*is_folder)(struct varve_fault *fault, int fd); /* NULL: no folder is known as one */
+    bool (*is_file)(struct varve_fault *fault, int fd);   /* NULL: no file is */
     enum varve_status (*add)(struct varve_catalog *catalog, const char *operand);
 } kinds[] = {
     {{"oci", "DIR[:TAG]", "an OCI image layout"}, varve_source_is_oci, NULL, varve_source_oci},
@@ -99,11 +99,11 @@ static const struct kind *kind_of(struct varve_fault *fault, int fd, bool is_fil
     for (size_t i = 0; i < KIND_COUNT && !fault->code; i++) {
         const struct kind *kind = &kinds[i];
         if (is_file ? kind->is_file && kind->is_file(fault, fd)
-                    : kind->is_folder && kind->is_folder(fd)) {
+                    : kind->is_folder && kind->is_folder(fault, fd)) {
             return kind;
         }
     }
-    if (!is_file) {
+    if (!is_file && !fault->code) {
         *fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
     }
     return NULL;
@@ -149,10 +149,16 @@ enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *s
     return status;
 }
 
-char *varve_source_split(const char **tag, const char *operand) {
+/* Whether nothing is at a path; where that cannot be told, whoever opens it will see why. */
+static bool is_absent(const char *path) {
     struct stat status;
+    return lstat(path, &status) != 0 &&
+           (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP);
+}
+
+char *varve_source_split(const char **tag, const char *operand) {
     char *path = strdup(operand);
-    char *colon = path && lstat(path, &status) != 0 ? strrchr(path, ':') : NULL;
+    char *colon = path && is_absent(path) ? strrchr(path, ':') : NULL;
     *tag = NULL;
     if (!colon) {
         return path;
@@ -161,7 +167,7 @@ char *varve_source_split(const char **tag, const char *operand) {
     size_t count = (size_t)(colon - path);
     for (char *at = colon; at; at = strrchr(path, ':')) {
         *at = 0;
-        if (lstat(path, &status) == 0) {
+        if (!is_absent(path)) {
             count = (size_t)(at - path);
             break;
         }

@@ -18,17 +18,16 @@ enum varve_status varve_source_cas(struct varve_catalog *catalog, const char *op
 enum varve_status varve_source_storage(struct varve_catalog *catalog, const char *operand);
 enum varve_status varve_source_docker(struct varve_catalog *catalog, const char *operand);
 
-/* Whether an open folder looks like a source of the kind. */
-bool varve_source_is_oci(int fd);
-bool varve_source_is_dir(int fd);
-bool varve_source_is_registry(int fd);
-bool varve_source_is_tree(int fd);
-bool varve_source_is_containerd(int fd);
-bool varve_source_is_cas(int fd);
-bool varve_source_is_storage(int fd);
-bool varve_source_is_docker(int fd);
-
-/* Whether an open regular file does. False with a fault->code where that could not be found out. */
+/* Whether an open folder, or an open regular file, looks like a source of the kind. False with a
+ * fault->code where that could not be found out; it is NULL before the call. */
+bool varve_source_is_oci(struct varve_fault *fault, int fd);
+bool varve_source_is_dir(struct varve_fault *fault, int fd);
+bool varve_source_is_registry(struct varve_fault *fault, int fd);
+bool varve_source_is_tree(struct varve_fault *fault, int fd);
+bool varve_source_is_containerd(struct varve_fault *fault, int fd);
+bool varve_source_is_cas(struct varve_fault *fault, int fd);
+bool varve_source_is_storage(struct varve_fault *fault, int fd);
+bool varve_source_is_docker(struct varve_fault *fault, int fd);
 bool varve_source_is_oci_archive(struct varve_fault *fault, int fd);
 bool varve_source_is_docker_archive(struct varve_fault *fault, int fd);
 

@@ -34,13 +34,18 @@ enum varve_status varve_source_read_dir(struct varve_place *place, const char *r
     return number != VARVE_NAME_NONE ? VARVE_OK : VARVE_ERROR;
 }
 
-bool varve_source_is_dir(int fd) {
+bool varve_source_is_dir(struct varve_fault *fault, int fd) {
     static const char marks[] = "Directory Transport Version:";
-    struct varve_fault fault;
+    struct varve_fault refused;
     uint8_t *data = NULL;
     size_t data_bytes = 0;
-    if (!varve_folder_has(fd, "manifest.json") ||
-        !varve_file_read(&data, &data_bytes, &fault, fd, "version", 4096)) {
+    if (!varve_folder_holds(fault, fd, "manifest.json")) {
+        return false;
+    }
+    if (!varve_file_read(&data, &data_bytes, &refused, fd, "version", 4096)) {
+        if (varve_file_is_unread(&refused)) {
+            *fault = refused;
+        }
         return false;
     }
     bool found = strncmp((const char *)data, marks, sizeof marks - 1) == 0;
@@ -59,6 +64,8 @@ struct tree {
     size_t count, room;
     bool no_memory;
     bool found;
+    struct varve_fault fault; /* the first that says nothing of what is there, where `place` is
+                                 NULL */
 };
 
 static void push(struct tree *tree, const char *folder, const char *name) {
@@ -110,6 +117,8 @@ static void read_layout(struct tree *tree, const char *folder, bool oci) {
 static void complain(struct tree *tree, const char *folder, const struct varve_fault *fault) {
     if (tree->place) {
         varve_place_complain(tree->place, folder, *fault);
+    } else if (!tree->fault.code && varve_file_is_unread(fault) && fault->os_errno != EACCES) {
+        tree->fault = *fault; /* what nobody lets us see (lost+found) is no part of a tree */
     }
 }
 
@@ -138,8 +147,12 @@ static void visit(struct tree *tree, const char *folder) {
         complain(tree, folder, &fault);
         return;
     }
-    bool dir = varve_source_is_dir(fd);
-    bool oci = !dir && varve_source_is_oci(fd);
+    struct varve_fault unknown = {.code = NULL};
+    bool dir = varve_source_is_dir(&unknown, fd);
+    bool oci = !dir && !unknown.code && varve_source_is_oci(&unknown, fd);
+    if (unknown.code) {
+        complain(tree, folder, &unknown);
+    }
     bool whole = varve_folder_read(&inner, &fault, fd, "");
     close(fd);
     if (dir || oci) {
@@ -201,8 +214,13 @@ enum varve_status varve_source_dir(struct varve_catalog *catalog, const char *op
     return add_tree(catalog, "dir", operand);
 }
 
-bool varve_source_is_tree(int fd) {
+bool varve_source_is_tree(struct varve_fault *fault, int fd) {
     struct tree tree = {.fd = fd};
     walk_tree(&tree);
+    if (!tree.found && tree.no_memory) {
+        *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
+    } else if (!tree.found) {
+        *fault = tree.fault;
+    }
     return tree.found;
 }

@@ -107,8 +107,12 @@ static void read_layer(struct docker *docker, const char *hex) {
     }
     char full[VARVE_PATTERN_PATH_BYTES];
     snprintf(full, sizeof full, "%s%s/tar-split.json.gz", docker->prefix, folder);
-    if (!varve_folder_has(docker->place.fd, full)) {
-        varve_place_note(&docker->place, folder, VARVE_CODE_SOURCE_NO_TAR_SPLIT);
+    if (!varve_folder_holds(&fault, docker->place.fd, full)) {
+        if (fault.code) {
+            varve_place_complain(&docker->place, folder, fault);
+        } else {
+            varve_place_note(&docker->place, folder, VARVE_CODE_SOURCE_NO_TAR_SPLIT);
+        }
     }
     docker->place.no_memory |= varve_name_map_add(&docker->chains, NULL, name) == VARVE_NAME_NONE;
 }
@@ -266,18 +270,24 @@ static void read_nameless(struct docker *docker, const char *hex) {
     }
 }
 
-/* "image/<driver>/" of the first driver that has a layerdb; NULL: there is none. */
-static char *find_driver(int fd) {
+/* "image/<driver>/" of the first driver that has a layerdb; NULL: there is none, or, with a
+ * fault->code, that could not be told. */
+static char *find_driver(struct varve_fault *fault, int fd) {
     struct varve_folder folder;
-    struct varve_fault fault;
     char *prefix = NULL;
-    if (!varve_folder_read(&folder, &fault, fd, "image")) {
+    bool read = varve_folder_read(&folder, fault, fd, "image");
+    if (read || !varve_file_is_unread(fault)) {
+        memset(fault, 0, sizeof *fault);
+    }
+    if (!read) {
         return NULL;
     }
-    for (size_t i = 0; i < folder.count && !prefix; i++) {
+    for (size_t i = 0; i < folder.count && !prefix && !fault->code; i++) {
         char path[300];
         snprintf(path, sizeof path, "image/%.255s/layerdb", folder.names[i]);
-        if (varve_folder_has(fd, path) && asprintf(&prefix, "image/%s/", folder.names[i]) < 0) {
+        if (varve_folder_holds(fault, fd, path) &&
+            asprintf(&prefix, "image/%s/", folder.names[i]) < 0) {
+            *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
             prefix = NULL;
         }
     }
@@ -285,8 +295,8 @@ static char *find_driver(int fd) {
     return prefix;
 }
 
-bool varve_source_is_docker(int fd) {
-    char *prefix = find_driver(fd);
+bool varve_source_is_docker(struct varve_fault *fault, int fd) {
+    char *prefix = find_driver(fault, fd);
     free(prefix);
     return prefix != NULL;
 }
@@ -297,10 +307,12 @@ enum varve_status varve_source_docker(struct varve_catalog *catalog, const char 
     enum varve_status status = VARVE_ERROR;
     uint32_t root = VARVE_NAME_NONE;
     if (varve_source_open_folder(place, &root, catalog, "docker", operand)) {
-        docker.prefix = find_driver(place->fd);
+        struct varve_fault fault;
+        docker.prefix = find_driver(&fault, place->fd);
         if (!docker.prefix) {
-            varve_place_complain(place, NULL,
-                                 varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+            varve_place_complain(
+                place, NULL,
+                fault.code ? fault : varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
         } else {
             place->prefix = docker.prefix;
             if (varve_place_begin(place, root)) {

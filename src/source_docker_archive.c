@@ -79,7 +79,7 @@ static uint32_t add_blob(struct reader *reader, const char *path, bool unreferen
     struct varve_digest_name digest;
     char name[VARVE_DIGEST_TEXT_BYTES];
     struct varve_new_blob blob = {.name = path, .unreferenced = unreferenced};
-    if (varve_archive_find(reader->archive, &file, path)) {
+    if (varve_archive_find(reader->archive, &file, &reader->place.no_memory, path)) {
         blob.name = file.path;
         blob.offset = file.offset;
         blob.bytes = file.bytes;
@@ -176,7 +176,8 @@ static void add_rest(struct reader *reader) {
     for (size_t i = 0; i < varve_archive_count(reader->archive); i++) {
         const char *path = varve_archive_path(reader->archive, i);
         struct varve_archive_file file;
-        if (ends_with(path, ".tar") && varve_archive_find(reader->archive, &file, path) &&
+        if (ends_with(path, ".tar") &&
+            varve_archive_find(reader->archive, &file, &reader->place.no_memory, path) &&
             !varve_catalog_has_blob(reader->place.catalog, file.path)) {
             add_blob(reader, file.path, true);
         }

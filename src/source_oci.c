@@ -89,8 +89,9 @@ enum varve_status varve_source_oci_archive(struct varve_catalog *catalog, const 
     return varve_place_end(&place, status);
 }
 
-bool varve_source_is_oci(int fd) {
-    return varve_folder_look(fd, "index.json") == 1 || varve_folder_look(fd, "oci-layout") == 1;
+bool varve_source_is_oci(struct varve_fault *fault, int fd) {
+    return varve_folder_holds(fault, fd, "index.json") ||
+           (!fault->code && varve_folder_holds(fault, fd, "oci-layout"));
 }
 
 bool varve_source_is_oci_archive(struct varve_fault *fault, int fd) {

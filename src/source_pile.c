@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "documents.h"
+#include "file.h"
 #include "folder.h"
 #include "source.h"
 
@@ -30,11 +31,16 @@ static bool found_one(void *cookie, const char *name) {
     return false;
 }
 
+static void found_unread(void *cookie, const char *path, const struct varve_fault *fault) {
+    (void)path;
+    *(bool *)cookie |= varve_file_is_unread(fault);
+}
+
+/* True where that cannot be told: whoever reads it will see why. */
 static bool has_any(int fd, const char *pattern) {
-    const struct varve_pattern_visitor visitor = {.digest = found_one};
+    const struct varve_pattern_visitor visitor = {.digest = found_one, .unreadable = found_unread};
     bool found = false;
-    varve_pattern_each(fd, "", pattern, &visitor, &found);
-    return found;
+    return !varve_pattern_each(fd, "", pattern, &visitor, &found) || found;
 }
 
 /* Reads all blobs that lie by a pattern as a source. */
@@ -89,7 +95,8 @@ enum varve_status varve_source_cas(struct varve_catalog *catalog, const char *op
     return status;
 }
 
-bool varve_source_is_cas(int fd) {
+bool varve_source_is_cas(struct varve_fault *fault, int fd) {
+    (void)fault;
     for (size_t i = 0; i < CAS_PATTERN_COUNT; i++) {
         if (has_any(fd, cas_patterns[i])) {
             return true;
@@ -102,7 +109,8 @@ enum varve_status varve_source_containerd(struct varve_catalog *catalog, const c
     return add_piles(catalog, "containerd", operand, containerd_patterns, 2);
 }
 
-bool varve_source_is_containerd(int fd) {
-    return varve_folder_look(fd, "io.containerd.content.v1.content") == 1 ||
-           (varve_folder_look(fd, "blobs") == 1 && varve_folder_look(fd, "ingest") == 1);
+bool varve_source_is_containerd(struct varve_fault *fault, int fd) {
+    return varve_folder_holds(fault, fd, "io.containerd.content.v1.content") ||
+           (!fault->code && varve_folder_holds(fault, fd, "blobs") &&
+            varve_folder_holds(fault, fd, "ingest"));
 }

@@ -299,29 +299,27 @@ static void misplaced(void *cookie, const char *path) {
                          varve_fault_of(VARVE_CODE_REGISTRY_MISPLACED, VARVE_NO_OFFSET));
 }
 
-/* Where in a folder the tree begins. NULL: nowhere, or, with *error, that could not be told. */
-static const char *find_tree(int *error, int fd) {
+/* Where in a folder the tree begins. NULL: nowhere, or, with a fault->code, that could not be told.
+ */
+static const char *find_tree(struct varve_fault *fault, int fd) {
     static const char *const prefixes[] = {"docker/registry/v2/", "registry/v2/", "v2/", ""};
-    *error = 0;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
         static const char *const folders[] = {"repositories", "blobs"};
-        int found = 1;
-        for (size_t j = 0; j < 2 && found == 1; j++) {
+        bool found = true;
+        for (size_t j = 0; j < 2 && found; j++) {
             char path[64];
             snprintf(path, sizeof path, "%s%s", prefixes[i], folders[j]);
-            found = varve_folder_look(fd, path);
+            found = varve_folder_holds(fault, fd, path);
         }
-        if (found) {
-            *error = found < 0 ? errno : 0;
-            return found < 0 ? NULL : prefixes[i];
+        if (found || fault->code) {
+            return found ? prefixes[i] : NULL;
         }
     }
     return NULL;
 }
 
-bool varve_source_is_registry(int fd) {
-    int error = 0;
-    return find_tree(&error, fd) != NULL;
+bool varve_source_is_registry(struct varve_fault *fault, int fd) {
+    return find_tree(fault, fd) != NULL;
 }
 
 static void read_tree(struct registry *registry) {
@@ -347,13 +345,11 @@ enum varve_status varve_source_registry(struct varve_catalog *catalog, const cha
     if (!varve_source_open_folder(place, &root, catalog, "registry-fs", operand)) {
         return varve_place_end(place, status);
     }
-    int error = 0;
-    place->prefix = find_tree(&error, place->fd);
+    struct varve_fault fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
+    struct varve_fault unread = {.code = NULL};
+    place->prefix = find_tree(&unread, place->fd);
     if (!place->prefix) {
-        struct varve_fault fault =
-            varve_fault_of(error ? VARVE_CODE_IO_OPEN : VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
-        fault.os_errno = error;
-        varve_place_complain(place, NULL, fault);
+        varve_place_complain(place, NULL, unread.code ? unread : fault);
     } else if (varve_place_begin(place, root) &&
                (registry.documents = varve_documents_open(place, NULL))) {
         read_tree(&registry);

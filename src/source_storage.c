@@ -295,9 +295,14 @@ static void look_at_layers(struct storage *storage) {
         if (!layer->used) {
             add_layer(storage, &layer->diffid, storage->ids.names[i], layer->size, true);
         }
-        if (!varve_folder_has(storage->place.fd, path)) {
-            varve_place_note(&storage->place, storage->ids.names[i],
-                             VARVE_CODE_SOURCE_NO_TAR_SPLIT);
+        struct varve_fault fault;
+        if (!varve_folder_holds(&fault, storage->place.fd, path)) {
+            if (fault.code) {
+                varve_place_complain(&storage->place, storage->ids.names[i], fault);
+            } else {
+                varve_place_note(&storage->place, storage->ids.names[i],
+                                 VARVE_CODE_SOURCE_NO_TAR_SPLIT);
+            }
         }
     }
 }
@@ -358,29 +363,31 @@ static bool read_driver(struct storage *storage, const char *driver) {
 }
 
 /* The driver of a folder "<driver>-layers" that lies beside a "<driver>-images"; NULL: there is
- * none. The caller's to free. */
-static char *find_driver(int fd) {
+ * none, or, with a fault->code, that could not be told. The caller's to free. */
+static char *find_driver(struct varve_fault *fault, int fd) {
     struct varve_folder folder;
-    struct varve_fault fault;
     char *driver = NULL;
-    if (!varve_folder_read(&folder, &fault, fd, "")) {
+    if (!varve_folder_read(&folder, fault, fd, "")) {
         return NULL;
     }
-    for (size_t i = 0; i < folder.count && !driver; i++) {
+    memset(fault, 0, sizeof *fault);
+    for (size_t i = 0; i < folder.count && !driver && !fault->code; i++) {
         char *end = strstr(folder.names[i], "-layers");
         char images[300];
         if (end && !end[sizeof "-layers" - 1]) {
             *end = 0;
             snprintf(images, sizeof images, "%.255s-images", folder.names[i]);
-            driver = varve_folder_has(fd, images) ? strdup(folder.names[i]) : NULL;
+            if (varve_folder_holds(fault, fd, images) && !(driver = strdup(folder.names[i]))) {
+                *fault = varve_fault_of(VARVE_CODE_NO_MEMORY, VARVE_NO_OFFSET);
+            }
         }
     }
     varve_folder_free(&folder);
     return driver;
 }
 
-bool varve_source_is_storage(int fd) {
-    char *driver = find_driver(fd);
+bool varve_source_is_storage(struct varve_fault *fault, int fd) {
+    char *driver = find_driver(fault, fd);
     free(driver);
     return driver != NULL;
 }
@@ -391,10 +398,12 @@ enum varve_status varve_source_storage(struct varve_catalog *catalog, const char
     enum varve_status status = VARVE_ERROR;
     uint32_t root = VARVE_NAME_NONE;
     if (varve_source_open_folder(place, &root, catalog, "containers-storage", operand)) {
-        char *driver = find_driver(place->fd);
+        struct varve_fault fault;
+        char *driver = find_driver(&fault, place->fd);
         if (!driver) {
-            varve_place_complain(place, NULL,
-                                 varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+            varve_place_complain(
+                place, NULL,
+                fault.code ? fault : varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
         } else if (varve_place_begin(place, root) && read_driver(&storage, driver)) {
             status = VARVE_OK;
         }

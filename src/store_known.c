@@ -50,9 +50,11 @@ bool varve_bind_location(const struct varve_store *store, sqlite3_stmt *statemen
 }
 
 /* Sources without a fault; loose files are never all that there are. */
-static bool is_whole(const struct varve_catalog *catalog, const char *name) {
+static bool is_whole(const struct varve_catalog *catalog, size_t source) {
+    const char *name = varve_catalog_source_name(catalog, source);
     size_t count = strlen(name);
-    if (strcmp(name, "file") == 0 || varve_catalog_is_cancelled(catalog)) {
+    if (strcmp(name, "file") == 0 || varve_catalog_is_cancelled(catalog) ||
+        varve_catalog_lost_errors(catalog) || varve_catalog_source_is_unread(catalog, source)) {
         return false;
     }
     for (size_t i = 0; i < varve_catalog_error_count(catalog); i++) {
@@ -80,7 +82,7 @@ static bool load_sources(struct varve_store *store, struct varve_store_fault *fa
         good = (name || varve_store_no_memory(fault)) && varve_sql_run(main, fault, add);
         store->sources[i].row =
             good && varve_sql_row(main, fault, &good, find) ? sqlite3_column_int64(find, 0) : 0;
-        store->sources[i].whole = is_whole(store->catalog, given);
+        store->sources[i].whole = is_whole(store->catalog, i);
         sqlite3_reset(find);
         free(name);
     }

@@ -71,7 +71,8 @@ static bool walk_again(struct walk *walk) {
     if (begun < walk->due || varve_catalog_open(&fresh) != VARVE_OK) {
         return false;
     }
-    bool good = varve_catalog_add(fresh, walk->operand) == VARVE_OK;
+    bool good =
+        varve_catalog_add(fresh, walk->operand) == VARVE_OK && !varve_catalog_is_unread(fresh);
     double ended = varve_wall_seconds();
     walk->due = ended + 9 * (ended - begun);
     if (!good) {

@@ -151,6 +151,13 @@ struct varve_catalog_error {
     uint64_t count; /* of notes: how often; `name` is the first. Else 1 */
 };
 VARVE_API size_t varve_catalog_error_count(const struct varve_catalog *catalog);
+
+/* Whether the list of errors lacks some for want of memory. */
+VARVE_API bool varve_catalog_lost_errors(const struct varve_catalog *catalog);
+
+/* Whether something could not be read for a reason of the system's (io.open, io.read,
+ * memory.exhausted): what is not in the catalog may be there all the same. */
+VARVE_API bool varve_catalog_is_unread(const struct varve_catalog *catalog);
 VARVE_API struct varve_catalog_error varve_catalog_error(const struct varve_catalog *catalog,
                                                          size_t error);
 

@@ -41,6 +41,17 @@ static bool is_meant(const struct varve_image *image, const char *platform) {
            (!platform || (image->platform && strcmp(image->platform, platform) == 0));
 }
 
+/* Whether what was found is all that there may be: what could not be read may be meant as well. */
+static bool is_sure(const struct diff_operand *operand) {
+    if (!varve_catalog_is_unread(operand->catalog)) {
+        return true;
+    }
+    complain_of(operand);
+    complain("%s: not all of it could be read, so that it is not known what is meant",
+             operand->text);
+    return false;
+}
+
 /* The one image of a source that is meant. */
 static bool find_image(struct diff_operand *operand, const char *platform) {
     size_t found = 0;
@@ -53,7 +64,7 @@ static bool find_image(struct diff_operand *operand, const char *platform) {
     }
     operand->image = true;
     if (found == 1) {
-        return true;
+        return is_sure(operand);
     }
     complain_of(operand);
     if (found == 0) {
@@ -99,7 +110,7 @@ static bool find_digest(struct diff_operand *operand, const char *digest) {
         complain("%s: %s digest that begins with %s", operand->text, found ? "more than one" : "no",
                  digest);
     }
-    return found == 1;
+    return found == 1 && (strcmp(name, digest) == 0 || is_sure(operand));
 }
 
 /* Fills the operand's catalog and finds what is meant in it. */

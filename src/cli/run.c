@@ -412,6 +412,7 @@ static bool add_operands(struct varve_catalog *catalog, const struct settings *s
         good = digest ? varve_catalog_add_file(catalog, operand) == VARVE_OK
                       : varve_catalog_add(catalog, operand) == VARVE_OK ||
                             varve_catalog_error_count(catalog) > errors;
+        good = good && !varve_catalog_lost_errors(catalog);
     }
     filling_catalog = NULL;
     if (!caught) {

@@ -114,10 +114,9 @@ TRIED = set()
 
 
 def new_places(first, kind, effect, test):
-    """The places that calls of a faultless run came from, where none has failed yet; of statements, which are
-    few, and whose worth is what the database holds, where none has in this test."""
-    tried = {(kind, effect, name, test if kind == "step" else None) for where, name in first.places
-             if where == kind} - TRIED
+    """The places that calls of a faultless run came from, where none has failed yet, or not in this test. So it
+    is with statements, which are few, and whose worth is what the database holds."""
+    tried = {(kind, effect, name, test) for where, name in first.places if where == kind} - TRIED
     TRIED.update(tried)
     return sorted(f"@{name:x}" for _, _, name, _ in tried)
 
@@ -165,10 +164,10 @@ class Campaign:
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
             return list(pool.map(lambda fault: self.one(argv, fault, check, prepare, under), faults))
 
-    def in_turn(self, argv, first, kinds, most, check, **more):
+    def in_turn(self, argv, first, kinds, most, check, anew=False, **more):
         """`kinds`: (class, effect, count) of which each is tried at each call of its class that the
         faultless run `first` made, or at `most` of them; those for one call also at the first one from
-        every place in the program."""
+        every place in the program; `anew`: that none has failed at in this test."""
         if LONG:
             most *= 20
         elif SANITIZED:
@@ -177,7 +176,7 @@ class Campaign:
         for kind, effect, count in kinds:
             some = drawn(first.calls[kind], most, self.rng)
             if count == 1 and (LONG or not SANITIZED):
-                some += new_places(first, kind, effect, self.case.id())
+                some += new_places(first, kind, effect, self.case.id() if anew or kind == "step" else None)
             faults += [Fault(kind, at, effect, count, self.seed) for at in some]
         return self.each(argv, faults, check, **more)
 
@@ -365,9 +364,12 @@ def check_scan(run, base, base_code):
     expected = FOUND if bad else UNJUDGED if unjudged else 0
     if run.code not in (expected, base_code) or (unjudged and run.code == 0):
         raise Broken(f"{run}expected exit code {expected}")
-    missing = [key for key in base if key not in found and key[0] in ("layer", "image", "entry")]
+    missing = [key for key in base if key not in found and key[0] in ("layer", "image", "entry", "note")]
     if missing and not any(could_not(line) for line in found.values()):
         raise Broken(f"{run}lost without a word: {missing[:3]}")
+    more = [key for key in found if key not in base and key[0] in ("layer", "image", "entry")]
+    if more and not partial:
+        raise Broken(f"{run}found what there is not: {more[:3]}")
 
 
 def check_same(run, base, base_code):

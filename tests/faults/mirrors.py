@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import pathlib
+import shutil
 import struct
 import sys
 import tarfile
@@ -252,6 +253,89 @@ def zot(folder):
     return f"zot:{folder}"
 
 
+def folders(folder):
+    """A tree of what skopeo writes."""
+    folder.mkdir()
+    for name in ("a", "b"):
+        directory(folder / name)
+    return f"dir:{folder}"
+
+
+def indexed(folder):
+    """One such of two images; the index names manifests that lie beside the blobs."""
+    directory(folder)
+    data = (folder / "manifest.json").read_bytes()
+    digest = stores.sha256(data)
+    (folder / f"{digest[7:]}.manifest.json").write_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [
+        {"mediaType": oci.DOCKER_MANIFEST, "digest": digest, "size": len(data),
+         "platform": {"os": "linux", "architecture": "amd64"}}]}))
+    return f"dir:{folder}"
+
+
+def piles(folder):
+    """Blobs that lie by more than one pattern."""
+    operand = pile(folder)
+    for data in (b"quay", b"another"):
+        digest = stores.sha256(data)[7:]
+        (folder / "sha256" / digest[:2]).mkdir()
+        (folder / "sha256" / digest[:2] / digest).write_bytes(data)
+    (folder / stores.sha256(b"flat")[7:]).write_bytes(b"flat")
+    return operand
+
+
+def drivers(folder):
+    """Docker's folder with two drivers, of which the first counts."""
+    operand = docker(folder)
+    other = folder / "image" / "vfs"
+    shutil.copytree(folder / "image" / "overlay2", other)
+    names = other / "repositories.json"
+    names.write_text(names.read_text().replace("app", "other"))
+    return operand
+
+
+def nested(folder):
+    """containers-storage with two drivers, and an OCI layout among a layer's files."""
+    storage(folder)
+    for name in ("zfs-layers", "zfs-images"):
+        (folder / name).mkdir()
+    (folder / "zfs-images" / "images.json").write_text("[]")
+    stores.small_layout(next((folder / "vfs" / "dir").iterdir()) / "layout")
+    return str(folder)
+
+
+def content(folder):
+    """containerd's content folder."""
+    pile(folder / "blobs")
+    (folder / "ingest").mkdir()
+    return str(folder)
+
+
+def long_paths(path):
+    """An archive of docker's with paths that are longer than any file system takes."""
+    long = "/".join(["l" * 200] * 22)
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
+        "type": "layers", "diff_ids": [stores.sha256(stores.BASE)]}}).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": ["a:1"], "Layers": [f"{long}/layer.tar"]}]).encode()
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name, data in (("manifest.json", manifest), ("config.json", config),
+                           (f"{long}/layer.tar", stores.BASE), (f"{long}/rest.tar", stores.TOP)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return f"docker-archive:{path}"
+
+
+def odd_sources(folder):
+    """Where a look that fails could lead to something else than what is there."""
+    folder.mkdir()
+    return {"folders": folders(folder / "folders"), "indexed": indexed(folder / "indexed"),
+            "piles": piles(folder / "piles"), "drivers": drivers(folder / "drivers"),
+            "nested": nested(folder / "nested"), "nested-storage": f"containers-storage:{folder}/nested",
+            "content": content(folder / "content"), "long": long_paths(folder / "long.tar"),
+            "docker-archive": docker_archive(folder / "docker.tar"), "folder": f"{folder}/folders"}
+
+
 def oci_archive(path, folder):
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(folder, ".")
@@ -322,6 +406,18 @@ def directory(folder):
     (folder / stores.sha256(config.encode())[7:]).write_text(config)
     (folder / stores.sha256(layer)[7:]).write_bytes(layer)
     return f"dir:{folder}"
+
+
+def two(folder):
+    """Two images, each with a layer of its own, beneath one tag and each under one of its own."""
+    made = oci.Layout(folder)
+    images = [made.image([(made.put(stores.packed(tar), stores.GZIP), stores.sha256(tar))], architecture=name)
+              for name, tar in (("amd64", stores.BASE), ("arm64", stores.TOP))]
+    made.tag("both", made.index(images))
+    for name, image in zip(("x", "y"), images):
+        made.tag(name, image)
+    db.age(folder)
+    return made
 
 
 def pile(folder):

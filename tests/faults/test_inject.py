@@ -9,6 +9,8 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
@@ -54,12 +56,12 @@ class InjectCase(db.DatabaseCase):
         run = inject.start(argv, inject.NONE, self.work / "page")
         return inject.results(inject.lines_of(run)), run
 
-    def fail_in_turn(self, argv, kinds, most, check=inject.check_scan):
+    def fail_in_turn(self, argv, kinds, most, check=inject.check_scan, **more):
         campaign = inject.Campaign(self)
         base, first = self.base(argv)
         self.assertGreater(len(base), 0)
         campaign.in_turn(argv, first, kinds, most,
-                         lambda run, folder: check(run, base, first.code))
+                         lambda run, folder: check(run, base, first.code), **more)
         campaign.end()
 
 
@@ -113,6 +115,15 @@ class Scan(InjectCase):
         operands = [operand.partition(":")[2] for operand in self.operands.values()]
         self.fail_in_turn(["scan", "--json", "--threads=1", "--rungs=blob", *operands],
                           MEMORY + FILES, 8)
+
+    def test_odd_sources(self):
+        """Where a failing look could lead to other things than there are. What is told may find no memory
+        either: two calls one after the other."""
+        for name, operand in mirrors.odd_sources(self.work / "odd").items():
+            with self.subTest(name):
+                self.fail_in_turn(["scan", "--json", "--threads=1", "--rungs=blob", operand],
+                                  MEMORY + FILES + [("memory", "ENOMEM", TWICE), ("open", "EMFILE", TWICE)], 20,
+                                  anew=True)
 
     def test_verify_store(self):
         """Stores that keep layers unpacked, whole ones and one of which a file is another."""
@@ -188,6 +199,32 @@ class Changing(InjectCase):
         cls.source = cls.work / "source"
         cls.source.mkdir()
         mirrors.layout(cls.source / "layout")
+
+    def test_gone_with_a_manifest_that_cannot_be_read(self):
+        """Layers that vanish while they are waited for are gone where nothing refers to them any more, which is
+        not known as long as a manifest cannot be read."""
+        made = mirrors.two(self.work / "two")
+        argv = [inject.FAULTY, "scan", "--json", "--threads=1", f"oci:{made.folder}:x"]
+        # Whoever is root reads everything else.
+        least = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+        first = inject.start(argv[1:], inject.NONE, self.work / "page")
+        layer, = (line for line in inject.lines_of(first) if line["type"] == "layer")
+        image, = (line for line in inject.lines_of(first) if line["type"] == "image")
+        path, manifest = made.path(layer["name"]), made.path(image["digest"])
+        data, seen = path.read_bytes(), set()
+        for call in range(1, first.calls["open"] + 1):
+            environment = {**os.environ, "VARVE_FAULT": f"open {call} 1 stop"}
+            with subprocess.Popen([*least, *argv], env=environment, stdout=subprocess.PIPE) as halfway:
+                os.waitid(os.P_PID, halfway.pid, os.WSTOPPED)
+                path.unlink()
+                manifest.chmod(0)
+                halfway.send_signal(signal.SIGCONT)
+                lines = [json.loads(line) for line in halfway.communicate()[0].splitlines()]
+            path.write_bytes(data)
+            manifest.chmod(0o644)
+            self.assertEqual((halfway.returncode, lines[-1]["gone"], lines[-1]["images_gone"]), (3, 0, 0), lines)
+            seen.update(line["error"]["code"] for line in lines if line["type"] == "layer")
+        self.assertEqual(seen, {"io.missing"})
 
     def test_change(self):
         campaign = inject.Campaign(self)
@@ -316,6 +353,43 @@ class Database(InjectCase):
         self.fail_with([("memory", "ENOMEM", ONCE), ("rows", "ENOMEM", ONCE), ("step", "EIO", ONCE)], 10,
                        known=before, operands=operands, whole=whole)
 
+    def test_nothing_is_gone_that_was_not_read(self):
+        """Of a source of which some part could not be read, though all of it is there."""
+        for operand in (f"oci:{mirrors.two(self.work / 'two').folder}", mirrors.docker(self.work / "docker")):
+            path, page = self.work / "gone.db", self.work / "page"
+            argv = ["scan", "--json", "--threads=1", "--rungs=blob", "--db", path, operand]
+            inject.start(argv, inject.NONE, page)
+            kept = path.read_bytes()
+            first = inject.start(argv, inject.NONE, page)
+            for kind in ("open", "read"):
+                for call in range(1, first.calls[kind] + 1):
+                    path.write_bytes(kept)
+                    run = inject.start(argv, inject.Fault(kind, call, "EIO"), page)
+                    for table in ("location", "image"):
+                        self.assertEqual(db.query(path, f"SELECT * FROM {table} WHERE gone IS NOT NULL"), [], run)
+            for left in self.work.glob("gone.db*"):
+                left.unlink()
+
+    def test_what_an_archive_was(self):
+        """One whose times could not be asked for is read again, whatever the database knows."""
+        archive, page = self.work / "known.tar", self.work / "page"
+        operand = mirrors.docker_archive(archive)
+        data = archive.read_bytes()
+        changed = data.replace(b"base\nbase\n", b"base\nbose\n", 1)
+        self.assertNotEqual(changed, data)
+        path = self.work / "archive.db"
+        argv = ["scan", "--json", "--threads=1", "--rungs=diffid", "--db", path, operand]
+        first = inject.start(argv, inject.NONE, page)
+        for call in range(1, first.calls["stat"] + 1):
+            for left in self.work.glob("archive.db*"):
+                left.unlink()
+            for content, second in ((data, 1e9), (changed, 1.1e9)):
+                archive.write_bytes(content)
+                os.utime(archive, (second, second))
+                run = inject.start(argv, inject.Fault("stat", call, "EIO"), page)
+                wrong = [line for line in inject.lines_of(run) if line["type"] == "layer" and line["cached"]]
+                self.assertEqual(wrong, [], run)
+
     def test_files(self):
         self.fail_with([("database", "EIO", ONCE), ("database", "EIO", ON),
                         ("database", "ENOSPC", ONCE), ("database", "ENOSPC", ON),
@@ -388,6 +462,19 @@ class Commands(InjectCase):
         for one, other in (("less", "more"), ("more", "less")):
             self.fail_in_turn(["diff", "--json", f"{grown}:{one}", f"{grown}:{other}"], MEMORY + FILES, 8)
             self.in_words(["diff", f"{grown}:{one}", f"{grown}:{other}"])
+
+    def test_diff_of_what_is_not_known(self):
+        """Two images could be meant: where one cannot be read, it is not the other one that is compared."""
+        source = f"oci:{mirrors.two(self.work / 'two').folder}"
+        argv = ["diff", "--json", source, f"{source}:x"]
+        first = inject.start(argv, inject.NONE, self.work / "page")
+        for words in (argv, [*argv, "--platform=linux/amd64"]):
+            first = inject.start(words, inject.NONE, self.work / "page")
+            for kind, step in (("open", 1), ("read", 1), ("stat", 1), ("memory", 1 if inject.LONG else 5)):
+                for call in range(1, first.calls[kind] + 1, step):
+                    run = inject.start(words, inject.Fault(kind, call, "EIO"), self.work / "page")
+                    self.assertTrue(run.code == 2 or run.out == first.out, run)
+                    self.assertTrue(run.code != 2 or b"varve: " in run.err, run)
 
     def test_query(self):
         for question in ("classes", "waste", "failures", "images"):

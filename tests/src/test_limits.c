@@ -90,11 +90,12 @@ static void link_hops(void **state) {
     }
     assert_int_equal(index_archive(&archive, &fault, file), VARVE_OK);
     char last[32];
+    bool no_memory = false;
     snprintf(last, sizeof last, "link%d", VARVE_LIMIT_LINK_HOPS);
-    assert_true(varve_archive_find(archive, &found, last));
+    assert_true(varve_archive_find(archive, &found, &no_memory, last));
     assert_string_equal(found.path, "link0");
     snprintf(last, sizeof last, "link%d", VARVE_LIMIT_LINK_HOPS + 1);
-    assert_false(varve_archive_find(archive, &found, last));
+    assert_false(varve_archive_find(archive, &found, &no_memory, last));
     varve_archive_close(archive);
 }
 
