@@ -454,6 +454,10 @@ static bool write_in_order(struct normalizer *n) {
             good = write_sorted(n, &order, order.sorted[i]);
         }
         count_overruled(n);
+        if (good && varve_findings_lost(n->findings)) {
+            good =
+                fail_code(n, VARVE_CODE_NO_MEMORY, 0); /* they may be among those that are lost */
+        }
     }
     varve_ladder_order_release(n->ladder, &order);
     return good;

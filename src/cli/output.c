@@ -90,9 +90,12 @@ bool output_open(struct output *output, const char *path) {
         return true;
     }
     bool there = stat(path, &status) == 0;
+    bool known = there || errno == ENOENT;
     char *real = there ? realpath(path, NULL) : NULL;
     bool good = false;
-    if (there && S_ISDIR(status.st_mode)) {
+    if (!known || (there && !real)) {
+        /* What is there would be replaced, though it may be a link or a pipe. */
+    } else if (there && S_ISDIR(status.st_mode)) {
         errno = EISDIR;
     } else if (there && !S_ISREG(status.st_mode)) {
         good = open_direct(output, path);
@@ -183,12 +186,24 @@ static bool name_it(struct output *output) {
     return output->temporary != NULL;
 }
 
-bool output_is_file(const struct output *output, int fd) {
+bool output_spares(const struct output *output, int fd, const char *what) {
     struct stat there;
     struct stat other;
-    return output->folder >= 0 && output->name && fstat(fd, &other) == 0 &&
-           fstatat(output->folder, output->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-           there.st_dev == other.st_dev && there.st_ino == other.st_ino;
+    if (output->folder < 0 || !output->name) {
+        return true;
+    }
+    bool known = fstat(fd, &other) == 0;
+    bool taken = known && fstatat(output->folder, output->name, &there, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!known || (!taken && errno != ENOENT)) {
+        complain("cannot write %s: whether it is %s cannot be told: %s", output->name, what,
+                 strerror(errno));
+        return false;
+    }
+    bool same = taken && there.st_dev == other.st_dev && there.st_ino == other.st_ino;
+    if (same) {
+        complain("cannot write %s: it is %s", output->name, what);
+    }
+    return !same;
 }
 
 static bool prepare(struct output *output) {

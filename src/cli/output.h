@@ -33,8 +33,9 @@ int output_spool(const struct output *output);
 bool write_whole(int fd, const void *data, size_t bytes);
 bool output_write(struct output *output, const void *data, size_t bytes);
 
-/* Whether it will take the place of the file behind a descriptor. */
-bool output_is_file(const struct output *output, int fd);
+/* Whether it leaves the file behind a descriptor alone, which is `what` ("the layer itself").
+ * False, after a message: it would take its place, or that cannot be told. */
+bool output_spares(const struct output *output, int fd, const char *what);
 
 /* All of output_commit that can fail for want of room. False, after a message. */
 bool output_prepare(struct output *output);

@@ -100,8 +100,10 @@ static bool each_beneath(int root, const char *name, bool remove) {
         }
     }
     if (listing.fd >= 0) {
-        good = good && (remove || fsync(listing.fd) == 0);
+        good = good && errno == 0 && (remove || fsync(listing.fd) == 0);
+        int error = errno;
         close(listing.fd);
+        errno = error;
     }
     return remove ? unlinkat(root, name, AT_REMOVEDIR) == 0 && good : good;
 }
@@ -185,11 +187,13 @@ static bool take_leftovers(const struct tree *tree) {
         while (parts && (entry = next_entry(&listing))) {
             parts = !is_leftover(listing.fd, entry->d_name) || !move_back(tree, entry->d_name);
         }
+        error = parts ? errno : 0;
         lseek(listing.fd, 0, SEEK_SET);
         listing.count = listing.next = 0;
         while (!parts && !error && (entry = next_entry(&listing))) {
             error = each_beneath(tree->parent, entry->d_name, true) ? 0 : errno;
         }
+        error = parts || error ? error : errno;
     }
     if (listing.fd >= 0) {
         close(listing.fd);

@@ -154,8 +154,7 @@ static int split(const struct settings *settings, struct splitting *splitting, i
 static bool parts_clash(const struct settings *settings, const struct splitting *splitting,
                         int fd) {
     const struct output *output = &splitting->output;
-    if (output_is_file(output, fd)) {
-        complain("cannot write %s: it is the layer itself", settings->output);
+    if (!output_spares(output, fd, "the layer itself")) {
         return true;
     }
     if (splitting->has_tree && output->folder >= 0 &&
@@ -287,9 +286,7 @@ int run_join(const struct settings *settings) {
     }
     interrupt_watch();
     if (fd >= 0 && folder >= 0 && output_open(&joining.output, settings->output)) {
-        if (output_is_file(&joining.output, fd)) {
-            complain("cannot write %s: it is the tar data itself", settings->output);
-        } else {
+        if (output_spares(&joining.output, fd, "the tar data itself")) {
             code = join(settings, &joining, fd, folder);
         }
         output_drop(&joining.output);

@@ -587,6 +587,11 @@ REAL(struct dirent *, readdir64, DIR *stream) {
     return fires ? NULL : __real_readdir64(stream);
 }
 
+REAL(ssize_t, getdents64, int fd, void *entries, size_t bytes) {
+    bool fires = fault.effect != EINTR && fails(CLASS_read);
+    return fires ? -1 : __real_getdents64(fd, entries, bytes);
+}
+
 REAL(ssize_t, __getdelim, char **line, size_t *room, int end, FILE *in) {
     return no_memory() ? -1 : __real___getdelim(line, room, end, in);
 }

@@ -243,6 +243,39 @@ class Written(WritingCase):
             self.assertEqual((os.listdir(home), files_of(out)), (["out"], whole), call)
         self.assertEqual(left, {(False, 0), (False, 1), (True, 1)})
 
+    def test_nothing_else_is_replaced(self):
+        """The file that is read, a link and a pipe stay what they are, whatever cannot be asked of them."""
+        home = self.work / "replaced"
+        layer, other = home / "layer.tar", home / "other.tar"
+        link, pipe = home / "link.tar", home / "pipe"
+        home.mkdir()
+        link.symlink_to(other)
+        os.mkfifo(pipe)
+        keeper = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        layer.write_bytes(stores.BASE) # a pipe holds all of it
+        harness.run(harness.VARVE, "split", layer, "-o", home / "data", "--files", home / "files")
+        told = 0
+        for words, kept in ((["split", layer, "-o", layer], layer), (["join", layer, home / "files", "-o", layer], layer),
+                            (["normalize", "-o", link, layer], link), (["normalize", "-o", pipe, layer], pipe)):
+            for kind in ("stat", "memory"):
+                for call in range(1, 40):
+                    layer.write_bytes((home / "data").read_bytes() if words[0] == "join" else stores.BASE)
+                    other.write_bytes(b"other")
+                    before = layer.read_bytes()
+                    run = inject.start(words, inject.Fault(kind, call, "EIO" if kind == "stat" else "ENOMEM"),
+                                       self.work / "page")
+                    self.assertEqual(layer.read_bytes(), before, run)
+                    self.assertTrue(link.is_symlink() and pipe.is_fifo(), run)
+                    self.assertTrue(run.code or kept != layer, run)
+                    told += b"cannot be told" in run.err
+                    try:
+                        while os.read(keeper, 1 << 16):
+                            pass
+                    except BlockingIOError:
+                        pass
+        os.close(keeper)
+        self.assertGreater(told, 2)
+
     def test_half_written(self):
         """What was moved to its place and cannot be taken back stays, is no layout, and the next run mends it."""
         out = self.work / "half"
