@@ -215,13 +215,10 @@ static bool report_image(const struct varve_outcomes *outcomes, struct varve_sca
         return true;
     }
     summary->layer_references += image->layer_count;
-    if (image->attestation) {
-        summary->attestations++;
-    } else if (image->artifact) {
-        summary->artifacts++;
-    } else {
-        summary->images[found.status]++;
-    }
+    bool beside = image->attestation || image->artifact;
+    summary->attestations += image->attestation;
+    summary->artifacts += !image->attestation && image->artifact;
+    (beside ? summary->beside : summary->images)[found.status]++;
     bool good = climb_image(&room->image_rungs, room, image, found.rungs_present);
     image->rungs = &room->image_rungs;
     if (report->image) {

@@ -88,8 +88,9 @@ struct varve_report {
 
 /* Figures of a scan. */
 struct varve_scan_summary {
-    uint64_t images[6]; /* by enum varve_status; attestations apart */
+    uint64_t images[6]; /* by enum varve_status; attestations and artifacts apart */
     uint64_t attestations, artifacts;
+    uint64_t beside[6];        /* both of them, by status */
     uint64_t layers[6];        /* distinct blobs, by status; twins each by themselves */
     uint64_t twins;            /* of these, names of a file that was read under another one */
     uint64_t unreferenced;     /* of these, blobs that nothing in their source refers to */

@@ -90,19 +90,18 @@ bool output_open(struct output *output, const char *path) {
         return true;
     }
     bool there = stat(path, &status) == 0;
-    bool known = there || errno == ENOENT;
-    char *real = there ? realpath(path, NULL) : NULL;
     bool good = false;
-    if (!known || (there && !real)) {
-        /* What is there would be replaced, though it may be a link or a pipe. */
-    } else if (there && S_ISDIR(status.st_mode)) {
+    if (there && S_ISDIR(status.st_mode)) {
         errno = EISDIR;
     } else if (there && !S_ISREG(status.st_mode)) {
         good = open_direct(output, path);
-    } else {
-        good = open_path(output, real ? real : path);
+    } else if (there) {
+        char *real = realpath(path, NULL); /* else a link would be replaced */
+        good = real && open_path(output, real);
+        free(real);
+    } else if (errno == ENOENT) {
+        good = open_path(output, path);
     }
-    free(real);
     if (!good) {
         complain("cannot write %s: %s", path, strerror(errno));
         output_drop(output);

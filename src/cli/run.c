@@ -89,7 +89,7 @@ static int exit_code_of(const struct settings *settings, const struct varve_cata
                         const struct varve_scan_summary *summary) {
     uint64_t counts[6] = {0};
     for (size_t i = 0; i < 6; i++) {
-        counts[i] = summary->images[i] + summary->layers[i];
+        counts[i] = summary->images[i] + summary->beside[i] + summary->layers[i];
     }
     for (size_t i = 0; i < varve_catalog_error_count(catalog); i++) {
         counts[varve_catalog_error(catalog, i).fault.status]++;

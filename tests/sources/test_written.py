@@ -194,6 +194,12 @@ class Purposes(stores.StoreCase):
         # Whatever an index names is hashed, and nothing here is without reference.
         self.assertIn(stores.sha256(b"anything"), [line["name"] for line in found["layer"]])
         self.assertEqual(found["rest"], [])
+        # One that is not there could not be judged either.
+        layout.path(attested["digest"]).unlink()
+        found = self.scan(layout.folder, expect=3)
+        self.assertEqual([(line["digest"], line["status"]) for line in found["image"] if line["status"] != "ok"],
+                         [(attested["digest"], "error")])
+        self.assertEqual((found["summary"]["images"]["error"], found["summary"]["attestations"]), (0, 2))
 
     def test_several_tags_of_one_manifest(self):
         layout = stores.small_layout(self.work / "tags")
