@@ -195,12 +195,70 @@ class Layouts(harness.Case):
         found = self.scan(3)
         self.assertEqual(found["image"][0]["error"]["code"], "oci.document-size")
 
+    def test_documents_that_are_no_files(self):
+        """A pipe, a link to the very document, a folder in place of each: none is waited for or followed, and
+        the image beside it is judged."""
+        def pipe(path, data):
+            os.mkfifo(path)
+
+        def link(path, data):
+            (self.work / "the document").write_bytes(data)
+            os.symlink(self.work / "the document", path)
+
+        def folder(path, data):
+            os.mkdir(path)
+            (path / "index.json").write_bytes(data)
+
+        for document in "manifest", "config", "index.json", "oci-layout":
+            for spoil in pipe, link, folder:
+                with self.subTest(f"{document}: {spoil.__name__}"):
+                    self.folder = self.work / f"{document} {spoil.__name__}"
+                    self.layout = oci.Layout(self.folder)
+                    layer = self.layer(GOOD_TAR)
+                    bad = self.layout.image([layer], architecture="arm64")
+                    self.layout.tag("bad", bad)
+                    self.tag_image(layer, name="good")
+                    path = self.folder / document
+                    if not path.exists():
+                        manifest = self.layout.path(bad["digest"])
+                        config = json.loads(manifest.read_bytes())["config"]["digest"]
+                        path = manifest if document == "manifest" else self.layout.path(config)
+                    data = path.read_bytes()
+                    path.unlink()
+                    spoil(path, data)
+                    self.check_no_file(self.scan(3), document, layer)
+
+    def check_no_file(self, found, document, layer):
+        """An image's own document harms that image; what tells of all is an error line."""
+        self.assertEqual(found["layer"][layer[0]["digest"]]["rungs"]["diffid"], layer[1])
+        images = {image["ref"]: (image["status"], image.get("error", {}).get("code"))
+                  for image in found["image"]}
+        bad = ("error", "io.not-regular") if document in ("manifest", "config") else ("ok", None)
+        self.assertEqual(images, {} if document == "index.json" else {"bad": bad, "good": ("ok", None)})
+        self.assertEqual([error["code"] for error in found["error"]],
+                         ["io.not-regular"] if document in ("index.json", "oci-layout") else [])
+
+    def test_what_is_half_written_is_ignored(self):
+        """What tools leave in a layout that they write into: none is taken for a blob, or told of."""
+        layer = self.layer(GOOD_TAR)
+        self.tag_image(layer)
+        blobs = self.folder / "blobs"
+        for path in (self.folder / "ingest" / "1f" / "data", self.folder / "ingest" / ("b" * 64),
+                     blobs / "ingest" / ("b" * 64), blobs / "sha256" / ".tmp-123",
+                     blobs / "sha256" / ("a" * 64 + ".partial")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(OTHER_TAR[:700])
+        found = self.scan(0)
+        self.assertEqual(list(found["layer"]), [layer[0]["digest"]])
+        self.assertEqual([image["status"] for image in found["image"]], ["ok"])
+        self.assertEqual(found["error"], [])
+
     def test_thousands_of_layers_in_one_image(self):
         layer = self.layer(GOOD_TAR)
-        self.tag_image(*[layer] * 8000)
+        self.tag_image(*[layer] * 10000)
         found = self.scan(0)
         self.assertEqual(len(found["layer"]), 1)
-        self.assertEqual(len(found["image"][0]["layers"]), 8000)
+        self.assertEqual(len(found["image"][0]["layers"]), 10000)
 
     def test_configs_that_many_images_share(self):
         """Four MiB each, so that no more than some are read ahead: the first images read them anew,

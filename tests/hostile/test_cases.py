@@ -8,8 +8,10 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import zlib
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -19,9 +21,56 @@ import oci
 VECTORS = harness.SOURCE / ".." / "shared" / "vectors" / "hostile-synthetic"
 CASES = 54
 RUNGS = ["blob", "diffid", "archive", "encoding", "order", "names", "times", "content"]
-# As CASES.tsv has it: status, code of the fault, entries, findings that must be there.
-VERDICT = re.compile(r"(\w+)(?::([\w.-]+))?(?:@(\d+))?((?:\+[\w.-]+)*)")
+# As CASES.tsv has it: status, code of the fault, entries, findings that must be there, some with the
+# offset of the first.
+VERDICT = re.compile(r"(\w+)(?::([\w.-]+))?(?:@(\d+))?((?:\+[\w.-]+(?:#\d+)?)*)")
 TABLE = "stargz.index.json"
+ZSTD = re.compile(rb"(?:\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)")  # a frame, or a skippable one
+PIECE_BYTES = 1 << 20
+
+
+def plain(path):
+    """Decoded bytes in pieces; what it returns is where they ended in the file."""
+    data = path.read_bytes()
+    yield data
+    return len(data)
+
+
+def gunzip(path):
+    """All members in a row."""
+    rest = path.read_bytes()
+    whole = len(rest)
+    while rest[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            yield member.decompress(rest, PIECE_BYTES)
+            rest = member.unconsumed_tail
+        rest = member.unused_data
+    return whole - len(rest)
+
+
+def unzstd(path):
+    """By zstd's own program, which does not say where it ended."""
+    with open(path, "rb") as file, subprocess.Popen(["zstd", "-dcq", "--long=31"], stdin=file,
+                                                    stdout=subprocess.PIPE,
+                                                    stderr=subprocess.DEVNULL) as process:
+        while piece := process.stdout.read(PIECE_BYTES):
+            yield piece
+
+
+DECODERS = {"gzip": gunzip, "zstd": unzstd, "plain": plain}
+
+
+def decoded(kind, path):
+    """Length and SHA-256 of what a file decodes to, and where its compressed stream ends, if known."""
+    decoder, count, digest = DECODERS[kind](path), 0, hashlib.sha256()
+    while True:
+        try:
+            piece = next(decoder)
+        except StopIteration as stop:
+            return count, "sha256:" + digest.hexdigest(), stop.value
+        count += len(piece)
+        digest.update(piece)
 
 
 def cases():
@@ -82,8 +131,11 @@ class Cases(harness.Case):
         self.assertEqual((line["status"], line.get("error", {}).get("code")), (status, code))
         if entries:
             self.assertEqual(line.get("entries", 0), int(entries))
-        found = {finding["code"] for finding in line["findings"]}
-        self.assertLessEqual(set(findings.split("+")[1:]), found)
+        found = {finding["code"]: finding.get("offset") for finding in line["findings"]}
+        for code_due, _, offset in (word.partition("#") for word in findings.split("+")[1:]):
+            self.assertIn(code_due, found)
+            if offset:
+                self.assertEqual(found[code_due], int(offset))
         data = pathlib.Path(line["name"]).read_bytes()
         self.assertEqual(line["rungs"]["blob"], "sha256:" + hashlib.sha256(data).hexdigest())
         kind = (code or "").partition(".")[0]
@@ -96,6 +148,43 @@ class Cases(harness.Case):
         else:
             stand = RUNGS
         self.assertEqual(list(line["rungs"]), stand)
+
+    def test_entries_before_a_fault_are_kept(self):
+        """What stands before what is wrong is listed, with its content."""
+        _, entries = self.digest()
+        for name in ("d10", "d11", "g05", "c03"):
+            found = [(entry["path"], entry["size"], entry["sha256"]) for entry in entries[name]]
+            self.assertEqual(found, [("a.txt", 6, hashlib.sha256(b"AAAA_a").hexdigest())], name)
+        for name in ("d12", "c02"):
+            self.assertEqual(entries[name], [])
+
+    def test_diffids(self):
+        """Where there is a diffid it is of all decoded bytes, as zlib and zstd's own program decode them,
+        those behind the archive's end, too; what follows the compressed stream is found where that ends."""
+        layers, _ = self.digest()
+        zstd = shutil.which("zstd")
+        compared = {kind: 0 for kind in ("gzip", "zstd", "plain")}
+        for name, line in layers.items():
+            if "diffid" not in line["rungs"]:
+                continue
+            path = pathlib.Path(line["name"])
+            data = path.read_bytes()
+            kind = "gzip" if data[:2] == b"\x1f\x8b" else "zstd" if ZSTD.match(data) else "plain"
+            if kind == "zstd" and not zstd:
+                continue
+            with self.subTest(name):
+                count, digest, end = decoded(kind, path)
+                self.assertEqual((line["bytes_decoded"], line["rungs"]["diffid"]), (count, digest))
+                offsets = [found["offset"] for found in line["findings"]
+                           if found["code"].startswith("decode.trailing-")]
+                if kind == "gzip":
+                    self.assertEqual(offsets, [end] if end < len(data) else [])
+            compared[kind] += 1
+        self.assertGreater(compared["plain"], 50)
+        self.assertGreater(compared["gzip"], 15)
+        if not zstd:
+            self.skipTest("not installed: zstd; gzip and plain archives were compared")
+        self.assertGreater(compared["zstd"], 4)
 
     def test_tables_do_not_change_entries(self):
         """Whatever a table of contents says, the tar's entries are those of the sound layer."""
