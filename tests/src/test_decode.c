@@ -274,6 +274,7 @@ static void wide_window(void **state) {
     assert_int_equal(varve_decoder_open(&decoder, &options), VARVE_OK);
     struct decode_run run = decode_run(decoder, blob, bytes, 0, 0);
     assert_int_equal(run.fault.status, VARVE_LIMIT);
+    assert_string_equal(run.fault.code, "zstd.window-limit");
     decode_run_free(&run);
     varve_decoder_close(decoder);
     varve_budget_close(budget);
