@@ -18,6 +18,7 @@ struct link {
     uint32_t platform; /* in the loader's strings, or VARVE_NAME_NONE */
     uint32_t ref;
     bool attestation;
+    uint8_t type;  /* enum varve_document_type: by the descriptor */
     uint64_t size; /* as claimed, or VARVE_NO_SIZE */
 };
 
@@ -63,8 +64,10 @@ enum node_kind { NODE_UNREAD, NODE_BAD, NODE_MANIFEST, NODE_INDEX };
 struct node {
     enum node_kind kind;
     bool attestation, artifact;
-    bool has_parent; /* an index refers to it */
-    uint32_t file;   /* what it was read from where no digest led to it; in `strings` */
+    bool has_parent;          /* an index refers to it */
+    bool type_told, nul_told; /* there is a note on that */
+    uint8_t type;             /* enum varve_document_type: by its own mediaType */
+    uint32_t file;            /* what it was read from where no digest led to it; in `strings` */
     struct varve_fault fault;
     uint32_t fault_digest; /* number of the document at fault */
     uint64_t size;
@@ -87,6 +90,7 @@ struct step {
     uint32_t platform;
     bool attestation;
     bool size_holds;
+    bool kind_holds; /* it is a document of the kind that its descriptor says */
 };
 
 struct varve_documents {
@@ -159,6 +163,23 @@ static void blame(struct node *node, uint32_t document, struct varve_fault fault
 static const char *label_of(const struct varve_documents *documents, uint32_t number) {
     const char *file = interned(documents, node_at(documents, number)->file);
     return file ? file : documents->names.names[number];
+}
+
+/* Tells once of a document that a string in it holds a NUL, or that its media types differ. */
+static void note_nul(struct varve_documents *documents, uint32_t number) {
+    struct node *node = node_at(documents, number);
+    if (!node->nul_told) {
+        node->nul_told = true;
+        varve_place_note(documents->place, label_of(documents, number), VARVE_CODE_OCI_NUL);
+    }
+}
+
+static void note_type(struct varve_documents *documents, uint32_t number) {
+    struct node *node = node_at(documents, number);
+    if (!node->type_told) {
+        node->type_told = true;
+        varve_place_note(documents->place, label_of(documents, number), VARVE_CODE_OCI_MEDIA_TYPE);
+    }
 }
 
 /* --- reading: any thread --- */
@@ -373,6 +394,9 @@ static void take_config(struct varve_documents *documents, uint32_t number,
                                                           reading->config_data_bytes);
         }
         keep_config(documents, document, reading, node->config_json);
+        if (reading->config_parsed && reading->config.holds_nul) {
+            note_nul(documents, document);
+        }
         if (reading->config_data_bytes != descriptor->size) {
             blame(node, document,
                   varve_fault_of(VARVE_CODE_CLAIM_SIZE, reading->config_data_bytes));
@@ -449,17 +473,19 @@ static void take_index(struct varve_documents *documents, uint32_t number,
         const struct varve_descriptor *child = &document->children[i];
         if (child->fault.code) {
             varve_place_complain(documents->place, label_of(documents, number), child->fault);
-        } else if (varve_media_type_is_index(child->media_type) ||
-                   varve_media_type_is_manifest(child->media_type)) {
+        } else if (varve_media_type_is_document(child->media_type)) {
             uint32_t node = node_of(documents, &child->digest);
             if (node == VARVE_NAME_NONE) {
                 break;
             }
             node_at(documents, node)->has_parent = true;
             expect(documents, node);
-            links[count++] =
-                (struct link){node, intern(documents, child->platform),
-                              intern(documents, child->ref), child->attestation, child->size};
+            links[count++] = (struct link){node,
+                                           intern(documents, child->platform),
+                                           intern(documents, child->ref),
+                                           child->attestation,
+                                           (uint8_t)varve_media_type_document(child->media_type),
+                                           child->size};
         } else {
             add_layer(documents, child, NULL);
         }
@@ -480,6 +506,13 @@ static void take(struct varve_documents *documents, uint32_t number,
         return;
     }
     documents->found_any = true;
+    node->type = (uint8_t)reading->document.type;
+    if (reading->document.type == VARVE_DOCUMENT_TYPE_OTHER) {
+        note_type(documents, number);
+    }
+    if (reading->document.holds_nul) {
+        note_nul(documents, number);
+    }
     if (reading->document.kind == VARVE_DOCUMENT_INDEX) {
         take_index(documents, number, &reading->document);
         return;
@@ -529,6 +562,23 @@ static void read_node(struct varve_documents *documents, uint32_t number) {
     free(ahead);
 }
 
+/* Whether a link's descriptor and the document behind it, where there is one, are of one kind. That
+ * the two name it by different media types of the kind is told. */
+static bool link_holds(struct varve_documents *documents, const struct link *link) {
+    const struct node *node = node_at(documents, link->node);
+    bool index = node->kind == NODE_INDEX;
+    if ((!index && node->kind != NODE_MANIFEST) || link->type == VARVE_DOCUMENT_TYPE_NONE) {
+        return true;
+    }
+    if (varve_document_type_is_index(link->type) != index) {
+        return false;
+    }
+    if (node->type != VARVE_DOCUMENT_TYPE_NONE && node->type != link->type) {
+        note_type(documents, link->node);
+    }
+    return true;
+}
+
 /* Puts links on the list, the first on top. */
 static void push_links(struct varve_documents *documents, const struct link *links, size_t count,
                        const struct step *from) {
@@ -554,8 +604,15 @@ static void push_links(struct varve_documents *documents, const struct link *lin
             .attestation = link->attestation,
             .size_holds =
                 link->size == VARVE_NO_SIZE || node_at(documents, link->node)->size == link->size,
+            .kind_holds = link_holds(documents, link),
         };
     }
+}
+
+/* What is wrong with a document as a descriptor leads to it. */
+static struct varve_fault step_fault(const struct step *step, const struct node *node) {
+    return step->kind_holds ? varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size)
+                            : varve_fault_of(VARVE_CODE_OCI_AMBIGUOUS, VARVE_NO_OFFSET);
 }
 
 static void add_image(struct varve_documents *documents, const struct step *step, const char *ref) {
@@ -576,8 +633,8 @@ static void add_image(struct varve_documents *documents, const struct step *step
         .manifest_json = node->manifest_json,
         .config_json = node->config_json,
     };
-    if (!image.fault.code && !step->size_holds) {
-        image.fault = varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size);
+    if (!image.fault.code && (!step->size_holds || !step->kind_holds)) {
+        image.fault = step_fault(step, node);
         image.fault_digest = image.digest;
     }
     documents->place->no_memory |= !varve_catalog_add_image(documents->place->catalog, &image);
@@ -607,10 +664,9 @@ static void walk_link(struct varve_documents *documents, const struct link *top,
             add_image(documents, &step, ref);
             continue;
         }
-        if (first_visit && (node->fault.code || !step.size_holds)) {
-            varve_place_complain(
-                documents->place, label_of(documents, step.node),
-                node->fault.code ? node->fault : varve_fault_of(VARVE_CODE_CLAIM_SIZE, node->size));
+        if (first_visit && (node->fault.code || !step.size_holds || !step.kind_holds)) {
+            varve_place_complain(documents->place, label_of(documents, step.node),
+                                 node->fault.code ? node->fault : step_fault(&step, node));
         }
         push_links(documents, node->links, node->link_count, &step);
     }
@@ -730,7 +786,8 @@ void varve_documents_walk_entries(struct varve_documents *documents, uint32_t nu
 }
 
 void varve_documents_walk(struct varve_documents *documents, uint32_t number, const char *ref) {
-    const struct link top = {number, VARVE_NAME_NONE, VARVE_NAME_NONE, false, VARVE_NO_SIZE};
+    const struct link top = {number, VARVE_NAME_NONE,          VARVE_NAME_NONE,
+                             false,  VARVE_DOCUMENT_TYPE_NONE, VARVE_NO_SIZE};
     walk_as(documents, &top, ref);
 }
 

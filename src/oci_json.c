@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "codes.h"
 #include "image_ladder.h"
 #include "json_load.h"
+#include "json_strict.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -22,20 +22,40 @@ static bool is_one_of(const char *text, const char *const *names, size_t name_co
     return false;
 }
 
-bool varve_media_type_is_index(const char *media_type) {
-    static const char *const names[] = {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
+enum varve_document_type varve_media_type_document(const char *media_type) {
+    static const struct {
+        const char *name;
+        enum varve_document_type type;
+    } types[] = {
+        {"application/vnd.oci.image.index.v1+json", VARVE_DOCUMENT_TYPE_OCI_INDEX},
+        {"application/vnd.docker.distribution.manifest.list.v2+json",
+         VARVE_DOCUMENT_TYPE_DOCKER_LIST},
+        {"application/vnd.oci.image.manifest.v1+json", VARVE_DOCUMENT_TYPE_OCI_MANIFEST},
+        {"application/vnd.docker.distribution.manifest.v2+json",
+         VARVE_DOCUMENT_TYPE_DOCKER_MANIFEST},
     };
-    return is_one_of(media_type, names, COUNT_OF(names));
+    for (size_t i = 0; media_type && i < COUNT_OF(types); i++) {
+        if (strcmp(media_type, types[i].name) == 0) {
+            return types[i].type;
+        }
+    }
+    return media_type ? VARVE_DOCUMENT_TYPE_OTHER : VARVE_DOCUMENT_TYPE_NONE;
+}
+
+bool varve_document_type_is_index(enum varve_document_type type) {
+    return type == VARVE_DOCUMENT_TYPE_OCI_INDEX || type == VARVE_DOCUMENT_TYPE_DOCKER_LIST;
+}
+
+bool varve_document_type_is_manifest(enum varve_document_type type) {
+    return type == VARVE_DOCUMENT_TYPE_OCI_MANIFEST || type == VARVE_DOCUMENT_TYPE_DOCKER_MANIFEST;
+}
+
+bool varve_media_type_is_index(const char *media_type) {
+    return varve_document_type_is_index(varve_media_type_document(media_type));
 }
 
 bool varve_media_type_is_manifest(const char *media_type) {
-    static const char *const names[] = {
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    };
-    return is_one_of(media_type, names, COUNT_OF(names));
+    return varve_document_type_is_manifest(varve_media_type_document(media_type));
 }
 
 bool varve_media_type_is_document(const char *media_type) {
@@ -74,18 +94,19 @@ const char *varve_json_string(const json_t *value) {
     return text && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
-/* True where some key of `object` is one of `names` but for its case. */
-static bool has_case_variant(json_t *object, const char *const *names, size_t name_count) {
-    const char *key = NULL;
-    json_t *value = NULL;
-    json_object_foreach(object, key, value) {
-        for (size_t i = 0; i < name_count; i++) {
-            if (strcasecmp(key, names[i]) == 0 && strcmp(key, names[i]) != 0) {
-                return true;
-            }
-        }
-    }
-    return false;
+/* image-spec image-index.md, "platform object"; a config has the same members. */
+static bool is_platform_ambiguous(const json_t *object) {
+    static const char *const keys[] = {"os",         "architecture", "variant",
+                                       "os.version", "os.features",  "features"};
+    return varve_json_has_variant(object, keys, COUNT_OF(keys));
+}
+
+/* image-spec descriptor.md. Annotations are a map, whose keys no reader folds. */
+static bool is_descriptor_ambiguous(const json_t *object) {
+    static const char *const keys[] = {"mediaType",   "digest",   "size", "urls",
+                                       "annotations", "platform", "data", "artifactType"};
+    return varve_json_has_variant(object, keys, COUNT_OF(keys)) ||
+           is_platform_ambiguous(json_object_get(object, "platform"));
 }
 
 /* "os/architecture[/variant]"; left empty where it is not told or too long to be one. */
@@ -115,12 +136,11 @@ static bool is_foreign_digest(const char *text) {
 }
 
 static void read_descriptor(struct varve_descriptor *out, json_t *object) {
-    static const char *const keys[] = {"mediaType", "digest", "size"};
     memset(out, 0, sizeof *out);
     const char *digest = varve_json_string(json_object_get(object, "digest"));
     json_t *size = json_object_get(object, "size");
     out->media_type = varve_json_string(json_object_get(object, "mediaType"));
-    if (json_is_object(object) && has_case_variant(object, keys, COUNT_OF(keys))) {
+    if (is_descriptor_ambiguous(object)) {
         refuse(&out->fault, VARVE_CODE_OCI_AMBIGUOUS);
         return;
     }
@@ -142,8 +162,9 @@ static void read_descriptor(struct varve_descriptor *out, json_t *object) {
 }
 
 /* What the document is by its shape, held against what it says it is. */
-static bool classify(enum varve_document_kind *kind, struct varve_fault *fault, json_t *root) {
+static bool classify(struct varve_document *document, struct varve_fault *fault) {
     static const char *const keys[] = {"mediaType", "manifests", "layers", "config", "fsLayers"};
+    json_t *root = document->root;
     if (!json_is_object(root)) {
         return refuse(fault, VARVE_CODE_OCI_SHAPE);
     }
@@ -151,7 +172,7 @@ static bool classify(enum varve_document_kind *kind, struct varve_fault *fault, 
     const char *type = varve_json_string(type_value);
     bool index = json_object_get(root, "manifests") != NULL;
     bool manifest = json_object_get(root, "layers") || json_object_get(root, "config");
-    if (has_case_variant(root, keys, COUNT_OF(keys)) || (index && manifest)) {
+    if (varve_json_has_variant(root, keys, COUNT_OF(keys)) || (index && manifest)) {
         return refuse(fault, VARVE_CODE_OCI_AMBIGUOUS);
     }
     if (!index && !manifest && json_object_get(root, "fsLayers")) {
@@ -162,8 +183,17 @@ static bool classify(enum varve_document_kind *kind, struct varve_fault *fault, 
         (type && manifest && varve_media_type_is_index(type))) {
         return refuse(fault, VARVE_CODE_OCI_SHAPE);
     }
-    *kind = index ? VARVE_DOCUMENT_INDEX : VARVE_DOCUMENT_MANIFEST;
+    document->kind = index ? VARVE_DOCUMENT_INDEX : VARVE_DOCUMENT_MANIFEST;
+    document->type = varve_media_type_document(type);
     return true;
+}
+
+/* Whether readers take what a document says beside its list for different things. Asked of what has
+ * such a list: other JSON may have any keys. */
+static bool is_rest_ambiguous(const json_t *root) {
+    static const char *const keys[] = {"schemaVersion", "artifactType", "subject", "annotations"};
+    return varve_json_has_variant(root, keys, COUNT_OF(keys)) ||
+           is_descriptor_ambiguous(json_object_get(root, "subject"));
 }
 
 /* What a manifest is where it is no image's (image-spec manifest.md, "Guidelines for Artifact
@@ -185,7 +215,7 @@ bool varve_document_parse(struct varve_document *document, struct varve_fault *f
     if (!document->root) {
         return false;
     }
-    bool good = classify(&document->kind, fault, document->root);
+    bool good = classify(document, fault);
     if (good) {
         bool index = document->kind == VARVE_DOCUMENT_INDEX;
         json_t *children = json_object_get(document->root, index ? "manifests" : "layers");
@@ -194,6 +224,8 @@ bool varve_document_parse(struct varve_document *document, struct varve_fault *f
         /* null is how Go writes a list that has nothing in it yet. */
         if (!json_is_array(children) && !json_is_null(children)) {
             good = refuse(fault, VARVE_CODE_OCI_SHAPE);
+        } else if (is_rest_ambiguous(document->root)) {
+            good = refuse(fault, VARVE_CODE_OCI_AMBIGUOUS);
         } else if (!document->children) {
             good = refuse(fault, VARVE_CODE_NO_MEMORY);
         } else {
@@ -202,6 +234,7 @@ bool varve_document_parse(struct varve_document *document, struct varve_fault *f
             }
             read_descriptor(&document->config, json_object_get(document->root, "config"));
             read_purpose(document);
+            document->holds_nul = varve_json_holds_nul(data, data_bytes);
         }
     }
     if (!good) {
@@ -216,10 +249,18 @@ void varve_document_free(struct varve_document *document) {
     memset(document, 0, sizeof *document);
 }
 
+/* image-spec config.md. What is beneath "config" is what the image runs with, of which varve reads
+ * nothing by name. */
+static bool is_config_ambiguous(const json_t *root) {
+    static const char *const keys[] = {"created", "author", "config", "rootfs", "history"};
+    static const char *const rootfs_keys[] = {"type", "diff_ids"};
+    return varve_json_has_variant(root, keys, COUNT_OF(keys)) || is_platform_ambiguous(root) ||
+           varve_json_has_variant(json_object_get(root, "rootfs"), rootfs_keys,
+                                  COUNT_OF(rootfs_keys));
+}
+
 bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, const uint8_t *data,
                         size_t data_bytes) {
-    static const char *const keys[] = {"rootfs"};
-    static const char *const rootfs_keys[] = {"diff_ids"};
     memset(config, 0, sizeof *config);
     json_t *root = varve_json_load(fault, data, data_bytes);
     if (!root) {
@@ -228,11 +269,10 @@ bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, 
     json_t *rootfs = json_object_get(root, "rootfs");
     json_t *diffids = json_object_get(rootfs, "diff_ids");
     bool good = true;
-    if (!json_is_array(diffids)) {
-        good = refuse(fault, VARVE_CODE_OCI_CONFIG);
-    } else if (has_case_variant(root, keys, COUNT_OF(keys)) ||
-               has_case_variant(rootfs, rootfs_keys, COUNT_OF(rootfs_keys))) {
+    if (is_config_ambiguous(root)) {
         good = refuse(fault, VARVE_CODE_OCI_AMBIGUOUS);
+    } else if (!json_is_array(diffids)) {
+        good = refuse(fault, VARVE_CODE_OCI_CONFIG);
     } else {
         config->diffid_count = json_array_size(diffids);
         config->diffids = calloc(config->diffid_count + 1, sizeof *config->diffids);
@@ -244,6 +284,7 @@ bool varve_config_parse(struct varve_config *config, struct varve_fault *fault, 
                refuse(fault, VARVE_CODE_OCI_CONFIG);
     }
     read_platform(config->platform, sizeof config->platform, root);
+    config->holds_nul = varve_json_holds_nul(data, data_bytes);
     good = good &&
            (varve_config_digest(&config->digests, root) || refuse(fault, VARVE_CODE_NO_MEMORY));
     json_decref(root);

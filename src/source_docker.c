@@ -17,6 +17,7 @@
 
 #include "file.h"
 #include "folder.h"
+#include "json_strict.h"
 #include "oci_json.h"
 #include "source.h"
 
@@ -225,6 +226,9 @@ static void read_image(struct docker *docker, const char *digest_text, const cha
         if (varve_config_parse(&config, &fault, data, data_bytes)) {
             image.platform = *config.platform ? config.platform : NULL;
             image.config = varve_place_keep_config(&docker->place, &config.digests);
+            if (config.holds_nul) {
+                varve_place_note(&docker->place, path, VARVE_CODE_OCI_NUL);
+            }
             take_layers(docker, &image, &config);
             fault.code = NULL;
         }
@@ -247,7 +251,11 @@ static void read_names(struct docker *docker) {
     json_t *refs = NULL;
     json_t *id = NULL;
     bool unread = false;
+    static const char *const keys[] = {"Repositories"};
     json_t *list = varve_source_read_list(&docker->place, &unread, "repositories.json");
+    if (varve_json_has_variant(list, keys, 1)) {
+        complain(docker, "repositories.json", VARVE_CODE_OCI_AMBIGUOUS);
+    }
     json_object_foreach(json_object_get(list, "Repositories"), name, refs) {
         json_object_foreach(refs, ref, id) {
             const char *text = varve_json_string(id);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "json_load.h"
+#include "json_strict.h"
 #include "oci_json.h"
 #include "source.h"
 
@@ -134,14 +135,17 @@ static void add_images(struct reader *reader, struct varve_image *image, json_t 
 }
 
 static void read_image(struct reader *reader, json_t *entry) {
+    static const char *const keys[] = {"Config", "RepoTags", "Layers", "Parent", "LayerSources"};
     struct varve_config config;
     struct varve_digest_name digest;
     struct varve_fault fault = {0};
     char name[VARVE_DIGEST_TEXT_BYTES] = "";
     const char *path = varve_json_string(json_object_get(entry, "Config"));
     json_t *layers = json_object_get(entry, "Layers");
-    if (!path || !json_is_array(layers)) {
-        complain(reader, "manifest.json", VARVE_CODE_DOCKER_MANIFEST);
+    bool ambiguous = varve_json_has_variant(entry, keys, sizeof keys / sizeof keys[0]);
+    if (ambiguous || !path || !json_is_array(layers)) {
+        complain(reader, "manifest.json",
+                 ambiguous ? VARVE_CODE_OCI_AMBIGUOUS : VARVE_CODE_DOCKER_MANIFEST);
         return;
     }
     bool parsed = read_config(reader, &config, &digest, &fault, path);
@@ -157,6 +161,9 @@ static void read_image(struct reader *reader, json_t *entry) {
     image.claims = read_layers(reader, &image.layer_count, &fault, layers, &config);
     image.platform = *config.platform ? config.platform : NULL;
     image.fault = fault;
+    if (parsed && config.holds_nul) {
+        varve_place_note(&reader->place, path, VARVE_CODE_OCI_NUL);
+    }
     if (parsed) {
         image.config = varve_place_keep_config(&reader->place, &config.digests);
     }
@@ -195,7 +202,11 @@ static bool read_manifest(struct reader *reader) {
     bool no_memory = false;
     json_t *root = varve_json_parse(data, data_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL,
                                     &no_memory);
+    bool nul = root && varve_json_holds_nul(data, data_bytes);
     free(data);
+    if (nul) {
+        varve_place_note(&reader->place, "manifest.json", VARVE_CODE_OCI_NUL);
+    }
     bool good = json_is_array(root);
     if (!good) {
         complain(reader, "manifest.json",

@@ -6,12 +6,15 @@
 #include "documents.h"
 #include "folder.h"
 #include "json_load.h"
+#include "json_strict.h"
 #include "source.h"
 
 #define PATTERN "blobs/%a/%h"
 
 /* image-spec image-layout.md, "oci-layout file". */
 uint8_t *varve_source_layout_file(struct varve_place *place, size_t *bytes) {
+    static const char *const keys[] = {"imageLayoutVersion"};
+    enum varve_code code = VARVE_CODE_OCI_LAYOUT;
     uint8_t *data = NULL;
     struct varve_fault fault;
     bool no_memory = false;
@@ -19,13 +22,16 @@ uint8_t *varve_source_layout_file(struct varve_place *place, size_t *bytes) {
     bool missing = !good && strcmp(fault.code, varve_code_at(VARVE_CODE_IO_MISSING)->code) == 0;
     if (good) {
         json_t *root = varve_json_parse(data, *bytes, JSON_REJECT_DUPLICATES, NULL, &no_memory);
-        good = json_is_string(json_object_get(root, "imageLayoutVersion"));
+        good = json_is_string(json_object_get(root, keys[0]));
+        if (varve_json_has_variant(root, keys, 1)) {
+            code = VARVE_CODE_OCI_AMBIGUOUS;
+            good = false;
+        }
         json_decref(root);
         missing = !good;
     }
     if (missing) {
-        fault = varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : VARVE_CODE_OCI_LAYOUT,
-                               VARVE_NO_OFFSET);
+        fault = varve_fault_of(no_memory ? VARVE_CODE_NO_MEMORY : code, VARVE_NO_OFFSET);
     }
     if (!good) {
         varve_place_complain(place, "oci-layout", fault);

@@ -221,6 +221,10 @@ static bool read_config(struct storage *storage, struct varve_config *config, bo
         varve_document_free(&manifest);
         return false;
     }
+    if (manifest.type == VARVE_DOCUMENT_TYPE_OTHER) {
+        varve_place_note(&storage->place, image->digest, VARVE_CODE_OCI_MEDIA_TYPE);
+    }
+    bool nul = manifest.holds_nul;
     blame(image, image->digest, manifest.config.fault);
     bool good = !manifest.config.fault.code;
     if (good) {
@@ -232,10 +236,14 @@ static bool read_config(struct storage *storage, struct varve_config *config, bo
         if (good) {
             image->config_json = varve_place_keep_document(&storage->place, data, data_bytes);
             good = varve_config_parse(config, &fault, data, data_bytes);
+            nul |= good && config->holds_nul;
             fault.code = good ? NULL : fault.code;
             blame(image, name, fault);
             free(data);
         }
+    }
+    if (nul) {
+        varve_place_note(&storage->place, image->digest, VARVE_CODE_OCI_NUL);
     }
     varve_document_free(&manifest);
     return good;

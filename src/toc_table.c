@@ -10,8 +10,26 @@
 
 #include "digest_name.h"
 #include "json_load.h"
+#include "json_strict.h"
 #include "limits.h"
 #include "toc_internal.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* What a table may hold by the two formats (stargz-snapshotter docs/estargz.md; the zstd:chunked
+ * code of containers/storage, pkg/chunked/internal). Both are read by Go's encoding/json, which
+ * folds the case of keys. */
+enum { TOP_VERSION, TOP_ENTRIES };
+static const char *const top_keys[] = {
+    [TOP_VERSION] = "version", [TOP_ENTRIES] = "entries", "tarSplitDigest"};
+static const char *const entry_keys[] = {
+    "name",        "type",      "size",        "linkName",  "mode",        "uid",
+    "gid",         "digest",    "offset",      "endOffset", "chunkOffset", "chunkSize",
+    "chunkDigest", "chunkType", "innerOffset", "modtime",   "accesstime",  "changetime",
+    "userName",    "groupName", "devMajor",    "devMinor",  "NumLink",     "xattrs"};
+
+/* No known key is longer, though each of its characters be written as an escape of six. */
+#define TOP_KEY_BYTES (2 + 6 * sizeof "tarSplitDigest")
 
 struct text {
     const uint8_t *at;
@@ -200,7 +218,8 @@ static bool place(const json_t *object, uint64_t stored_bytes) {
 static bool read_entry(struct varve_toc *toc, struct varve_toc_table *table, const json_t *object,
                        uint64_t stored_bytes, struct varve_findings *findings) {
     struct varve_toc_entry entry = {0};
-    if (!json_is_object(object) || !json_is_string(json_object_get(object, "name")) ||
+    if (varve_json_has_variant(object, entry_keys, COUNT_OF(entry_keys)) ||
+        !json_is_object(object) || !json_is_string(json_object_get(object, "name")) ||
         !type(&entry.typeflag, object)) {
         return false;
     }
@@ -271,6 +290,30 @@ static int by_name(const void *a, const void *b, void *cookie) {
     return order ? order : (x->name > y->name) - (x->name < y->name);
 }
 
+/* Which of top_keys a key is; COUNT_OF(top_keys) for one that is none of them. False where it is no
+ * key at all, or one that a reader which folds case would take for one of them. */
+static bool read_key(struct varve_toc *toc, size_t *place, const struct text *key) {
+    *place = COUNT_OF(top_keys);
+    if (key->at == key->end || *key->at != '"') {
+        return false;
+    }
+    if ((size_t)(key->end - key->at) > TOP_KEY_BYTES) {
+        return true;
+    }
+    json_t *text = load(toc, key);
+    const char *name = json_string_value(text);
+    bool folds = false;
+    for (size_t i = 0; name && i < COUNT_OF(top_keys); i++) {
+        if (strcmp(name, top_keys[i]) == 0) {
+            *place = i;
+        } else {
+            folds |= varve_json_folds(name, top_keys[i]);
+        }
+    }
+    json_decref(text);
+    return name && !folds;
+}
+
 enum varve_status varve_toc_table_read(struct varve_toc *toc, struct varve_toc_table *table,
                                        const uint8_t *json, size_t bytes, uint64_t stored_bytes,
                                        struct varve_findings *findings) {
@@ -285,16 +328,17 @@ enum varve_status varve_toc_table_read(struct varve_toc *toc, struct varve_toc_t
     do {
         struct text key;
         struct text value;
-        if (!take_value(&text, &key) || !take(&text, ':') || !take_value(&text, &value)) {
+        size_t place;
+        if (!take_value(&text, &key) || !read_key(toc, &place, &key) || !take(&text, ':') ||
+            !take_value(&text, &value)) {
             return VARVE_MALFORMED;
         }
-        size_t n = (size_t)(key.end - key.at);
-        if (n == 9 && memcmp(key.at, "\"entries\"", 9) == 0) {
+        if (place == TOP_ENTRIES) {
             if (entries.at) {
                 return VARVE_MALFORMED;
             }
             entries = value;
-        } else if (n == 9 && memcmp(key.at, "\"version\"", 9) == 0) {
+        } else if (place == TOP_VERSION) {
             if (version >= 0 || value.end - value.at > 20) {
                 return VARVE_MALFORMED;
             }

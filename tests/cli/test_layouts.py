@@ -49,7 +49,7 @@ class Layouts(harness.Case):
         self.assertEqual(objects[0]["type"], "scan")
         self.assertEqual(objects[-1]["type"], "summary")
         self.assertEqual(objects[-1]["exit_code"], expect)
-        by_type = {"layer": {}, "image": [], "error": []}
+        by_type = {"layer": {}, "image": [], "error": [], "note": []}
         for found in objects[1:-1]:
             if found["type"] == "layer":
                 by_type["layer"][found["name"]] = found
@@ -133,6 +133,81 @@ class Layouts(harness.Case):
             {"schemaVersion": 2, "manifests": [], "layers": []}, oci.MANIFEST))
         found = self.scan(1)
         self.assertEqual(found["image"][0]["error"]["code"], "oci.ambiguous")
+
+    def test_keys_that_a_reader_folds(self):
+        """A second list of layers under a key that Go's encoding/json takes for `layers`."""
+        image = self.layout.image([self.layer(GOOD_TAR)])
+        data = self.layout.path(image["digest"]).read_bytes()
+        for number, key in enumerate((r"layer\u017f", "layer\u017f", "LAYERS")):
+            other = data[:-1] + f',"{key}":[]}}'.encode()
+            self.layout.tag(str(number), self.layout.put(other, oci.MANIFEST))
+        found = self.scan(1)
+        self.assertEqual([image["error"]["code"] for image in found["image"]], ["oci.ambiguous"] * 3)
+
+    def test_descriptor_with_keys_that_a_reader_folds(self):
+        image = self.layout.image([self.layer(GOOD_TAR)])
+        self.layout.tag("good", image)
+        for key in ("Annotations", "Platform", "Data", "URLs"):
+            self.layout.tag("bad", {**image, key: {oci.REF_NAME: "evil"}})
+        found = self.scan(1)
+        self.assertEqual([line["code"] for line in found["error"]], ["oci.ambiguous"] * 4)
+        self.assertEqual([line["ref"] for line in found["image"]], ["good"])
+
+    def test_document_of_another_kind_than_its_descriptor_says(self):
+        image = self.layout.image([self.layer(GOOD_TAR)])
+        bare = self.layout.image([self.layer(OTHER_TAR)], media_type=False)
+        index = self.layout.index([image])
+        self.layout.tag("good", image)
+        self.layout.tag("image", {**image, "mediaType": oci.INDEX})
+        self.layout.tag("bare", {**bare, "mediaType": oci.DOCKER_LIST})
+        self.layout.tag("index", {**index, "mediaType": oci.MANIFEST})
+        self.layout.tag("nested", self.layout.index([{**index, "mediaType": oci.DOCKER_MANIFEST}]))
+        found = self.scan(1)
+        self.assertEqual({(line["ref"], line.get("error", {}).get("code"))
+                          for line in found["image"]},
+                         {("good", None), ("image", "oci.ambiguous"), ("bare", "oci.ambiguous"),
+                          ("index", None), ("nested", None)})
+        for line in found["image"]:
+            if "error" in line:
+                self.assertEqual((line["status"], line["error"]["document"]),
+                                 ("malformed", line["digest"]))
+        self.assertEqual([(line["name"].rpartition(" ")[2], line["code"]) for line in found["error"]],
+                         [(index["digest"], "oci.ambiguous")])
+        self.assertEqual(found["note"], [])
+
+    def test_media_types_that_differ_within_a_kind(self):
+        """They are noted, once for each document, and change nothing."""
+        layer = self.layer(GOOD_TAR)
+        docker = self.layout.image([layer], docker=True)
+        for name, descriptor in (
+                ("docker", docker), ("oci", self.layout.image([layer])),
+                ("bare", {**self.layout.image([layer], media_type=False, architecture="arm"),
+                          "mediaType": oci.DOCKER_MANIFEST}),
+                ("list", {**self.layout.index([docker]), "mediaType": oci.DOCKER_LIST}),
+                ("again", {**docker, "mediaType": oci.MANIFEST}),
+                ("and again", {**docker, "mediaType": oci.MANIFEST}),
+                ("html", self.layout.put_json({"mediaType": "text/html", "schemaVersion": 2,
+                                               "manifests": [docker]}, oci.INDEX))):
+            self.layout.tag(name, descriptor)
+        found = self.scan(0)
+        self.assertEqual({line["status"] for line in found["image"]}, {"ok"})
+        self.assertEqual([(line["code"], line["count"]) for line in found["note"]],
+                         [("oci.media-type", 3)])
+
+    def test_nul_in_a_tag_and_in_a_config(self):
+        """A tag that holds a NUL is none; documents that hold one are noted, once each."""
+        layer = self.layer(GOOD_TAR)
+        config = self.layout.put_json({"author": "a\0b", "rootfs": {
+            "type": "layers", "diff_ids": [layer[1]]}}, oci.CONFIG)
+        for number in (1, 2):
+            self.layout.tag(f"a\0{number}", self.layout.put_json(
+                {"schemaVersion": 2, "config": config, "layers": [layer[0]], "n": number},
+                oci.MANIFEST))
+        found = self.scan(0)
+        self.assertEqual([line.get("ref") for line in found["image"]], [None, None])
+        note, = found["note"]
+        self.assertEqual((note["code"], note["count"]), ("oci.nul", 2))
+        self.assertIn("index.json", note["name"])
 
     def test_digest_that_is_a_path(self):
         layer, diffid = self.layer(GOOD_TAR)

@@ -255,10 +255,11 @@ class Cases(harness.Case):
                          (1, "malformed", "oci.json"))
 
     def test_odd_strings(self):
-        """Half a surrogate pair is no JSON; a NUL in an annotation does no harm, and what is said of
-        them can be read again."""
-        for number, (note, expected) in enumerate(((br"\ud800", "malformed"),
-                                                   (br"a\u0000b", "ok"))):
+        """Half a surrogate pair is no JSON; a NUL in an annotation does no harm and is noted, and what
+        is said of them can be read again."""
+        for number, (note, expected, notes) in enumerate(((br"\ud800", "malformed", []),
+                                                          (br"a\\u0000b", "ok", []),
+                                                          (br"a\u0000b", "ok", ["oci.nul"]))):
             folder = oci.Layout(self.work / f"odd{number}")
             config = folder.put(b'{"rootfs":{"type":"layers","diff_ids":[]}}', oci.CONFIG)
             text = json.dumps({"schemaVersion": 2, "config": config, "layers": [],
@@ -266,9 +267,10 @@ class Cases(harness.Case):
             folder.tag("x", folder.put(text, oci.MANIFEST))
             done = subprocess.run([harness.VARVE, "scan", "--json", f"oci:{folder.folder}"],
                                   check=False, capture_output=True)
-            image, = [line for line in map(json.loads, done.stdout.splitlines())
-                      if line["type"] == "image"]
+            lines = [json.loads(line) for line in done.stdout.splitlines()]
+            image, = [line for line in lines if line["type"] == "image"]
             self.assertEqual(image["status"], expected, note)
+            self.assertEqual([line["code"] for line in lines if line["type"] == "note"], notes)
 
 
 class Memory(harness.Case):

@@ -400,6 +400,23 @@ class HostileArchive(stores.StoreCase):
             found = self.scan(f"docker-archive:{path}", expect=1)
             self.assertEqual(self.codes(found), [code])
 
+    def test_keys_that_a_reader_folds(self):
+        (name, config), (_, manifest) = self.docker(["layer.tar"], [stores.BASE])
+        for number, key in enumerate(("layers", r"Layer\u017f", "RepoTag\u017f", "config")):
+            text = manifest[:-2] + f',"{key}":[]}}]'.encode()
+            path = self.archive(f"keys{number}", [("layer.tar", stores.BASE), (name, config),
+                                                  ("manifest.json", text)])
+            found = self.scan(f"docker-archive:{path}", expect=1)
+            self.assertEqual((self.codes(found), found["image"]), (["oci.ambiguous"], []), key)
+
+    def test_nul_in_a_tag(self):
+        members = self.docker(["layer.tar"], [stores.BASE])
+        text = members[-1][1].replace(b'"RepoTags": [', br'"RepoTags": ["a\u0000:b",', 1)
+        found = self.scan(f"""docker-archive:{self.archive('nul', [
+            ("layer.tar", stores.BASE), members[0], ("manifest.json", text)])}""")
+        self.all_well(found)
+        self.assertEqual(self.codes(found, "note"), ["oci.nul"])
+
     def test_layers_that_are_no_paths(self):
         members = self.docker([5], [stores.BASE])
         found = self.scan(f"docker-archive:{self.archive('0', members)}", expect=1)

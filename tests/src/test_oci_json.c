@@ -56,6 +56,18 @@ static void documents_are_judged(void **state) {
         {"{\"manifests\":[],\"config\":{}}", "oci.ambiguous"},
         {"{\"layers\":[],\"Layers\":[]}", "oci.ambiguous"},
         {"{\"manifests\":[],\"MEDIATYPE\":\"x\"}", "oci.ambiguous"},
+        {"{\"layers\":[],\"layer\\u017f\":[]}", "oci.ambiguous"},
+        {"{\"layers\":[],\"layer\xc5\xbf\":[]}", "oci.ambiguous"},
+        {"{\"manifests\":[],\"manife\\u017ft\\u017f\":[]}", "oci.ambiguous"},
+        {"{\"manifests\":[],\"Annotations\":{}}", "oci.ambiguous"},
+        {"{\"layers\":[],\"Subject\":{}}", "oci.ambiguous"},
+        {"{\"layers\":[],\"subject\":{\"dige\\u017ft\":1}}", "oci.ambiguous"},
+        {"{\"layers\":[],\"ARTIFACTTYPE\":\"x\"}", "oci.ambiguous"},
+        {"{\"layers\":[],\"schemaversion\":1}", "oci.ambiguous"},
+        {"{\"layers\":[],\"Other\":1,\"other\":2}", "ok"},
+        {"{\"layers\":[],\"annotations\":{\"Digest\":\"x\",\"digest\":\"y\"}}", "ok"},
+        {"{\"Subject\":1,\"Annotations\":[]}", "oci.shape"},
+        {"{\"mediaType\":\"text/html\",\"layers\":[]}", "ok"},
         {"{\"schemaVersion\":1,\"fsLayers\":[]}", "oci.schema1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -91,6 +103,17 @@ static void descriptors_are_judged(void **state) {
         {"{\"digest\":\"sha256:" HEX64 "\",\"size\":1}", "oci.descriptor"},
         {"{" LAYER ",\"Digest\":\"x\",\"digest\":\"sha256:" HEX64 "\",\"size\":1}",
          "oci.ambiguous"},
+        {"{" LAYER ",\"dige\\u017ft\":\"x\",\"digest\":\"sha256:" HEX64 "\",\"size\":1}",
+         "oci.ambiguous"},
+        {"{" LAYER ",\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"Annotations\":{}}",
+         "oci.ambiguous"},
+        {"{" LAYER ",\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"URLs\":[]}", "oci.ambiguous"},
+        {"{" LAYER ",\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"Data\":\"\"}", "oci.ambiguous"},
+        {"{" LAYER ",\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"platform\":{\"o\\u017f\":\"x\"}}",
+         "oci.ambiguous"},
+        {"{" LAYER ",\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"platform\":{\"os\":\"x\"},"
+         "\"annotations\":{\"OS\":\"\",\"os\":\"\"},\"unknown\":1,\"Unknown\":2}",
+         NULL},
         {"7", "oci.descriptor"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -143,6 +166,7 @@ static void annotations_and_platform_are_read(void **state) {
     assert_string_equal(document.children[0].ref, "a tag");
     assert_true(document.children[0].attestation);
     assert_int_equal(document.children[0].size, 5);
+    assert_true(document.holds_nul);
     varve_document_free(&document);
 }
 
@@ -168,6 +192,28 @@ static void configs_are_judged(void **state) {
                         "oci.config");
     assert_string_equal(config_verdict("{\"rootfs\":{\"diff_ids\":[],\"Diff_IDs\":[]}}", &config),
                         "oci.ambiguous");
+    static const char *const ambiguous[] = {
+        "{\"rootfs\":{\"diff_ids\":[],\"diff_id\\u017f\":[]}}",
+        "{\"rootfs\":{\"diff_ids\":[]},\"rootf\\u017f\":{}}",
+        "{\"Rootfs\":{\"diff_ids\":[]}}",
+        "{\"rootfs\":{\"diff_ids\":[],\"TYPE\":\"layers\"}}",
+        "{\"rootfs\":{\"diff_ids\":[]},\"OS\":\"linux\"}",
+        "{\"rootfs\":{\"diff_ids\":[]},\"Config\":{}}",
+        "{\"rootfs\":{\"diff_ids\":[]},\"hi\\u017ftory\":[]}",
+    };
+    for (size_t i = 0; i < sizeof ambiguous / sizeof ambiguous[0]; i++) {
+        assert_string_equal(config_verdict(ambiguous[i], &config), "oci.ambiguous");
+    }
+    assert_string_equal(config_verdict("{\"rootfs\":{\"diff_ids\":[]},\"config\":{\"Env\":[],"
+                                       "\"env\":[]},\"container_config\":{},\"Size\":0}",
+                                       &config),
+                        "ok");
+    assert_false(config.holds_nul);
+    varve_config_free(&config);
+    assert_string_equal(
+        config_verdict("{\"rootfs\":{\"diff_ids\":[]},\"author\":\"\\u0000\"}", &config), "ok");
+    assert_true(config.holds_nul);
+    varve_config_free(&config);
     assert_string_equal(config_verdict("nonsense", &config), "oci.json");
 }
 

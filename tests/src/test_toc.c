@@ -280,6 +280,10 @@ static struct member estargz(const char *json, bool sparse) {
     return blob;
 }
 
+/* A table that is well, without its first bracket. */
+#define TABLE_BODY                                                                                 \
+    "\"entries\":[{\"name\":\"usr/\",\"type\":\"dir\",\"mode\":493}," X "," Y "," Z                \
+    "],\"version\":1}"
 #define SHA256_HELLO "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 #define TABLE(x, y, z, more)                                                                       \
     "{\"entries\":[{\"name\":\"usr/\",\"type\":\"dir\",\"mode\":493}," x "," y "," z more          \
@@ -332,6 +336,38 @@ static void composed_tables(void **state) {
         {"{\"version\":1,\"entries\":7}", "toc.invalid x1"},
         {TABLE(X, Y, Z, ",{\"name\":\"a\",\"type\":\"symlink\",\"linkName\":5}"), "toc.invalid x1"},
         {TABLE(X, Y, Z, ",{\"name\":\"a\",\"type\":\"reg\",\"digest\":5}"), "toc.invalid x1"},
+        /* A member that a reader which folds case takes for a known one, anywhere. */
+        {"{\"Entries\":[]," TABLE_BODY, "toc.invalid x1"},
+        {"{\"entrie\\u017f\":[]," TABLE_BODY, "toc.invalid x1"},
+        {"{\"entrie\xc5\xbf\":[]," TABLE_BODY, "toc.invalid x1"},
+        {"{\"Version\":2," TABLE_BODY, "toc.invalid x1"},
+        {"{\"tar\\u017fplitDigest\":\"\"," TABLE_BODY, "toc.invalid x1"},
+        {"{\"more\":[],\"More\":1,\"tarSplitDigest\":\"\"," TABLE_BODY, ""},
+        {TABLE(X, Y, Z, ",{\"name\":\"a\",\"Name\":\"b\",\"type\":\"reg\"}"), "toc.invalid x1"},
+        {TABLE("{\"name\":\"usr/x\",\"type\":\"reg\",\"size\":5,\"Size\":99999,\"mode\":2541}", Y,
+               Z, ""),
+         "toc.invalid x1"},
+        {TABLE("{\"name\":\"usr/x\",\"type\":\"reg\",\"size\":5,\"\\u017fize\":9,\"mode\":2541}", Y,
+               Z, ""),
+         "toc.invalid x1"},
+        {TABLE(X, Y, Z, ",{\"name\":\"usr/x\",\"type\":\"chunk\",\"chun\\u212aSize\":9}"),
+         "toc.invalid x1"},
+        {TABLE(X, Y, Z, ",{\"name\":\"usr/x\",\"type\":\"chunk\",\"chunkdigest\":\"\"}"),
+         "toc.invalid x1"},
+        {TABLE(X, Y, Z,
+               ",{\"name\":\"usr/x\",\"type\":\"chunk\",\"xattrs\":{\"Name\":\"\",\"name\":\"\"},"
+               "\"NumLink\":1,\"other\":1,\"Other\":2}"),
+         ""},
+        /* Known members may be written with escapes. */
+        {"{\"entr\\u0069es\":[]," TABLE_BODY, "toc.invalid x1"},
+        {"{\"\\u0065\\u006e\\u0074\\u0072\\u0069\\u0065\\u0073\":[],\"version\":1}",
+         "toc.missing x4"},
+        {"{\"ver\\u0073ion\":3,\"entries\":[]}", "toc.version x1"},
+        {"{\"a key that is longer than any of those that a table of contents may have, however "
+         "they are written, is none of them\":1," TABLE_BODY,
+         ""},
+        {"{7:1," TABLE_BODY, "toc.invalid x1"},
+        {"{\"\\ud800\":1," TABLE_BODY, "toc.invalid x1"},
         {"[]", "toc.invalid x1"},
         {"", "toc.invalid x1"},
     };
