@@ -174,6 +174,16 @@ static bool expect_size(struct varve_rewrite *rewrite, uint32_t number, uint64_t
            varve_rewrite_complain_code(rewrite, number, VARVE_CODE_CLAIM_SIZE);
 }
 
+/* Whether a document, where it was read, is of the kind that descriptors say. */
+static bool expect_kind(struct varve_rewrite *rewrite, uint32_t number, bool as_index,
+                        bool as_manifest) {
+    enum document_kind kind = rewrite->documents[number].kind;
+    bool index = kind == DOCUMENT_INDEX;
+    bool manifest = kind == DOCUMENT_IMAGE || kind == DOCUMENT_COPIED;
+    return !((index && as_manifest) || (manifest && as_index)) ||
+           varve_rewrite_complain_code(rewrite, number, VARVE_CODE_OCI_AMBIGUOUS);
+}
+
 /* Something that may not be there, or may be no document, and is none of the layout's business
  * then: a subject, or what an attestation is about. VARVE_NAME_NONE: it is not there. */
 static uint32_t document_if_there(struct varve_rewrite *rewrite, const char *digest) {
@@ -272,7 +282,11 @@ static uint32_t take_child(struct varve_rewrite *rewrite, uint32_t number,
             document->ref = shown_ref(rewrite, child->ref);
         }
     }
+    bool index = varve_media_type_is_index(child->media_type);
+    document->as_index |= index;
+    document->as_manifest |= !index;
     expect_size(rewrite, on, child->size);
+    expect_kind(rewrite, on, index, !index);
     return on;
 }
 
@@ -446,6 +460,8 @@ static void read_document(struct varve_rewrite *rewrite, uint32_t number) {
         } else {
             take_manifest(rewrite, number, &parsed);
         }
+        expect_kind(rewrite, number, rewrite->documents[number].as_index,
+                    rewrite->documents[number].as_manifest);
     }
     varve_document_free(&parsed);
     free(data);

@@ -29,10 +29,11 @@ enum document_kind {
 struct document {
     enum document_kind kind;
     bool visited, written;
-    bool needed;        /* an index has it; else a subject or a reference leads to it */
-    bool attestation;   /* something calls it so */
-    uint32_t ref;       /* in `refs`; VARVE_NAME_NONE: none */
-    uint32_t *hangs_on; /* documents that must be written before */
+    bool needed;                /* an index has it; else a subject or a reference leads to it */
+    bool attestation;           /* something calls it so */
+    bool as_index, as_manifest; /* a descriptor calls it so */
+    uint32_t ref;               /* in `refs`; VARVE_NAME_NONE: none */
+    uint32_t *hangs_on;         /* documents that must be written before */
     size_t hangs_on_count;
     uint64_t size;     /* as claimed until it is read; VARVE_NO_SIZE: not claimed */
     uint64_t new_size; /* once it is written */

@@ -255,6 +255,29 @@ static void what_is_two_things_does_not(void **state) {
     end(&run);
 }
 
+static void what_is_no_index_does_not_go_for_one(void **state) {
+    struct run run;
+    (void)state;
+    BEGIN(&run, "", "layer", CONFIG_OF("A", ""), IMAGE("B", "A", ""),
+          MANIFESTS(TO(INDEX, "C", TAG("t"))));
+    assert_error(&run, "oci.ambiguous", "(t)");
+    end(&run);
+    BEGIN(&run, "", "layer", CONFIG_OF("A", ""), IMAGE("B", "A", ""),
+          MANIFESTS(TO(MANIFEST, "C", "")), MANIFESTS(TO(MANIFEST, "D", TAG("t"))));
+    assert_error(&run, "oci.ambiguous", "(t)");
+    end(&run);
+    /* Whether the right descriptor comes before or behind the wrong one. */
+    BEGIN(&run, "", "layer", CONFIG_OF("A", ""), IMAGE("B", "A", ""),
+          MANIFESTS(TO(INDEX, "C", TAG("t")) "," TO(MANIFEST, "C", TAG("u"))));
+    assert_int_equal(varve_rewrite_error_count(run.rewrite), 1);
+    assert_error(&run, "oci.ambiguous", "(t)");
+    end(&run);
+    BEGIN(&run, "", "layer", CONFIG_OF("A", ""), IMAGE("B", "A", ""), MANIFESTS(TO(INDEX, "C", "")),
+          MANIFESTS(TO(MANIFEST, "C", TAG("t")) "," TO(INDEX, "D", TAG("u"))));
+    assert_error(&run, "oci.ambiguous", "(t)");
+    end(&run);
+}
+
 /* ---- Media types, tags ---- */
 
 static void media_types_may_be_long(void **state) {
@@ -597,6 +620,7 @@ int main(void) {
         cmocka_unit_test(references_are_followed_everywhere),
         cmocka_unit_test(what_is_no_document_stays),
         cmocka_unit_test(what_is_two_things_does_not),
+        cmocka_unit_test(what_is_no_index_does_not_go_for_one),
         cmocka_unit_test(media_types_may_be_long),
         cmocka_unit_test(images_that_become_one_give_no_tag_twice),
         cmocka_unit_test(a_tag_brings_what_refers_to_it),
