@@ -40,14 +40,17 @@ bool varve_json_has_variant(const json_t *object, const char *const *names, size
     for (void *i = json_object_iter(members.taken); i;
          i = json_object_iter_next(members.taken, i)) {
         const char *key = json_object_iter_key(i);
-        bool known = false;
-        bool folds = false;
-        for (size_t n = 0; n < name_count && !known; n++) {
-            folds |= varve_json_folds(key, names[n]);
-            known = strcmp(key, names[n]) == 0;
-        }
-        if (folds && !known) {
-            return true;
+        for (size_t n = 0; n < name_count; n++) {
+            /* Most pairs differ in the first letter, whatever its case. */
+            if (((uint8_t)*key & 0x80) == 0 && ((*key ^ *names[n]) & ~0x20) != 0) {
+                continue;
+            }
+            if (strcmp(key, names[n]) == 0) {
+                break; /* names do not fold to one another */
+            }
+            if (varve_json_folds(key, names[n])) {
+                return true;
+            }
         }
     }
     return false;
