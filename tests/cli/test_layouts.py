@@ -265,6 +265,14 @@ class Layouts(harness.Case):
         self.assertEqual(found["error"][0]["code"], "oci.layout")
         self.assertEqual(found["image"][0]["status"], "ok")
 
+    def test_oci_layout_file_of_two_readings(self):
+        self.tag_image(self.layer(GOOD_TAR))
+        (self.folder / "oci-layout").write_text(
+            '{"imageLayoutVersion":"1.0.0","imageLayoutVer\u017fion":"2"}')
+        found = self.scan(1)
+        self.assertEqual([line["code"] for line in found["error"]], ["oci.ambiguous"])
+        self.assertEqual(found["image"][0]["status"], "ok")
+
     def test_document_beyond_four_mebibytes(self):
         self.layout.tag("big", self.layout.put(b" " * (4 << 20) + b"{}", oci.MANIFEST))
         found = self.scan(3)

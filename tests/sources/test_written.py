@@ -332,12 +332,39 @@ class Unpacked(stores.StoreCase):
         self.assertEqual(self.codes(found), ["oci.shape"] * 3)
         self.assertEqual(found["image"], [])
 
-    def docker(self, folder):
+    def test_storage_documents_with_oddities(self):
+        root = self.work / "odd storage"
+        config = b'{"rootfs":{"type":"layers","diff_ids":[]}}'
+        config_digest = stores.sha256(config)
+        images = []
+        for number, fields in enumerate(({}, {"mediaType": "text/html"},
+                                         {"annotations": {"a": "b\0"}})):
+            manifest = json.dumps({"schemaVersion": 2, "layers": [], "config": {
+                "mediaType": oci.CONFIG, "digest": config_digest, "size": len(config)},
+                **fields}).encode()
+            image = root / "vfs-images" / f"{number:064x}"
+            image.mkdir(parents=True)
+            (image / "manifest").write_bytes(manifest)
+            (image / ("=" + base64.b64encode(config_digest.encode()).decode())).write_bytes(config)
+            images.append({"id": image.name, "names": [f"app:{number}"],
+                           "digest": stores.sha256(manifest)})
+        (root / "vfs-layers").mkdir()
+        (root / "vfs-layers" / "layers.json").write_text("[]")
+        (root / "vfs-images" / "images.json").write_text(json.dumps(images))
+        found = self.scan(f"containers-storage:{root}")
+        self.all_well(found)
+        self.assertEqual(len(found["image"]), 3)
+        self.assertEqual([(line["code"], line["count"], line["name"].rpartition(" ")[2])
+                          for line in found["note"]],
+                         [("oci.media-type", 1, images[1]["digest"]),
+                          ("oci.nul", 1, images[2]["digest"])])
+
+    def docker(self, folder, **fields):
         """A docker data folder with one image of two layers; its ids."""
         image = folder / "image" / "overlay2"
         diffids = [stores.sha256(stores.BASE), stores.sha256(stores.TOP)]
         config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
-            "type": "layers", "diff_ids": diffids}}).encode()
+            "type": "layers", "diff_ids": diffids}, **fields}).encode()
         identity = stores.sha256(config)
         content = image / "imagedb" / "content" / "sha256"
         content.mkdir(parents=True)
@@ -382,6 +409,19 @@ class Unpacked(stores.StoreCase):
         self.assertEqual(self.codes(found), ["oci.shape"] * 2 + ["registry.link"])
         self.assertEqual([(line["ref"], line["error"]["code"]) for line in found["image"]],
                          [("app:1", "source.layers")])
+
+    def test_docker_documents_with_oddities(self):
+        folder = self.work / "odd docker"
+        identity, _, _ = self.docker(folder, author="a\0b")
+        found = self.scan(folder, expect=3)
+        note, = found["note"]
+        self.assertEqual((note["code"], note["count"]), ("oci.nul", 1))
+        self.assertIn(identity[7:], note["name"])
+        names = folder / "image" / "overlay2" / "repositories.json"
+        names.write_text(names.read_text()[:-1] + r', "repo\u017fitories": {}}')
+        found = self.scan(folder, expect=1)
+        self.assertEqual(self.codes(found), ["oci.ambiguous"])
+        self.assertEqual(found["image"][0]["digest"], identity)
 
     def test_docker_put_together(self):
         """Archives out of unpacked files and tar-split data, made by its own tool where that is there,
