@@ -232,6 +232,12 @@ static bool step_second(struct varve_tar *tar) {
 
 static bool step_skip(struct varve_tar *tar) {
     size_t bytes = available(tar, tar->extension_padding);
+    if (bytes && tar->long_unended) { /* GNU tar and Python read on to the first NUL */
+        tar->long_unended = false;
+        if (tar->in[0]) {
+            varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->offset);
+        }
+    }
     if (bytes && !tar->padding_noted) {
         size_t zeros = tar->kernel->zeros(tar->in, bytes);
         if (zeros < bytes) {
@@ -256,6 +262,7 @@ static void long_name_done(struct varve_tar *tar, const struct buffer *body,
     if (nul) {
         length = (size_t)(nul - body->bytes);
     }
+    tar->long_unended = !nul;
     *name = (struct varve_bytes){body->bytes, length};
     if (length == 0) {
         varve_tar_note(tar, VARVE_CODE_GNU_LONG_EMPTY, tar->block_offset);
@@ -270,7 +277,7 @@ static void long_name_done(struct varve_tar *tar, const struct buffer *body,
 static bool extension_done(struct varve_tar *tar) {
     uint64_t body_offset = tar->block_offset + BLOCK;
     tar->state = STATE_SKIP;
-    tar->padding_noted = false;
+    tar->padding_noted = tar->long_unended = false;
     switch (tar->extension_type) {
     case 'g':
         /* Now, for the padding may come with the next chunk. */

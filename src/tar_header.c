@@ -143,7 +143,7 @@ static const struct {
 
 /* Each way of writing numbers is one finding per header, however many fields have it. */
 struct noted {
-    enum varve_code codes[VARVE_HEADER_FIELD_COUNT];
+    enum varve_code codes[VARVE_HEADER_FIELD_COUNT + 1];
     size_t count;
 };
 
@@ -156,6 +156,22 @@ static void note_once(struct varve_tar *tar, struct noted *noted, enum varve_cod
     }
     noted->codes[noted->count++] = code;
     varve_tar_note(tar, code, offset);
+}
+
+/* Whether other readers stop at this number without a word, or step to another place: Python knows
+ * base-256 by a first byte of 0x80 or 0xff alone, and ends its list at numbers that it cannot read,
+ * in V7's unused bytes too; a size behind a NUL is 0 for it and for libarchive. */
+static bool read_otherwise(const struct varve_tar *tar, int field) {
+    const uint8_t *text = tar->block + fields[field].at;
+    uint8_t style = tar->numbers.style[field];
+    if (style == VARVE_TAR_STYLE_ODD && field == VARVE_HEADER_SIZE) {
+        while (*text == ' ') {
+            text++;
+        }
+        return *text == 0 && tar->numbers.value[field] != 0;
+    }
+    return style == VARVE_TAR_STYLE_BASE256 ? *text != 0x80 && *text != 0xff
+                                            : style == VARVE_TAR_STYLE_BAD;
 }
 
 static bool check_numbers(struct varve_tar *tar) {
@@ -173,6 +189,15 @@ static bool check_numbers(struct varve_tar *tar) {
         bool blank_device = field >= VARVE_HEADER_DEVMAJOR && style == VARVE_TAR_STYLE_NUL;
         if (style != VARVE_TAR_STYLE_DIGITS_NUL && !blank_device) {
             note_once(tar, &noted, style_code(style), offset);
+            if (read_otherwise(tar, field)) {
+                note_once(tar, &noted, VARVE_CODE_PARSER_DIFFERENTIAL, offset);
+            }
+        }
+    }
+    for (int field = count; field < VARVE_HEADER_CHECKSUM; field++) {
+        if (read_otherwise(tar, field)) {
+            note_once(tar, &noted, VARVE_CODE_PARSER_DIFFERENTIAL,
+                      tar->block_offset + fields[field].at);
         }
     }
     if (numbers->value[VARVE_HEADER_SIZE] < 0) {
@@ -290,11 +315,9 @@ static bool begin_extension(struct varve_tar *tar, struct varve_bytes name) {
         again = type != 'g' && tar->pax.present;
         note_pax_header(tar, name);
     }
-    if (again) {
+    if (again) { /* some merge two of pax; Python takes the first of two long names */
         varve_tar_note(tar, VARVE_CODE_EXT_REDUNDANT, tar->block_offset);
-        if (type == 'x' || type == 'X') {
-            varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->block_offset);
-        }
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->block_offset);
     }
     return true;
 }
@@ -347,19 +370,19 @@ static bool star_times(struct varve_tar *tar, struct varve_tar_entry *entry) {
     return true;
 }
 
-/* The prefix field in each dialect, and what lies in the bytes around it. */
-static bool read_prefix(struct varve_tar *tar, struct varve_bytes *prefix) {
+/* The prefix field in each dialect, and what lies in the bytes around it. *others: some readers put
+ * another prefix before the name of this header. */
+static bool read_prefix(struct varve_tar *tar, struct varve_bytes *prefix, bool *others) {
     const struct varve_header_numbers *numbers = &tar->numbers;
     size_t unused_at = AT_PREFIX_END;
     size_t unused_bytes = BLOCK - AT_PREFIX_END;
     *prefix = (struct varve_bytes){NULL, 0};
+    *others = false;
     switch (tar->dialect) {
     case VARVE_TAR_V7:
         unused_at = AT_MAGIC;
         unused_bytes = BLOCK - AT_MAGIC;
-        if (any_nonzero(numbers, AT_PREFIX, AT_PREFIX_END - AT_PREFIX)) {
-            varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->block_offset + AT_PREFIX);
-        }
+        *others = any_nonzero(numbers, AT_PREFIX, AT_PREFIX_END - AT_PREFIX);
         break;
     case VARVE_TAR_USTAR:
     case VARVE_TAR_USTAR_VERSION:
@@ -368,6 +391,8 @@ static bool read_prefix(struct varve_tar *tar, struct varve_bytes *prefix) {
     case VARVE_TAR_STAR:
         *prefix = text_field(tar, AT_PREFIX, STAR_PREFIX_BYTES);
         unused_bytes = AT_STAR_SUFFIX - AT_PREFIX_END;
+        /* A full prefix goes on into the times where readers do not know star's. */
+        *others = prefix->count == STAR_PREFIX_BYTES && tar->block[AT_STAR_ATIME] != 0;
         if (!star_times(tar, &tar->entry)) {
             return false;
         }
@@ -383,10 +408,11 @@ static bool read_prefix(struct varve_tar *tar, struct varve_bytes *prefix) {
                 *prefix = text;
                 unused_at += text.count;
                 varve_tar_note(tar, VARVE_CODE_NAME_GNU_PREFIX, tar->block_offset + AT_PREFIX);
-                varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->block_offset + AT_PREFIX);
             }
             unused_bytes = BLOCK - unused_at;
         }
+        /* Python joins whatever is there, times too, but not for type S; others never do. */
+        *others = tar->block[AT_PREFIX] != 0 && (prefix->count || tar->block[AT_TYPEFLAG] != 'S');
         break;
     }
     if (any_nonzero(numbers, unused_at, unused_bytes)) {
@@ -484,6 +510,12 @@ static void apply_gnu(struct varve_tar *tar) {
             varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->first_offset);
         }
     }
+    /* GNU tar and Python take an empty one for the name. */
+    uint8_t raw = tar->block[AT_TYPEFLAG];
+    if ((tar->has_long_name && !path && entry->path.count) ||
+        (tar->has_long_link && !link && entry->link.count && (raw == '1' || raw == '2'))) {
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->first_offset);
+    }
     if (path) {
         entry->path = tar->gnu_path;
     }
@@ -496,12 +528,15 @@ static bool carries_data(uint8_t typeflag) {
     return typeflag < '1' || typeflag > '6';
 }
 
+static bool ends_in_slash(struct varve_bytes path) {
+    return path.count && path.bytes[path.count - 1] == '/';
+}
+
 static uint8_t meaning_of_type(struct varve_tar *tar, uint8_t raw) {
-    const struct varve_bytes *path = &tar->entry.path;
     uint64_t offset = tar->entry.header_offset + AT_TYPEFLAG;
     switch (raw) {
     case 0:
-        if (path->count && path->bytes[path->count - 1] == '/') {
+        if (ends_in_slash(tar->entry.path)) {
             varve_tar_note(tar, VARVE_CODE_TYPE_NUL_DIRECTORY, offset);
             return '5';
         }
@@ -515,8 +550,9 @@ static uint8_t meaning_of_type(struct varve_tar *tar, uint8_t raw) {
     case 'D':
         varve_tar_note(tar, VARVE_CODE_TYPE_DUMPDIR, offset);
         return raw;
-    case 'V':
+    case 'V': /* which libarchive passes over, and takes its data for headers */
         varve_tar_note(tar, VARVE_CODE_TYPE_VOLUME, offset);
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, offset);
         return raw;
     case 'M':
         varve_tar_note(tar, VARVE_CODE_TYPE_MULTIVOLUME, offset);
@@ -526,6 +562,9 @@ static uint8_t meaning_of_type(struct varve_tar *tar, uint8_t raw) {
             return raw;
         }
         varve_tar_note(tar, VARVE_CODE_TYPE_UNKNOWN, offset);
+        if (raw == 'A') { /* an ACL of the next entry to libarchive, as Solaris writes it */
+            varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, offset);
+        }
         return '0';
     }
 }
@@ -636,6 +675,24 @@ static void check_realsize(struct varve_tar *tar) {
     }
 }
 
+/* libarchive follows the fields of a sparse file in every GNU header, whatever its type: another
+ * size, another content, and, where continuation blocks are announced, members unseen. */
+static void check_sparse_fields(struct varve_tar *tar) {
+    const struct varve_tar_entry *entry = &tar->entry;
+    size_t at = AT_GNU_SPARSE;
+    bool followed = tar->block[at] != 0;
+    if (!followed) {
+        struct varve_header_gnu_numbers numbers;
+        at = AT_GNU_REALSIZE;
+        tar->kernel->read_gnu(&numbers, tar->block, 1);
+        followed = numbers.style[VARVE_HEADER_REALSIZE] == VARVE_TAR_STYLE_BAD ||
+                   numbers.value[VARVE_HEADER_REALSIZE] != (int64_t)entry->size;
+    }
+    if (followed) {
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->block_offset + at);
+    }
+}
+
 /* An entry's own header. Continuation blocks or a map in the data may still follow. */
 static bool begin_entry(struct varve_tar *tar, struct varve_bytes name) {
     struct varve_tar_entry *entry = &tar->entry;
@@ -647,7 +704,8 @@ static bool begin_entry(struct varve_tar *tar, struct varve_bytes name) {
     }
     memset(entry, 0, sizeof *entry);
     struct varve_bytes prefix;
-    if (!read_prefix(tar, &prefix)) {
+    bool other_prefix;
+    if (!read_prefix(tar, &prefix, &other_prefix)) {
         return false;
     }
     memcpy(tar->header, tar->block, BLOCK);
@@ -675,9 +733,20 @@ static bool begin_entry(struct varve_tar *tar, struct varve_bytes name) {
         apply_pax(tar, &size);
     }
     apply_gnu(tar);
+    if (other_prefix && entry->path.bytes == tar->path) {
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, entry->header_offset + AT_PREFIX);
+    }
     entry->typeflag = meaning_of_type(tar, raw);
+    if (raw == 0 && ends_in_slash(name) != ends_in_slash(entry->path)) {
+        /* Python asks the header's name alone whether this is a directory. */
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, entry->header_offset + AT_TYPEFLAG);
+    }
     if (!set_size(tar, size)) {
         return false;
+    }
+    if (tar->dialect == VARVE_TAR_GNU && raw != 'S' &&
+        (tar->block[AT_GNU_SPARSE] || tar->block[AT_GNU_REALSIZE])) {
+        check_sparse_fields(tar);
     }
 
     bool more = false;

@@ -34,14 +34,28 @@ static bool add_segment(struct varve_tar *tar, int64_t offset, int64_t bytes) {
     return true;
 }
 
+/* Something in the block being read of which other readers make another map. */
+static void note_map(struct varve_tar *tar, const uint8_t *at) {
+    varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL,
+                   tar->block_offset + (size_t)(at - tar->block));
+}
+
 /* Elements of the old format, until one begins with a NUL. The kernel reads 12-byte fields where
  * GNU's atime and ctime lie, so each element is put there. */
-static bool read_elements(struct varve_tar *tar, const uint8_t *elements, size_t count) {
+static bool read_elements(struct varve_tar *tar, const uint8_t *elements, size_t count, bool more) {
     uint8_t block[BLOCK] = {0};
     for (size_t i = 0; i < count; i++) {
         const uint8_t *element = elements + i * ELEMENT_BYTES;
         if (element[0] == 0) {
+            /* For GNU tar and libarchive the whole map ends here; Python reads all elements. */
+            size_t rest = (count - i) * ELEMENT_BYTES;
+            if (more || tar->kernel->zeros(element, rest) < rest) {
+                note_map(tar, element);
+            }
             break;
+        }
+        if (element[12] == 0) { /* where the map ends for GNU tar */
+            note_map(tar, element + 12);
         }
         memcpy(block + AT_GNU_ATIME, element, ELEMENT_BYTES);
         struct varve_header_gnu_numbers numbers;
@@ -74,8 +88,11 @@ bool varve_tar_sparse_header(struct varve_tar *tar, bool *more) {
         return bad_map(tar);
     }
     begin_map(tar, (uint64_t)numbers.value[VARVE_HEADER_REALSIZE]);
+    if (tar->block[AT_GNU_REALSIZE] == 0 && tar->entry.size) { /* 0 for who stops at the NUL */
+        varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->block_offset + AT_GNU_REALSIZE);
+    }
     *more = tar->block[AT_GNU_EXTENDED] != 0;
-    return read_elements(tar, tar->block + AT_GNU_SPARSE, IN_HEADER);
+    return read_elements(tar, tar->block + AT_GNU_SPARSE, IN_HEADER, *more);
 }
 
 bool varve_tar_sparse_block(struct varve_tar *tar, bool *more) {
@@ -84,7 +101,7 @@ bool varve_tar_sparse_block(struct varve_tar *tar, bool *more) {
         return varve_tar_fail(tar, VARVE_CODE_SPARSE_MAP_LIMIT, tar->block_offset);
     }
     *more = tar->block[EXTENDED_AT] != 0;
-    return read_elements(tar, tar->block, IN_BLOCK);
+    return read_elements(tar, tar->block, IN_BLOCK, *more);
 }
 
 bool varve_tar_sparse_check(struct varve_tar *tar) {

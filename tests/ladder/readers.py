@@ -75,7 +75,8 @@ def python(path):
         with tarfile.open(path, "r:", errorlevel=2) as archive:
             for member in archive:
                 paths.append(ladder.clean(member.name.encode("utf-8", "surrogateescape")))
-                if member.isreg():
+                # Files, and types that it does not know: extractfile() gives their data; of links their target's.
+                if member.isreg() or member.type not in tarfile.SUPPORTED_TYPES:
                     total += member.size
                     if total <= MOST_BYTES:
                         data = archive.extractfile(member).read()

@@ -57,7 +57,7 @@ static inline size_t build_header(struct built *tar, char type, const char *name
     char *block = (char *)tar->bytes + at;
     memcpy(block, name, strlen(name) < 100 ? strlen(name) : 100);
     memcpy(block + 100, "0000644\0000000000\0000000000", 24);
-    snprintf(block + 124, 12, "%011llo", (unsigned long long)size);
+    snprintf(block + 124, 12, "%011llo", (unsigned long long)size & 077777777777);
     memcpy(block + 136, "14524770400", 12);
     block[156] = type;
     memcpy(block + 257, "ustar\00000root", 12);

@@ -605,6 +605,188 @@ static void rare_findings(void **state) {
     expect_fault(&b, "sparse.not-gnu", VARVE_UNSUPPORTED, 156);
 }
 
+/* Where GNU tar, libarchive or Python lists other entries or another content: headers of odd
+ * fields, and beside each the nearest that all read alike. (tests/ladder/test_differential.py asks
+ * the readers.) */
+struct odd_field {
+    size_t at;
+    const char *text;
+    size_t bytes;
+};
+enum { GNU = 1, V7 = 2 };
+#define OCTAL(digits) digits, 12
+static const struct {
+    char type;
+    int dialect;
+    uint64_t size;
+    struct odd_field fields[5];
+    size_t offset; /* of the finding within the header; 0: none */
+} odd_headers[] = {
+    /* libarchive follows sparse fields of every type, but not of every dialect. */
+    {'0', GNU, 0, {{386, OCTAL("00000000000")}, {398, OCTAL("00000000000")}, {482, "\1", 1}}, 386},
+    {'5', GNU, 0, {{386, OCTAL("00000000000")}, {398, OCTAL("00000000000")}, {482, "\1", 1}}, 386},
+    {'0', GNU, 0, {{482, "\1", 1}}, 0},
+    {'0', GNU, 0, {{398, OCTAL("00000001000")}}, 0},
+    {'0', 0, 0, {{386, OCTAL("00000000000")}, {398, OCTAL("00000000000")}}, 0},
+    {'0', GNU, 6, {{483, OCTAL("00000001000")}}, 483},
+    {'0', GNU, 6, {{483, OCTAL("00000000003")}}, 483},
+    {'0', GNU, 6, {{483, OCTAL("00000000006")}}, 0},
+    {'0', GNU, 6, {{483, OCTAL("what is it?")}}, 483},
+    {'5', GNU, 0, {{483, OCTAL("00000000006")}}, 483},
+    {'5', GNU, 0, {{483, OCTAL("00000000000")}}, 0},
+    /* What stands in the place of the prefix. */
+    {'0', GNU, 0, {{345, OCTAL("00000000001")}}, 345},
+    {'0', GNU, 0, {{357, OCTAL("00000000001")}}, 0},
+    {'S', GNU, 0, {{345, OCTAL("00000000001")}}, 0},
+    {'S', GNU, 0, {{345, "text", 4}}, 345},
+    {'0', GNU, 0, {{345, "\303\251", 2}}, 345},
+    {'0', V7, 0, {{345, "text", 4}}, 345},
+    /* Numbers. */
+    {'0', 0, 0, {{108, "\x81\0\0\0\0\0\0\1", 8}}, 108},
+    {'0', 0, 0, {{108, "\xc0\0\0\0\0\0\0\0", 8}}, 108},
+    {'0', 0, 0, {{108, "\x80\0\0\0\0\0\0\1", 8}}, 0},
+    {'0', 0, 0, {{108, "\xff\xff\xff\xff\xff\xff\xff\xfe", 8}}, 0},
+    {'0', 0, 3, {{124, "\0 0000000003", 12}}, 124},
+    {'0', 0, 3, {{124, "  \000000000003", 12}}, 124},
+    {'0', 0, 3, {{124, "3\0\000000000003", 12}}, 0},
+    {'0', 0, 0, {{124, "\0 0000000000", 12}}, 0},
+    {'0', 0, 0, {{108, "\0000003", 5}}, 0},
+    {'0', V7, 0, {{329, "junk", 4}}, 329},
+    {'0', V7, 0, {{337, "\xc0", 1}}, 337},
+    {'0', V7, 0, {{329, "0000000\0000000000", 16}}, 0},
+    /* Types. */
+    {'V', GNU, 0, {{0, "", 0}}, 156},
+    {'A', 0, 0, {{0, "", 0}}, 156},
+    {'M', GNU, 0, {{0, "", 0}}, 0},
+    {'D', GNU, 0, {{0, "", 0}}, 0},
+    {'N', GNU, 0, {{0, "", 0}}, 0},
+    /* Maps of GNU's old format. */
+    {'S',
+     GNU,
+     3,
+     {{386, OCTAL("00000000000")}, {398, OCTAL("00000000003")}, {483, OCTAL("00000000003")}},
+     0},
+    {'S',
+     GNU,
+     3,
+     {{386, OCTAL("00000000000")}, {398, OCTAL("00000000003")}, {483, OCTAL("\0000000000003")}},
+     483},
+    {'S',
+     GNU,
+     3,
+     {{386, OCTAL("00000000000")},
+      {398, OCTAL("00000000003")},
+      {434, OCTAL("00000000003")},
+      {483, OCTAL("00000000003")}},
+     410},
+    {'S', GNU, 0, {{386, OCTAL("00000000000")}, {483, OCTAL("00000000003")}}, 398},
+};
+
+static void others_read_otherwise(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof odd_headers / sizeof odd_headers[0]; i++) {
+        struct built b = {0};
+        size_t at = build_header(&b, odd_headers[i].type, "name", odd_headers[i].size);
+        if (odd_headers[i].dialect == GNU) {
+            build_gnu(&b, at);
+        } else if (odd_headers[i].dialect == V7) {
+            memset(b.bytes + at + 257, 0, 243);
+        }
+        for (const struct odd_field *field = odd_headers[i].fields;
+             field->at || field == odd_headers[i].fields; field++) {
+            build_field(&b, at, field->at, field->text, field->bytes);
+        }
+        build_zeros(&b, odd_headers[i].size);
+        build_padding(&b);
+        build_end(&b);
+        struct reading reading = read_built(&b);
+        assert_int_equal(reading.end, VARVE_TAR_END);
+        char due[64];
+        snprintf(due, sizeof due, "parser.differential x1 @%zu ", odd_headers[i].offset);
+        if (odd_headers[i].offset ? !strstr(reading.findings, due)
+                                  : has_finding(&reading, "parser.differential")) {
+            fail_msg("header %zu: %zu\n%s", i, odd_headers[i].offset, reading.findings);
+        }
+        reading_free(&reading);
+    }
+}
+
+/* The same of long names: those before a file, a link, and a file whose header has a prefix of its
+ * own. */
+static void long_names_are_read_otherwise(void **state) {
+    (void)state;
+    static const struct {
+        char type;          /* of the long name */
+        const char *bodies; /* one after the other, each ended by a | */
+        char padding;       /* its first byte */
+        bool differs[2];    /* before a file, before a symbolic link */
+    } names[] = {
+        {'L', "one*|", 0, {false, false}},
+        {'L', "one*|", 'Z', {false, false}},
+        {'L', "one*more|", 'Z', {false, false}},
+        {'L', "one|", 0, {false, false}},
+        {'L', "one|", 'Z', {true, true}},
+        {'L', "one*|two*|", 0, {true, true}},
+        {'L', "|", 0, {true, true}},
+        {'L', "*|", 0, {true, true}},
+        {'K', "one*|", 'Z', {false, false}},
+        {'K', "one|", 'Z', {true, true}},
+        {'K', "one*|two*|", 0, {true, true}},
+        {'K', "|", 0, {false, true}},
+    };
+    for (size_t i = 0; i < 2 * sizeof names / sizeof names[0]; i++) {
+        bool link = i % 2 == 1;
+        struct built b = {0};
+        for (const char *body = names[i / 2].bodies; *body;) {
+            char text[16];
+            size_t length = strcspn(body, "|");
+            for (size_t at = 0; at < length; at++) {
+                text[at] = body[at] == '*' ? '\0' : body[at];
+            }
+            build_gnu(&b, build_header(&b, names[i / 2].type, "long", length));
+            build_raw(&b, text, length);
+            size_t padding = b.count;
+            build_padding(&b);
+            if (b.count > padding) {
+                b.bytes[padding] = (uint8_t)names[i / 2].padding;
+            }
+            body += length + 1;
+        }
+        size_t at = build_header(&b, link ? '2' : '0', "name", 0);
+        build_field(&b, at, 157, "target", link ? 6 : 0);
+        build_end(&b);
+        struct reading reading = read_built(&b);
+        assert_int_equal(reading.end, VARVE_TAR_END);
+        if (has_finding(&reading, "parser.differential") != names[i / 2].differs[link]) {
+            fail_msg("names %zu\n%s%s", i, reading.log, reading.findings);
+        }
+        reading_free(&reading);
+    }
+    /* The slash of type NUL is in the header's name alone, in the path alone, in both. */
+    static const char *const slashes[][2] = {
+        {"name/", "path"}, {"name", "path/"}, {"name/", "path/"}};
+    for (int i = 0; i < 3; i++) {
+        struct built b = {0};
+        build_gnu(&b, build_body(&b, 'L', "long", slashes[i][1], strlen(slashes[i][1]) + 1));
+        build_header(&b, '\0', slashes[i][0], 0);
+        build_end(&b);
+        struct reading reading = read_built(&b);
+        assert_int_equal(has_finding(&reading, "parser.differential"), i < 2);
+        reading_free(&reading);
+    }
+    /* A name of its own leaves nothing of the prefix that Python would join. */
+    struct built b = {0};
+    build_gnu(&b, build_body(&b, 'L', "long", "one", 4));
+    size_t at = build_header(&b, '0', "name", 0);
+    build_gnu(&b, at);
+    build_field(&b, at, 345, "00000000001", 12);
+    build_end(&b);
+    struct reading reading = read_built(&b);
+    assert_true(has_finding(&reading, "gnu.times"));
+    assert_false(has_finding(&reading, "parser.differential"));
+    reading_free(&reading);
+}
+
 /* Maps of sparse files that cannot be true. */
 static void sparse_maps_that_lie(void **state) {
     (void)state;
@@ -811,6 +993,8 @@ int main(void) {
         cmocka_unit_test(attributes),
         cmocka_unit_test(extensions),
         cmocka_unit_test(rare_findings),
+        cmocka_unit_test(others_read_otherwise),
+        cmocka_unit_test(long_names_are_read_otherwise),
         cmocka_unit_test(odd_paths),
         cmocka_unit_test(sizes_that_disagree),
         cmocka_unit_test(entries_are_limited),
