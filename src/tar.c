@@ -232,8 +232,8 @@ static bool step_second(struct varve_tar *tar) {
 
 static bool step_skip(struct varve_tar *tar) {
     size_t bytes = available(tar, tar->extension_padding);
-    if (bytes && tar->long_unended) { /* GNU tar and Python read on to the first NUL */
-        tar->long_unended = false;
+    if (bytes && tar->reads_on) {
+        tar->reads_on = false;
         if (tar->in[0]) {
             varve_tar_note(tar, VARVE_CODE_PARSER_DIFFERENTIAL, tar->offset);
         }
@@ -262,7 +262,7 @@ static void long_name_done(struct varve_tar *tar, const struct buffer *body,
     if (nul) {
         length = (size_t)(nul - body->bytes);
     }
-    tar->long_unended = !nul;
+    tar->reads_on = !nul; /* GNU tar and Python go on to the first NUL */
     *name = (struct varve_bytes){body->bytes, length};
     if (length == 0) {
         varve_tar_note(tar, VARVE_CODE_GNU_LONG_EMPTY, tar->block_offset);
@@ -277,7 +277,8 @@ static void long_name_done(struct varve_tar *tar, const struct buffer *body,
 static bool extension_done(struct varve_tar *tar) {
     uint64_t body_offset = tar->block_offset + BLOCK;
     tar->state = STATE_SKIP;
-    tar->padding_noted = tar->long_unended = false;
+    tar->padding_noted = false;
+    tar->reads_on = true; /* for records, in Python's versions since 2024 */
     switch (tar->extension_type) {
     case 'g':
         /* Now, for the padding may come with the next chunk. */

@@ -140,7 +140,8 @@ struct varve_tar {
     uint64_t extension_left;
     uint64_t extension_padding;
     bool has_long_name, has_long_link;
-    bool long_unended; /* the long name just read has no NUL, its padding is to come */
+    bool reads_on; /* readers take padding that does not begin with a NUL for more of what was read
+                    */
     struct varve_bytes gnu_path, gnu_link;
     struct pax_values pax;
     size_t xattr_count, record_count; /* in `pairs` */

@@ -606,8 +606,7 @@ static void rare_findings(void **state) {
 }
 
 /* Where GNU tar, libarchive or Python lists other entries or another content: headers of odd
- * fields, and beside each the nearest that all read alike. (tests/ladder/test_differential.py asks
- * the readers.) */
+ * fields, and beside each the nearest that all read alike. */
 struct odd_field {
     size_t at;
     const char *text;
@@ -760,6 +759,21 @@ static void long_names_are_read_otherwise(void **state) {
         if (has_finding(&reading, "parser.differential") != names[i / 2].differs[link]) {
             fail_msg("names %zu\n%s%s", i, reading.log, reading.findings);
         }
+        reading_free(&reading);
+    }
+    /* What stands behind the records of a pax header, or of a global one: at once, or behind a NUL.
+     */
+    for (int i = 0; i < 4; i++) {
+        struct built b = {0};
+        static const char record[] = "11 key=val\n";
+        build_body(&b, i < 2 ? 'x' : 'g', "pax", record, sizeof record - 1);
+        b.bytes[BLOCK + sizeof record - 1 + (size_t)(i & 1)] = '7';
+        build_file(&b, "name", "");
+        build_end(&b);
+        struct reading reading = read_built(&b);
+        assert_int_equal(reading.end, VARVE_TAR_END);
+        assert_true(has_finding(&reading, "padding.nonzero"));
+        assert_int_equal(has_finding(&reading, "parser.differential"), !(i & 1));
         reading_free(&reading);
     }
     /* The slash of type NUL is in the header's name alone, in the path alone, in both. */
