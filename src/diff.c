@@ -221,6 +221,10 @@ static void judge_entries(struct varve_diff *diff) {
     }
 }
 
+static bool ran_out(struct varve_fault fault) {
+    return fault.code == varve_code_at(VARVE_CODE_NO_MEMORY)->code;
+}
+
 enum varve_status varve_diff_layers(struct varve_diff *diff, const struct varve_diff_side *left,
                                     const struct varve_diff_side *right) {
     struct diff_side *sides = diff->sides;
@@ -229,23 +233,22 @@ enum varve_status varve_diff_layers(struct varve_diff *diff, const struct varve_
     diff->no_memory = diff->compared = false;
     read_sides(diff);
     for (unsigned i = 0; i < 2; i++) {
-        const struct varve_layer *layer = varve_diff_layer(diff, i);
-        if (layer->fault.code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
+        if (ran_out(varve_diff_layer(diff, i)->fault)) {
             return VARVE_ERROR;
         }
         varve_diff_side_finish(&sides[i]);
-        if (sides[i].ladder &&
-            varve_ladder_fault(sides[i].ladder).code == varve_code_at(VARVE_CODE_NO_MEMORY)->code) {
+        /* A fault of decoding hides others: it is what the layer is blamed for. */
+        if (ran_out(varve_tar_fault(varve_job_tar(sides[i].job))) ||
+            ran_out(varve_ladder_fault(sides[i].ladder))) {
             return VARVE_ERROR;
         }
     }
     judge_rungs(diff);
     bool known = sides[0].entries_known && sides[1].entries_known;
-    diff->verdict.entries_compared = known && varve_diff_match(diff);
+    diff->verdict.entries_compared = known && varve_diff_match(diff) && varve_diff_find_order(diff);
     diff->verdict.headers_compared = !sides[0].store.refused && !sides[1].store.refused;
     diff->compared = true;
     if (diff->verdict.entries_compared) {
-        varve_diff_find_order(diff);
         judge_entries(diff);
     }
     diff->no_memory |= sides[0].store.no_memory || sides[1].store.no_memory;
@@ -305,7 +308,7 @@ static struct varve_record record_at(const struct pair_walk *walk, unsigned side
 
 static void tell(struct pair_walk *walk, enum varve_rung rung, const uint32_t *files) {
     struct varve_diff *diff = walk->diff;
-    if (rung == VARVE_RUNG_COUNT) {
+    if (rung == VARVE_RUNG_COUNT || diff->fields_lost) {
         return; /* left out: that is said in the end */
     }
     struct varve_difference difference = {.kind = walk->kind,

@@ -56,7 +56,9 @@ uint8_t *varve_diff_allocate(struct varve_diff *diff, size_t bytes) {
         }
     }
     uint8_t *memory = new_chunk(arena, bytes);
-    diff->no_memory |= !memory;
+    if (!memory) {
+        diff->no_memory = diff->fields_lost = true;
+    }
     return memory;
 }
 
@@ -84,6 +86,7 @@ struct varve_bytes varve_diff_text(struct varve_diff *diff, const char *format, 
 void varve_diff_begin_fields(struct varve_diff *diff) {
     varve_diff_arena_reset(&diff->arena);
     diff->field_count = 0;
+    diff->fields_lost = false;
 }
 
 struct varve_diff_field *varve_diff_add_field(struct varve_diff *diff, const char *part,
@@ -92,7 +95,7 @@ struct varve_diff_field *varve_diff_add_field(struct varve_diff *diff, const cha
         size_t room = diff->field_room ? 2 * diff->field_room : 32;
         struct varve_diff_field *fields = realloc(diff->fields, room * sizeof *fields);
         if (!fields) {
-            diff->no_memory = true;
+            diff->no_memory = diff->fields_lost = true;
             return NULL;
         }
         diff->fields = fields;

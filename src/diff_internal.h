@@ -147,6 +147,7 @@ struct varve_diff {
     bool no_memory;
 
     /* Of the difference at hand. */
+    bool fields_lost; /* for want of memory: it is not told */
     struct diff_arena arena;
     struct varve_diff_field *fields;
     size_t field_count, field_room;
@@ -161,7 +162,7 @@ struct varve_diff {
 void varve_diff_arena_reset(struct diff_arena *arena);
 void varve_diff_arena_free(struct diff_arena *arena);
 
-/* Memory that lives as long as the difference. NULL: diff->no_memory is set. */
+/* Memory that lives as long as the difference. NULL: diff->no_memory is set, and fields_lost. */
 uint8_t *varve_diff_allocate(struct varve_diff *diff, size_t bytes);
 
 /* Copies of bytes or formatted text. */
@@ -172,7 +173,8 @@ struct varve_bytes varve_diff_text(struct varve_diff *diff, const char *format, 
 /* Begins a difference: no fields, an empty arena. */
 void varve_diff_begin_fields(struct varve_diff *diff);
 
-/* Adds a field; `both` has offsets unknown and nothing on either side yet. NULL: no memory. */
+/* Adds a field; `both` has offsets unknown and nothing on either side yet. NULL: no memory, as
+ * above. */
 struct varve_diff_field *varve_diff_add_field(struct varve_diff *diff, const char *part,
                                               const char *name);
 
@@ -249,8 +251,9 @@ enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_
 bool varve_diff_parts_open(struct varve_diff *diff);
 void varve_diff_parts_close(struct varve_diff *diff);
 
-/* After matching: where order means something, which facets it makes differ. */
-void varve_diff_find_order(struct varve_diff *diff);
+/* After matching: where order means something, which facets it makes differ. False: there was no
+ * memory to find out. */
+bool varve_diff_find_order(struct varve_diff *diff);
 
 /* The last rung that sees the order of entries differ. */
 enum varve_rung varve_diff_order_depth(const struct varve_diff *diff);

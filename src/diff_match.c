@@ -277,12 +277,14 @@ enum varve_rung varve_diff_depth(struct varve_diff *diff, uint32_t left, uint32_
 
 /* --- order --- */
 
-/* Which facets each entry has a part in, as bits; NULL: no memory. */
+/* Which facets each entry has a part in, as bits; NULL: no memory. What an entry's parts had no
+ * memory for is not told here but by diff->no_memory, after which nothing stands. */
 static uint8_t *read_presence(struct varve_diff *diff, unsigned number) {
     struct diff_side *side = &diff->sides[number];
     uint8_t *presence = varve_diff_store_take(&side->store, NULL, 0, side->count + 1);
     for (uint32_t i = 0; presence && i < side->count; i++) {
         read_parts(&diff->parts[number], side, i);
+        diff->no_memory |= diff->parts[number].no_memory;
         presence[i] = 0;
         for (int facet = 0; facet < VARVE_FACET_COUNT; facet++) {
             presence[i] |= (uint8_t)(diff->parts[number].count[facet] ? 1u << facet : 0);
@@ -323,20 +325,17 @@ static bool facet_moved(const struct varve_diff *diff, uint8_t *const presence[2
 
 /* Where a layer's order means something, facets are written in it, and an entry that moved is seen
  * below `encoding`. */
-void varve_diff_find_order(struct varve_diff *diff) {
+bool varve_diff_find_order(struct varve_diff *diff) {
     struct diff_side *sides = diff->sides;
     if (!sides[0].whole || !sides[1].whole ||
         (!sides[0].order.significant && !sides[1].order.significant)) {
-        return;
+        return true;
     }
     uint8_t *presence[2] = {read_presence(diff, 0), read_presence(diff, 1)};
-    if (!presence[0] || !presence[1]) {
-        diff->verdict.facets_moved = diff->verdict.facets_unequal;
-    } else {
-        for (unsigned facet = 0; facet < VARVE_FACET_COUNT; facet++) {
-            if (diff->verdict.facets_unequal >> facet & 1 && facet_moved(diff, presence, facet)) {
-                diff->verdict.facets_moved |= 1u << facet;
-            }
+    bool known = presence[0] && presence[1];
+    for (unsigned facet = 0; known && facet < VARVE_FACET_COUNT; facet++) {
+        if (diff->verdict.facets_unequal >> facet & 1 && facet_moved(diff, presence, facet)) {
+            diff->verdict.facets_moved |= 1u << facet;
         }
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -344,6 +343,7 @@ void varve_diff_find_order(struct varve_diff *diff) {
             varve_diff_store_give(&sides[i].store, presence[i], sides[i].count + 1);
         }
     }
+    return known;
 }
 
 enum varve_rung varve_diff_order_depth(const struct varve_diff *diff) {

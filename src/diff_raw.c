@@ -139,6 +139,7 @@ bool varve_diff_raw_keep(struct diff_store *store, struct diff_raw_item *item, c
     size_t bound = packed_bound(count);
     uint8_t *room = bound <= sizeof small ? small : malloc(bound);
     if (!room) {
+        store->no_memory = true;
         return false;
     }
     size_t packed = pack(room, bytes, count);

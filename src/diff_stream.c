@@ -12,16 +12,29 @@ bool varve_diff_rung_equals(const struct varve_diff *diff, enum varve_rung rung)
     return diff->verdict.meet <= rung;
 }
 
+/* The difference whose fields are made; where memory ran out for one, that is said in the end. */
 static void tell(const struct varve_diff *diff, enum varve_diff_kind kind, enum varve_rung rung,
                  diff_each_fn *each, void *cookie) {
     struct varve_difference difference = {
         .kind = kind, .rung = rung, .fields = diff->fields, .field_count = diff->field_count};
-    each(cookie, &difference);
+    if (diff->field_count && !diff->fields_lost) {
+        each(cookie, &difference);
+    }
 }
 
-static const struct varve_findings *findings_of(const struct varve_diff *diff, unsigned side) {
-    const struct varve_layer *layer = varve_job_layer(diff->sides[side].job);
-    return layer->complete ? layer->findings : NULL;
+/* Whether a station went as far as the bytes do: to their end, or to where they are bad. */
+static bool went_through(struct varve_fault fault) {
+    return !fault.code || fault.status == VARVE_MALFORMED || fault.status == VARVE_MISMATCH;
+}
+
+/* Findings of a side of which all was looked at; of half a layer they would be too few. */
+static const struct varve_findings *findings_of(const struct varve_diff *diff, unsigned number) {
+    const struct diff_side *side = &diff->sides[number];
+    const struct varve_layer *layer = varve_job_layer(side->job);
+    bool all = layer->complete && went_through(varve_decoder_fault(varve_job_decoder(side->job))) &&
+               went_through(varve_tar_fault(varve_job_tar(side->job))) &&
+               went_through(varve_ladder_fault(side->ladder));
+    return all ? layer->findings : NULL;
 }
 
 void varve_diff_each_finding(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
@@ -72,8 +85,31 @@ static struct varve_bytes global_pairs(const struct diff_side *side,
     return (struct varve_bytes){record->bytes + 8, record->count - 8};
 }
 
+/* Where header blocks were not kept: what the ladder has of global headers, by their turn. */
+static void each_global_record(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
+    const struct varve_ladder *ladders[2] = {diff->sides[0].ladder, diff->sides[1].ladder};
+    for (size_t i = 0; i < ladders[0]->global_count || i < ladders[1]->global_count; i++) {
+        struct varve_bytes pairs[2];
+        for (unsigned s = 0; s < 2; s++) {
+            const struct diff_global global = {.record =
+                                                   i < ladders[s]->global_count ? i : SIZE_MAX};
+            pairs[s] = global_pairs(&diff->sides[s], &global);
+        }
+        varve_diff_begin_fields(diff);
+        varve_diff_pairs(diff, "record", pairs[0], pairs[1], true);
+        tell(diff, VARVE_DIFF_GLOBAL, VARVE_RUNG_TIMES, each, cookie);
+    }
+}
+
 void varve_diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct diff_side *sides = diff->sides;
+    if (!sides[0].entries_known || !sides[1].entries_known) {
+        return;
+    }
+    if (!diff->verdict.headers_compared) {
+        each_global_record(diff, each, cookie);
+        return;
+    }
     for (size_t i = 0; i < sides[0].global_count || i < sides[1].global_count; i++) {
         const struct diff_global *globals[2];
         struct varve_bytes pairs[2];
@@ -100,9 +136,7 @@ void varve_diff_each_global(struct varve_diff *diff, diff_each_fn *each, void *c
                 field->offset[side] = globals[side]->raw.offset;
             }
         }
-        if (diff->field_count) {
-            tell(diff, VARVE_DIFF_GLOBAL, rung, each, cookie);
-        }
+        tell(diff, VARVE_DIFF_GLOBAL, rung, each, cookie);
     }
 }
 
@@ -155,13 +189,15 @@ static void tell_padding(struct varve_diff *diff, const struct diff_padding *lef
     }
     difference.fields = diff->fields;
     difference.field_count = diff->field_count;
-    each(cookie, &difference);
+    if (!diff->fields_lost) {
+        each(cookie, &difference);
+    }
 }
 
 void varve_diff_each_padding(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     const struct diff_side *left = &diff->sides[0];
     const struct diff_side *right = &diff->sides[1];
-    if (!left->entries_known || !right->entries_known) {
+    if (!left->entries_known || !right->entries_known || !diff->verdict.headers_compared) {
         return;
     }
     /* Those of the left side with their partners', then those that the right side alone has. */
@@ -239,9 +275,7 @@ void varve_diff_end(struct varve_diff *diff, diff_each_fn *each, void *cookie) {
     if (!diff->field_count && varve_diff_rung_equals(diff, VARVE_RUNG_ARCHIVE)) {
         varve_diff_number(diff, "bytes behind the last content", behind[0], behind[1]);
     }
-    if (diff->field_count) {
-        tell(diff, VARVE_DIFF_END, VARVE_RUNG_DIFFID, each, cookie);
-    }
+    tell(diff, VARVE_DIFF_END, VARVE_RUNG_DIFFID, each, cookie);
 }
 
 /* --- compression --- */
@@ -484,12 +518,18 @@ void varve_diff_compression(struct varve_diff *diff, diff_each_fn *each, void *c
     varve_diff_begin_fields(diff);
     put_texts(diff, "compression", varve_compression_name(a.compression),
               varve_compression_name(b.compression));
+    bool counted = went_through(varve_decoder_fault(varve_job_decoder(diff->sides[0].job))) &&
+                   went_through(varve_decoder_fault(varve_job_decoder(diff->sides[1].job)));
     if (a.compression == b.compression && a.compression == VARVE_COMPRESSION_GZIP) {
-        varve_diff_number(diff, "gzip members", a.member_count, b.member_count);
+        if (counted) {
+            varve_diff_number(diff, "gzip members", a.member_count, b.member_count);
+        }
         compare_gzip(diff);
     } else if (a.compression == b.compression && a.compression == VARVE_COMPRESSION_ZSTD) {
-        varve_diff_number(diff, "zstd frames", a.member_count, b.member_count);
-        varve_diff_number(diff, "zstd skippable frames", a.skippable_count, b.skippable_count);
+        if (counted) {
+            varve_diff_number(diff, "zstd frames", a.member_count, b.member_count);
+            varve_diff_number(diff, "zstd skippable frames", a.skippable_count, b.skippable_count);
+        }
         compare_zstd(diff);
     }
     if (a.compression != VARVE_COMPRESSION_NONE && b.compression != VARVE_COMPRESSION_NONE) {
@@ -505,7 +545,5 @@ void varve_diff_compression(struct varve_diff *diff, diff_each_fn *each, void *c
             varve_diff_set(field, 1, diff_of("differ"));
         }
     }
-    if (diff->field_count) {
-        tell(diff, VARVE_DIFF_COMPRESSION, VARVE_RUNG_BLOB, each, cookie);
-    }
+    tell(diff, VARVE_DIFF_COMPRESSION, VARVE_RUNG_BLOB, each, cookie);
 }

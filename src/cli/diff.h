@@ -41,10 +41,17 @@ struct diff_survey {
                                       something and the other's does not, and but_toc of the
                                       pairs' meeting, where that is known of all */
     uint32_t unexplained;          /* facets that are so in any pair */
-    uint64_t *security_counts;     /* by pair */
-    uint64_t unknown_count;        /* pairs, and layers of one side alone, of which it is not known
-                                      whether they have what matters to security */
+    struct diff_survey_pair *pairs;
+    uint64_t unknown_count; /* of pairs, and layers of one side alone: see below */
 };
+struct diff_survey_pair {
+    uint64_t security_count;
+    bool unknown; /* not all entries could be looked at for what matters to security */
+};
+
+/* Whether entries of one side of a comparison are not known: those of a layer that was not read to
+ * its end, or of an archive when the two could not be `compared`. */
+bool diff_entries_unknown(uint32_t rungs_present, enum varve_status status, bool compared);
 
 /* "different: 2 layers changed (mode, entries added), config". */
 void diff_image_verdict_text(char text[VERDICT_BYTES],
@@ -96,7 +103,8 @@ bool diff_pair_was_read(const struct varve_image_diff_pair *pair);
 void diff_close_pair(struct diff_operand operands[2]);
 
 /* Looks through the layers of which digests do not tell why they differ, before anything is told.
- * The counts are the caller's to free in any case. False, after a message: no memory. */
+ * What cannot be read again is complained of. The pairs are the caller's to free in any case.
+ * False, after a message: no memory. */
 bool diff_survey_pairs(struct diff_survey *survey, const struct diff_view *view,
                        const struct varve_image_diff *diff, struct diff_operand operands[2]);
 

@@ -261,7 +261,7 @@ static void put_value_json(void *cookie, const struct varve_document_difference 
 }
 
 static void put_pair_json(size_t number, const struct varve_image_diff_pair *pair,
-                          uint64_t security_count) {
+                          const struct diff_survey_pair *found) {
     static const char *const keys[] = {"left", "right"};
     struct json json;
     json_record_begin(&json, stdout, "layer-pair");
@@ -278,7 +278,9 @@ static void put_pair_json(size_t number, const struct varve_image_diff_pair *pai
     if (pair->meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(pair->meet));
     }
-    json_unsigned(&json, "security", security_count);
+    if (found->security_count || !found->unknown) {
+        json_unsigned(&json, "security", found->security_count);
+    }
     json_record_end(&json);
 }
 
@@ -354,12 +356,12 @@ static bool show(struct diff_view *view, const struct varve_image_diff *diff,
         struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
         view->pair = (int)i;
         if (json) {
-            put_pair_json(i, &pair, survey->security_counts[i]);
+            put_pair_json(i, &pair, &survey->pairs[i]);
         } else {
             put_pair(view, &pair);
         }
         bool both = pair.found[0] && pair.found[1];
-        if (both ? pair.meet != VARVE_RUNG_BLOB : survey->security_counts[i] > 0) {
+        if (both ? pair.meet != VARVE_RUNG_BLOB : survey->pairs[i].security_count > 0) {
             good = show_pair(view, operands, &pair);
         }
     }
@@ -386,7 +388,7 @@ int diff_show_images(struct diff_view *view, struct diff_operand operands[2]) {
     struct diff_survey survey;
     bool good =
         diff_survey_pairs(&survey, view, diff, operands) && show(view, diff, operands, &survey);
-    free(survey.security_counts);
+    free(survey.pairs);
     varve_image_diff_close(diff);
     return good ? diff_exit_code(relation) : EXIT_FATAL;
 }

@@ -87,7 +87,14 @@ static void put_verdict(const struct diff_view *view) {
     if (verdict.meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(verdict.meet));
     }
-    json_unsigned(&json, "security", verdict.security_count);
+    bool unknown = false;
+    for (unsigned i = 0; i < 2 && verdict.meet != VARVE_RUNG_BLOB; i++) {
+        unknown |= diff_entries_unknown(layers[i]->rungs.present, layers[i]->status,
+                                        verdict.entries_compared);
+    }
+    if (verdict.security_count || !unknown) {
+        json_unsigned(&json, "security", verdict.security_count);
+    }
     json_open(&json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
         enum varve_diff_relation relation =

@@ -88,16 +88,31 @@ bool diff_pair_was_read(const struct varve_image_diff_pair *pair) {
     return read;
 }
 
-/* Whether entries of a pair are not known: those of a layer that was not read to its end, or of an
- * archive when the two could not be compared. */
+bool diff_entries_unknown(uint32_t rungs_present, enum varve_status status, bool compared) {
+    bool whole = rungs_present >> VARVE_RUNG_CONTENT & 1;
+    return whole ? !compared : status != VARVE_OK;
+}
+
+/* Whether entries of a pair are not known. */
 static bool is_unknown(const struct varve_image_diff_pair *pair, bool compared) {
     bool unknown = false;
     for (unsigned i = 0; i < 2 && pair->meet != VARVE_RUNG_BLOB; i++) {
         const struct varve_image_diff_layer *layer = pair->found[i];
-        bool whole = layer && layer->rungs.present >> VARVE_RUNG_CONTENT & 1;
-        unknown |= layer && (whole ? !compared : layer->status != VARVE_OK);
+        unknown |= layer && diff_entries_unknown(layer->rungs.present, layer->status, compared);
     }
     return unknown;
+}
+
+/* Of a layer that could be read before, and cannot now. */
+static void complain_of_unread(const struct diff_view *view) {
+    for (unsigned i = 0; i < 2; i++) {
+        const struct varve_layer *layer = varve_diff_layer(view->diff, i);
+        if (layer->status == VARVE_ERROR) {
+            complain("%s: %s%s%s", layer->name, layer->fault.message,
+                     layer->fault.os_errno ? ": " : "",
+                     layer->fault.os_errno ? strerror(layer->fault.os_errno) : "");
+        }
+    }
 }
 
 /* One pair, as it stands in `verdict` where it is compared. False: no memory. */
@@ -116,6 +131,7 @@ static bool survey_pair(struct varve_diff_verdict *verdict, const struct diff_vi
             good = varve_diff_layers(view->diff, &sides[0], &sides[1]) == VARVE_OK;
             if (good) {
                 *verdict = varve_diff_verdict(view->diff);
+                complain_of_unread(view);
             }
         }
         diff_close_pair(operands);
@@ -131,17 +147,18 @@ bool diff_survey_pairs(struct diff_survey *survey, const struct diff_view *view,
     enum varve_rung images_meet = varve_image_diff_verdict(diff).meet;
     enum varve_rung meet = VARVE_RUNG_BLOB; /* of all pairs, but for what eStargz adds */
     bool toc = false;
-    *survey =
-        (struct diff_survey){.all = {.entries_compared = true},
-                             .security_counts = calloc(count + 1, sizeof *survey->security_counts)};
-    bool good = survey->security_counts != NULL;
+    *survey = (struct diff_survey){.all = {.entries_compared = true},
+                                   .pairs = calloc(count + 1, sizeof *survey->pairs)};
+    bool good = survey->pairs != NULL;
     for (size_t i = 0; good && i < count; i++) {
         struct varve_image_diff_pair pair = varve_image_diff_pair(diff, i);
         struct varve_diff_verdict verdict;
         good = survey_pair(&verdict, view, operands, &pair, images_meet);
-        survey->security_counts[i] = verdict.security_count;
+        survey->pairs[i] =
+            (struct diff_survey_pair){.security_count = verdict.security_count,
+                                      .unknown = is_unknown(&pair, verdict.entries_compared)};
         survey->all.security_count += verdict.security_count;
-        survey->unknown_count += is_unknown(&pair, verdict.entries_compared);
+        survey->unknown_count += survey->pairs[i].unknown;
         if (pair.found[0] && pair.found[1]) {
             add_pair(survey, &verdict);
         }
