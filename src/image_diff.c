@@ -249,10 +249,18 @@ static void add_gap(struct varve_image_diff *diff, size_t left, size_t left_end,
     }
 }
 
+/* Whether a side's manifest could be read, so that what stands against nothing is not in it. */
+static bool has_known_layers(const struct side *side) {
+    return side->image.layer_count > 0 || !side->image.fault.code;
+}
+
 /* The sequence of pairs with the most in common: the earlier two layers meet, the more they count,
  * and a pair that meets nowhere counts nothing. */
 static bool align(struct varve_image_diff *diff) {
     size_t n = diff->sides[0].image.layer_count, m = diff->sides[1].image.layer_count;
+    if (!has_known_layers(&diff->sides[0]) || !has_known_layers(&diff->sides[1])) {
+        return true;
+    }
     diff->pairs = calloc(n + m + 1, sizeof *diff->pairs);
     if (!diff->pairs) {
         return false;
@@ -329,9 +337,11 @@ static void judge(struct varve_image_diff *diff) {
             verdict->alone[s] += !pair.found[1 - s];
         }
         if (pair.found[0] && pair.found[1]) {
-            bool same = pair.meet == VARVE_RUNG_BLOB;
-            verdict->pairs_equal += same;
-            verdict->pairs_unequal += !same;
+            enum varve_diff_relation relation =
+                varve_diff_relation(&pair.found[0]->rungs, &pair.found[1]->rungs, VARVE_RUNG_BLOB);
+            verdict->pairs_equal += relation == VARVE_DIFF_EQUAL;
+            verdict->pairs_unequal += relation == VARVE_DIFF_UNEQUAL;
+            verdict->pairs_unknown += relation == VARVE_DIFF_UNKNOWN;
         }
     }
 }

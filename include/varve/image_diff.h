@@ -70,8 +70,11 @@ struct varve_image_diff_verdict {
     bool config_meets;                        /* configs equal but for diff_ids, canonically */
     bool config_timeless;                     /* equal but for these and times of creation */
     size_t pairs_equal;                       /* pairs of layers that are the same blob */
-    size_t pairs_unequal;                     /* other pairs */
-    size_t alone[2];                          /* layers of one side alone */
+    size_t pairs_unequal;                     /* that are not */
+    size_t pairs_unknown;                     /* of which a layer could not be read */
+    size_t alone[2];                          /* layers of one side alone; where the layers of one
+                                                 image are not known there are neither pairs nor
+                                                 these */
 };
 VARVE_API struct varve_image_diff_verdict
 varve_image_diff_verdict(const struct varve_image_diff *diff);

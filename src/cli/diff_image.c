@@ -200,7 +200,9 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
     if (verdict.meet != VARVE_RUNG_COUNT) {
         json_text(&json, "meet", varve_rung_name(verdict.meet));
     }
-    json_unsigned(&json, "security", survey->all.security_count);
+    if (verdict.complete || varve_image_diff_pair_count(diff) > 0) {
+        json_unsigned(&json, "security", survey->all.security_count);
+    }
     json_unsigned(&json, "security_unknown", survey->unknown_count);
     json_open(&json, "rungs", '{');
     for (int i = 0; i < VARVE_RUNG_COUNT; i++) {
@@ -227,6 +229,7 @@ static void put_verdict_json(const struct diff_view *view, const struct varve_im
     json_open(&json, "layers", '{');
     json_unsigned(&json, "equal", verdict.pairs_equal);
     json_unsigned(&json, "unequal", verdict.pairs_unequal);
+    json_unsigned(&json, "unknown", verdict.pairs_unknown);
     json_unsigned(&json, "left_alone", verdict.alone[0]);
     json_unsigned(&json, "right_alone", verdict.alone[1]);
     json_close(&json, '}');

@@ -141,6 +141,12 @@ static const char *config_word(const struct varve_image_diff_verdict *verdict) {
                                       : "config";
 }
 
+/* Where the layers of one are not known, the manifest is all that can be named. */
+static bool has_layers(const struct varve_image_diff_verdict *verdict) {
+    return verdict->pairs_equal || verdict->pairs_unequal || verdict->pairs_unknown ||
+           verdict->alone[0] || verdict->alone[1];
+}
+
 /* Two that meet on no rung, or on none that is known. */
 static void add_changes(char text[VERDICT_BYTES], const struct varve_image_diff_verdict *verdict,
                         const struct diff_survey *survey) {
@@ -156,10 +162,12 @@ static void add_changes(char text[VERDICT_BYTES], const struct varve_image_diff_
         add(text, " (", reasons);
         add(text, "", ")");
     }
+    add_count(text, &separator, verdict->pairs_unknown, "not read");
     add_count(text, &separator, verdict->alone[0], "removed");
     add_count(text, &separator, verdict->alone[1], "added");
     add_term(text, &separator, *config, config);
-    add_term(text, &separator, !*separator, "manifest");
+    bool manifest = !*separator || (!verdict->complete && !has_layers(verdict));
+    add_term(text, &separator, manifest, "manifest");
     add_but_toc(text, survey->all.but_toc, "all layers are ");
 }
 

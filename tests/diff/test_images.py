@@ -198,7 +198,7 @@ class Images(harness.Case):
         self.assertEqual(self.numbers(pairs),
                          [(0, 0, "blob"), (None, 1, None), (1, 2, "times")])
         self.assertEqual(said[0]["layers"],
-                         {"equal": 1, "unequal": 1, "left_alone": 0, "right_alone": 1})
+                         {"equal": 1, "unequal": 1, "unknown": 0, "left_alone": 0, "right_alone": 1})
         self.assertEqual(said[0]["verdict"], "different: 1 layer changed (times), 1 layer added, config")
         _, _, pairs = self.compare(more, left, expect=(1,))
         self.assertEqual(self.numbers(pairs),

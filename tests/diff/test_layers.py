@@ -95,6 +95,64 @@ class Layers(harness.Case):
                   extra + b"\x01\x00\x00\xff\xff" + bytes(8))
         return b"".join(tars), b"".join(members) + footer
 
+    def commented(self, name, pax, comments=True):
+        """Three hundred files with headers that take much room, and records that take little."""
+        path = self.work / name
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=pax) as tar:
+            for number in range(300):
+                info = tarfile.TarInfo(f"file{number}")
+                if comments:
+                    info.pax_headers = {"comment": "".join(chr(33 + (number + i * i) % 90) for i in range(3000))}
+                info.size = 1
+                tar.addfile(info, io.BytesIO(b"x"))
+        data = bytearray(path.read_bytes())
+        first = data.index(b"x" + bytes(511))
+        data[first + 9] = 65
+        path.write_bytes(data)
+        return path
+
+    def test_headers_that_find_no_room(self):
+        """What nothing is known of on one side is not told of the other alone, and what is known is."""
+        pax = {"VENDOR.x": "1", "comment": "c"}
+        left = self.commented("left.tar", pax)
+        for value, globals_told in (("1", []), ("2", [[{"name": "record", "key": "VENDOR.x", "left": "1", "right": "2"}]])):
+            right = self.commented("right.tar", {**pax, "VENDOR.x": value}, comments=False)
+            for one, other in ((left, right), (right, left)):
+                said = differ.Layers("--memory=1MiB", one, other)
+                self.assertEqual((said.verdict["entries_compared"], said.verdict["headers_compared"]), (True, False))
+                self.assertEqual((said.of("padding"), said.of("header")), ([], []))
+                told = [[{**field, "left": field["right"], "right": field["left"]} if one == right else field
+                         for field in line["fields"]] for line in said.of("global")]
+                self.assertEqual(told, globals_told)
+                self.assertEqual(said.verdict["facets_changed"], ["other"] if globals_told else [])
+                self.assertEqual(said.verdict["verdict"], "same content; differs by: " +
+                                 ("other" if globals_told else "header encoding"))
+            # With room for them, all of it is told.
+            said = differ.Layers(left, right)
+            self.assertEqual((len(said.of("header")), len(said.of("global"))), (300, len(globals_told)))
+            self.assertEqual((said.of("padding"), list(said.faults())), ([], []))
+
+    def test_findings_of_half_a_layer(self):
+        """Of a layer that was looked at in part, or could not be taken apart, nothing is counted."""
+        left = self.commented("left.tar", {"VENDOR.x": "1"}, comments=False)
+        [full] = [line for line in differ.Layers(left, self.file("tree", TREE)).of("finding")
+                  if line["code"] == "padding.nonzero"]
+        self.assertEqual((full["count_left"], full["count_right"]), (1, 0))
+        right = self.file("right.gz", gzip.compress(left.read_bytes() + bytes(512), mtime=0))
+        for limit in ("1KiB", "20KiB"):
+            said = differ.Layers("--max-decoded=" + limit, left, right)
+            self.assertEqual([said.verdict[side]["status"] for side in ("left", "right")], ["limit", "limit"])
+            self.assertEqual((said.of("finding"), said.of("global"), said.of("padding")), ([], [], []))
+            self.assertNotIn("security", said.verdict)
+        members = self.file("members.gz", b"".join(gzip.compress(left.read_bytes()[i:i + 1000], mtime=0)
+                                                   for i in range(0, 60000, 1000)))
+        said = differ.Layers("--max-decoded=20KiB", members, right)
+        self.assertNotIn("gzip members", [field["name"] for line in said.of("compression") for field in line["fields"]])
+        # Of one that ends too early what is there is counted.
+        said = differ.Layers(left, self.file("cut.tar", left.read_bytes()[:5400]))
+        self.assertIn("error", said.verdict["right"])
+        self.assertNotEqual(said.of("removed"), [])
+
     def test_estargz(self):
         entries = [("bin/a", b"first"), ("bin/b", b"second" * 300)]
         memory = io.BytesIO()

@@ -164,6 +164,56 @@ def grown(folder):
     return f"oci:{folder}"
 
 
+def pax_tar(entries, pax=None):
+    """Of names, what is theirs, and contents; with a global header."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers=pax or {}) as tar:
+        for name, given, content in entries:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for key, value in given.items():
+                setattr(member, key, value)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def odd_pairs():
+    """Pairs of layers of which a comparison has much to hold against each other: the same global header and
+    the same padding that is not NULs, with a header that is no small one; entries that moved where their
+    order means something; hard links that are given otherwise; risks, in gzip, with a trailer."""
+    pax, link = {"VENDOR.x": "1"}, lambda name: {"type": tarfile.LNKTYPE, "linkname": name}
+    large = {"pax_headers": {"SCHILY.xattr.user.x": "".join(chr(33 + i * i % 90) for i in range(3000))}}
+    padded = []
+    for mtime in (5, 6):
+        data = bytearray(pax_tar([("a", {}, b"1"), ("b", large, b"2"), ("c", {"mtime": mtime}, b"")], pax))
+        data[data.index(b"1" + bytes(511), 1024) + 5] = 65
+        padded.append(bytes(data))
+    moved = [pax_tar([*first, ("y", {}, b"y"), ("z", {}, b"z"), ("a", {}, b"1"), ("a", {}, b"2"), *last])
+             for first, last in (([("x", {}, b"x")], []), ([], [("x", {}, b"x")]))]
+    linked = [pax_tar([(one, {}, b"1"), (other, link(one), b""), ("third", link(one), b"")], pax)
+              for one, other in (("f", "g"), ("g", "f"))]
+    return {"padded": padded, "moved": moved, "linked": linked, "risks": [
+        gzip.compress(tar + tail, mtime=mtime) for mtime, (tar, tail) in enumerate(zip(risks(), (b"one", b"two")))]}
+
+
+def risks():
+    capability = {"pax_headers": {"SCHILY.xattr.security.capability": "x" * 20}}
+    return [pax_tar([("su", {"mode": 0o755}, b"s"), ("c", {}, b"c"), ("old", {}, b"o")], {"VENDOR.x": "1"}),
+            pax_tar([("su", {"mode": 0o4755}, b"s"), ("c", capability, b"d"), ("new", {}, b"n")], {"VENDOR.x": "1"})]
+
+
+def odd_images(folder):
+    """Two images with such layers: one that both have, risks, times, and what the right one has alone."""
+    made = oci.Layout(folder)
+    alone = pax_tar([("alone", {"mode": 0o4755}, b"s"), ("q", {}, b"q")])
+    times = [pax_tar([("z", {"mtime": mtime}, b"s"), ("z2", {}, b"q")]) for mtime in (8, 9)]
+    for name, tars in (("left", [risks()[0], times[0]]), ("right", [risks()[1], times[1], alone])):
+        made.tag(name, made.image([(made.put(stores.packed(tar), stores.GZIP), stores.sha256(tar))
+                                   for tar in (stores.BASE, *tars)]))
+    db.age(folder)
+    return f"oci:{folder}"
+
+
 def bad_layers(layout):
     """Cut, flipped, no tar, nothing at all, another's diff_id, away."""
     packed = stores.packed(stores.OTHER)

@@ -449,6 +449,51 @@ class Commands(InjectCase):
             paths[-1].write_bytes(mirrors.records(reverse=number))
         self.fail_in_turn(["diff", "--json", *paths], MEMORY, 8)
 
+    def told_in_turn(self, argv, kinds, most):
+        """A difference, and how many of them matter to security, is told as it is without a fault, or not at
+        all; and where anything is not told, a word of why is, on stderr or in the lines."""
+        first = inject.start(argv, inject.NONE, self.work / "page")
+        known = inject.lines_of(first)
+        bare = lambda line: {key: value for key, value in line.items() if key != "matter" and "_holds" not in key}
+        values = [bare(line) for line in known]
+        words = (b'"error":{', b'"security_unknown":0', b'"headers_compared":false',
+                 b'"entries_compared":false', b"could not be read")
+
+        def check(run, folder):
+            lines = inject.lines_of(run)
+            for line in lines:
+                compressed = line.get("kind") == "compression" and b"could not be read" in run.out
+                if line["type"] == "difference" and line not in known and not compressed:
+                    raise inject.Broken(f"{run}a difference that there is not: {line}")
+                if line["type"] == "layer-pair" and "security" in line and line["security"] not in [
+                        other["security"] for other in known
+                        if other["type"] == "layer-pair" and other["pair"] == line["pair"]]:
+                    raise inject.Broken(f"{run}what is not known is told: {line}")
+                if line["type"] == "document-difference" and line not in known and (
+                        "none" not in (line.get("left_holds"), line.get("right_holds"))
+                        or bare(line) not in values):
+                    raise inject.Broken(f"{run}a value that there is not: {line}")
+            if (run.code, run.out) != (first.code, first.out) and b"varve: " not in run.err and not any(
+                    run.out.count(word) != first.out.count(word) for word in words):
+                raise inject.Broken(f"{run}no word of why; said\n{run.out[:900]}")
+
+        self.fail_in_turn(argv, kinds, most, check)
+
+    def test_diff_tells_what_is_known(self):
+        """Every call of a comparison of two layers, and every one of two images' that looks at files."""
+        for name, pair in mirrors.odd_pairs().items():
+            paths = [self.work / f"{name}-{number}" for number in range(2)]
+            for path, data in zip(paths, pair):
+                path.write_bytes(data)
+            with self.subTest(name):
+                self.told_in_turn(["diff", "--json", *paths], MEMORY[:1] + FILES[2:6], 300)
+        images = mirrors.odd_images(self.work / "odd")
+        for one, other in (("left", "right"), ("right", "left")):
+            with self.subTest(one):
+                argv = ["diff", "--json", f"{images}:{one}", f"{images}:{other}"]
+                self.told_in_turn(argv, [kind for kind in FILES[2:6] if kind[2] == ONCE], 150)
+                self.told_in_turn(argv, MEMORY[:1], 60)
+
     def test_diff_of_images(self):
         self.fail_in_turn(["diff", "--json", f"{self.operand}:good-0", f"{self.operand}:bad-0"],
                           MEMORY + FILES, 12)
