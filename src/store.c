@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "path.h"
 #include "store_internal.h"
 
 /* The lock's byte: behind any that SQLite locks (its own lie at 2^30) and any that a file has.
@@ -188,6 +189,51 @@ static bool set_journal(struct varve_store *store, struct varve_store_fault *fau
            varve_store_execute(store->main.db, fault, "PRAGMA wal_autocheckpoint = 16384", "log");
 }
 
+/* Whether there is no journal of that name; false with the reason for what that means. */
+static bool is_absent(const char *journal, struct varve_store_fault *fault) {
+    if (access(journal, F_OK) == 0) {
+        return say(fault, VARVE_STORE_UNUSABLE,
+                   "the database cannot be read: what its journal holds can only be put in its "
+                   "place by who may write to the file and its folder",
+                   NULL);
+    }
+    return errno == ENOENT ||
+           say(fault, VARVE_STORE_UNUSABLE,
+               "the database cannot be read, nor whether there is a journal of it",
+               strerror(errno));
+}
+
+/* Opens for reading a file that SQLite could not read: on a read-only file system there cannot be
+ * the shared memory of a write-ahead log. Where there is neither a log nor a journal that is to be
+ * rolled back, the file alone is all there is; else it holds what is half written, or lacks what is
+ * committed, and the failure stands. */
+static bool open_alone(struct varve_store *store, struct varve_store_fault *fault,
+                       unsigned wait_ms) {
+    sqlite3 *db = store->main.db;
+    int why = sqlite3_errcode(db) & 0xff;
+    if (fault->status != VARVE_STORE_UNUSABLE ||
+        (why != SQLITE_CANTOPEN && why != SQLITE_READONLY)) {
+        return false;
+    }
+    /* As SQLite names them: beside the file that a symbolic link leads to. */
+    const char *file = sqlite3_db_filename(db, "main");
+    if (!is_absent(sqlite3_filename_wal(file), fault) ||
+        !is_absent(sqlite3_filename_journal(file), fault) || strpbrk(file, "?#%")) {
+        return false;
+    }
+    char *uri = sqlite3_mprintf("file:%s?immutable=1", file);
+    if (!uri) {
+        return varve_store_no_memory(fault);
+    }
+    varve_connection_close(&store->main);
+    *fault = (struct varve_store_fault){0};
+    bool good = varve_connection_open(&store->main, fault, uri,
+                                      SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, wait_ms) &&
+                check_file(store, fault);
+    sqlite3_free(uri);
+    return good;
+}
+
 static bool open_file(struct varve_store *store, struct varve_store_fault *fault) {
     unsigned wait_ms = store->options.wait_ms ? store->options.wait_ms : VARVE_STORE_WAIT_MS;
     struct statfs file_system;
@@ -195,37 +241,22 @@ static bool open_file(struct varve_store *store, struct varve_store_fault *fault
         if (!take_lock(store, fault)) {
             return false;
         }
-        store->network = fstatfs(store->fd, &file_system) == 0 &&
-                         (varve_store_is_network((uint64_t)file_system.f_type) ||
-                          file_system.f_bsize < SHM_STEP_BYTES);
+        /* Of one that cannot be told, the worse is assumed. */
+        store->network = fstatfs(store->fd, &file_system) != 0 ||
+                         varve_store_is_network((uint64_t)file_system.f_type) ||
+                         file_system.f_bsize < SHM_STEP_BYTES;
         return varve_connection_open(&store->main, fault, store->path, SQLITE_OPEN_READWRITE,
                                      wait_ms) &&
                check_file(store, fault) && set_journal(store, fault);
     }
     /* What a killed writer left half done can only be rolled back by who may write. SQLite opens
      * the file for reading where it is write-protected. */
-    if (!varve_connection_open(&store->main, fault, store->path, SQLITE_OPEN_READWRITE, wait_ms)) {
-        return false;
-    }
-    if (check_file(store, fault)) {
-        /* Room to sort digests in. */
-        return varve_store_execute(store->main.db, fault,
-                                   "PRAGMA query_only = ON; PRAGMA cache_size = -65536", "reading");
-    }
-    /* On a read-only file system there cannot be the shared memory of a write-ahead log. Where
-     * there is no log, the file alone is all there is. */
-    char *uri = sqlite3_mprintf("file:%q?immutable=1", store->path);
-    char *log = sqlite3_mprintf("%s-wal", store->path);
-    bool retry = uri && log && !strpbrk(store->path, "?#%") && access(log, F_OK) != 0;
-    if (retry) {
-        varve_connection_close(&store->main);
-        retry = varve_connection_open(&store->main, fault, uri,
-                                      SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, wait_ms) &&
-                check_file(store, fault);
-    }
-    sqlite3_free(uri);
-    sqlite3_free(log);
-    return retry;
+    return varve_connection_open(&store->main, fault, store->path, SQLITE_OPEN_READWRITE,
+                                 wait_ms) &&
+           (check_file(store, fault) || open_alone(store, fault, wait_ms)) &&
+           /* Room to sort digests in. */
+           varve_store_execute(store->main.db, fault,
+                               "PRAGMA query_only = ON; PRAGMA cache_size = -65536", "reading");
 }
 
 enum varve_store_status varve_store_open(struct varve_store **out, struct varve_store_fault *fault,
@@ -332,34 +363,56 @@ void varve_store_close(struct varve_store *store) {
     free(store);
 }
 
-/* What verdicts depend on: results of another make of varve are not reused. OpenSSL only hashes. */
+/* A value as text: in room of its own, for jansson's does not look whether there was any for a key.
+ * NULL: no memory. malloc'ed. */
+static char *text_of(const json_t *value, size_t flags) {
+    size_t count = json_dumpb(value, NULL, 0, flags);
+    char *text = count ? malloc(count + 1) : NULL;
+    if (text && json_dumpb(value, text, count, flags) != count) {
+        free(text);
+        return NULL;
+    }
+    if (text) {
+        text[count] = 0;
+    }
+    return text;
+}
+
+/* What verdicts depend on: results of another make of varve are not reused. OpenSSL only hashes.
+ * NULL: no memory. */
 static char *producer_text(void) {
     json_t *versions = json_object();
-    json_object_set_new(versions, "varve", json_string(varve_version()));
-    json_object_set_new(versions, "ladder", json_integer(varve_ladder_version()));
-    for (size_t i = 0; i < varve_library_count(); i++) {
+    bool good = json_object_set_new(versions, "varve", json_string(varve_version())) == 0 &&
+                json_object_set_new(versions, "ladder", json_integer(varve_ladder_version())) == 0;
+    for (size_t i = 0; i < varve_library_count() && good; i++) {
         struct varve_library library = varve_library_at(i);
+        const char *version = library.version ? library.version : "unknown";
         bool matters = strcmp(library.name, "openssl") != 0 && strcmp(library.name, "sqlite") != 0;
-        if (matters) {
-            json_object_set_new(versions, library.name,
-                                json_string(library.version ? library.version : "unknown"));
-        }
+        good = !matters || json_object_set_new(versions, library.name, json_string(version)) == 0;
     }
-    char *text = json_dumps(versions, JSON_COMPACT | JSON_SORT_KEYS);
+    char *text = good ? text_of(versions, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(versions);
     return text;
 }
 
-/* The operands as JSON; bytes that are no UTF-8 are escaped by jansson's refusal: "?". */
+/* An operand, or "?" where it is no UTF-8, which JSON cannot hold. NULL: no memory. */
+static json_t *source_text(const char *source) {
+    char *name = varve_store_source_name(source);
+    bool is_text = name && varve_path_is_utf8((struct varve_bytes){.bytes = (const uint8_t *)name,
+                                                                   .count = strlen(name)});
+    json_t *text = !name ? NULL : json_string(is_text ? name : "?");
+    free(name);
+    return text;
+}
+
+/* The operands as JSON. NULL: no memory. */
 static char *sources_text(const struct varve_store_scan *scan) {
     json_t *list = json_array();
-    for (size_t i = 0; i < scan->source_count; i++) {
-        char *name = varve_store_source_name(scan->sources[i]);
-        json_t *text = name ? json_string(name) : NULL;
-        json_array_append_new(list, text ? text : json_string("?"));
-        free(name);
+    bool good = list != NULL;
+    for (size_t i = 0; i < scan->source_count && good; i++) {
+        good = json_array_append_new(list, source_text(scan->sources[i])) == 0;
     }
-    char *text = json_dumps(list, JSON_COMPACT | JSON_ENSURE_ASCII);
+    char *text = good ? text_of(list, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     json_decref(list);
     return text;
 }

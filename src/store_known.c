@@ -225,7 +225,10 @@ static bool load_loose(struct varve_store *store, struct varve_store_fault *faul
     }
     if (varve_sql_row(&store->main, fault, &good, find)) {
         take_known(store, number, find);
-        sqlite3_reset(find);
+        /* A column that there was no memory for is told of here. */
+        if (sqlite3_reset(find) != SQLITE_OK) {
+            return varve_store_blame(fault, store->main.db, "the database");
+        }
     }
     return good;
 }

@@ -396,6 +396,95 @@ class Database(InjectCase):
                         ("database", "short", ONCE), ("read", "EIO", ONCE), ("stat", "EIO", ONCE),
                         ("open", "EMFILE", ON), ("thread", "EIO", ONCE)], 8)
 
+    def test_journals(self):
+        """A database beside which lies what a killed writer left: it is put in its place, or nothing is said."""
+        faults = [("database", "EIO"), ("rows", "ENOMEM"), ("step", "EIO"), ("stat", "EIO")]
+        for mode in ("delete", "wal"):
+            left = self.work / f"{mode}.db"
+            db.leave_journal(left, self.whole, mode)
+            argv = ["query", "--json", "--db", "{folder}/j.db", "failures"]
+
+            def prepare(folder, left=left):
+                for path in folder.glob("j.db*"):
+                    path.unlink()
+                for path in self.work.glob(f"{left.name}*"):
+                    shutil.copy(path, folder / path.name.replace(left.name, "j.db"))
+
+            prepare(self.work)
+            first = inject.start([word.replace("{folder}", str(self.work)) for word in argv], inject.NONE,
+                                 self.work / "page")
+            self.assertEqual((first.code, len(first.out.splitlines())), (0, 21 if mode == "wal" else 0), first)
+
+            def check(run, folder, first=first):
+                if run.code == 0 and run.out != first.out:
+                    raise inject.Broken(f"{run}said {len(run.out.splitlines())} lines, not "
+                                        f"{len(first.out.splitlines())}")
+                if run.code not in (0, 2, 10) or (run.code and b"varve: " not in run.err):
+                    raise inject.Broken(f"{run}no exit code of the manual's, or no word of why")
+
+            campaign = inject.Campaign(self)
+            campaign.in_turn(argv, first, [(*fault, ONCE) for fault in faults], 60, check, prepare=prepare)
+            campaign.end()
+
+    def test_journals_on_a_read_only_file_system(self):
+        """Whether there is a journal cannot be looked up: then there may be one."""
+        folder = self.work / "read-only"
+        folder.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], capture_output=True,
+                          check=False).returncode:
+            self.skipTest("nothing can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(folder)], check=True)
+        for mode in ("delete", "wal"):
+            db.leave_journal(folder / f"{mode}.db", self.whole, mode)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        campaign = inject.Campaign(self)
+
+        def check(run, _):
+            if run.code != 10 or run.out or b"varve: " not in run.err:
+                raise inject.Broken(f"{run}said\n{run.out[:300]}")
+
+        for mode in ("delete", "wal"):
+            argv = ["query", "--json", "--db", folder / f"{mode}.db", "failures"]
+            first = inject.start(argv, inject.NONE, self.work / "page")
+            check(first, None)
+            self.assertGreater(first.calls["stat"], 0)
+            campaign.each(argv, [inject.Fault("stat", at, "EIO") for at in range(1, first.calls["stat"] + 1)],
+                          check)
+        campaign.end()
+
+    def test_what_begins_a_scan(self):
+        """Memory for the operands' names and the libraries' versions, and which file system there is: where they
+        fail, the scan is not recorded as another one, and the database is for any file system."""
+        operands = [mirrors.GOLDEN / "tree.tar", self.work / "nowhere"]
+        before = self.work / "before-names.db"
+        argv = ["scan", "--threads=1", "--db", "{folder}/n.db", *map(str, operands)]
+        harness.run(harness.VARVE, *(word.replace("{folder}/n.db", str(before)) for word in argv), expect=3)
+        scans = "SELECT sources, versions FROM scan JOIN producer ON producer.id = producer ORDER BY scan.id"
+        (recorded,) = db.query(before, scans)
+
+        def prepare(folder):
+            for path in folder.glob("n.db*"):
+                path.unlink()
+            shutil.copy(before, folder / "n.db")
+
+        prepare(self.work)
+        first = inject.start([word.replace("{folder}", str(self.work)) for word in argv], inject.NONE,
+                             self.work / "page")
+        modes = []
+
+        def check(run, folder):
+            if not set(db.query(folder / "n.db", scans)) <= {recorded}:
+                raise inject.Broken(f"{run}recorded {db.query(folder / 'n.db', scans)}, not {recorded}")
+            modes.extend(db.query(folder / "n.db", "PRAGMA journal_mode"))
+
+        campaign = inject.Campaign(self)
+        campaign.in_turn(argv, first, [("memory", "ENOMEM", ONCE)], 600, check, prepare=prepare)
+        self.assertEqual(set(modes), {("wal",)})
+        modes.clear()
+        campaign.in_turn(argv, first, [("stat", "EIO", ONCE)], 100, check, prepare=prepare)
+        campaign.end()
+        self.assertEqual(set(modes), {("wal",), ("delete",)})
+
     def test_clock(self):
         self.fail_with([("clock", "jump", ONCE), ("clock", "jump", ON)], 7)
 

@@ -60,6 +60,35 @@ def execute(path, sql, *values):
     connection.close()
 
 
+def leave_journal(path, whole, mode):
+    """Makes of `path` a copy of a database as it is while another program writes: every blob has become bad.
+    `delete`: half of that is in the file, and a journal beside it says what was there; `wal`: it is
+    committed, and stands in the log alone."""
+    work = pathlib.Path(f"{path}.made")
+    for suffix in ("", "-wal", "-journal"):
+        pathlib.Path(f"{path}{suffix}").unlink(missing_ok=True)
+    work.write_bytes(pathlib.Path(whole).read_bytes())
+    connection = sqlite3.connect(work, isolation_level=None)
+    assert connection.execute(f"PRAGMA journal_mode = {mode}").fetchall() == [(mode,)]
+    for sql in ("PRAGMA cache_size = 1", "PRAGMA cache_spill = 1", "PRAGMA wal_autocheckpoint = 0",
+                "BEGIN IMMEDIATE", "UPDATE location SET status = 'no'", "UPDATE rung SET digest = zeroblob(32)"):
+        connection.execute(sql)
+    journal = "-wal" if mode == "wal" else "-journal"
+    if mode == "wal":
+        connection.execute("COMMIT")
+    for suffix in ("", journal):
+        pathlib.Path(f"{path}{suffix}").write_bytes(pathlib.Path(f"{work}{suffix}").read_bytes())
+    if mode != "wal":
+        connection.execute("ROLLBACK")
+    connection.close()
+    for suffix in ("", "-wal", "-shm"):
+        pathlib.Path(f"{work}{suffix}").unlink(missing_ok=True)
+    immutable = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
+    seen = immutable.execute("SELECT DISTINCT status FROM location").fetchall()
+    immutable.close()
+    assert seen == ([("ok",)] if mode == "wal" else [("no",)]), seen
+
+
 def is_whole(path):
     """What SQLite itself says of the file; and no row refers to one that is not there."""
     return (query(path, "PRAGMA integrity_check") == [("ok",)]

@@ -80,6 +80,31 @@ class Faults(db.DatabaseCase):
         self.assertEqual(out, harness.run(harness.VARVE, "query", "--db", self.whole, "--csv",
                                           "waste"))
 
+    def test_read_only_beside_a_journal(self):
+        """What is uncommitted in the file, or committed in a log, is never left out of an answer: where
+        nobody may put it in its place, that is said, whatever name the file is opened by."""
+        folder = self.mount("journals", "-t", "tmpfs", "tmpfs")
+        for mode in ("delete", "wal"):
+            db.leave_journal(folder / f"{mode}.db", self.whole, mode)
+            (self.work / f"to-{mode}.db").symlink_to(folder / f"{mode}.db")
+        odd = folder / "it's"
+        odd.mkdir()
+        shutil.copy(self.whole, odd / "a.db")
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        query = [harness.VARVE, "query", "--csv", "--db"]
+        for mode in ("delete", "wal"):
+            for path in (folder / f"{mode}.db", self.work / f"to-{mode}.db"):
+                done = subprocess.run([*query, path, "failures"], capture_output=True, check=False)
+                self.assertEqual((done.returncode, done.stdout), (UNUSABLE, b""), done.stderr)
+                self.assertIn(b"what its journal holds", done.stderr)
+        # Where there is none, the file is all there is.
+        expected = harness.run(*query, self.whole, "waste")
+        for path in (odd / "a.db", f"/{odd}/a.db"):
+            self.assertEqual(harness.run(*query, path, "waste"), expected)
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        self.assertEqual(harness.run(*query, folder / "delete.db", "waste"), expected)
+        self.assertEqual(len(harness.run(*query, folder / "wal.db", "failures").splitlines()), 151)
+
     def test_no_permission(self):
         if os.geteuid() == 0:
             run_as = shutil.which("setpriv")
