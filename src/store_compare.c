@@ -24,25 +24,66 @@ const char *varve_blob_change_name(enum varve_blob_change change) {
 #define DIGEST_TEXT(column)                                                                        \
     "CASE length(" column ") WHEN 32 THEN 'sha256:' ELSE 'sha512:' END || lower(hex(" column "))"
 
+/* The last column: an image that is not known to be bad, of which something could not be read. */
 static const char images_sql[] =
     "SELECT image.id, image.ref, image.platform, image.status, " DIGEST_TEXT(
-        "image.digest") " "
-                        "FROM image JOIN source ON source.id = image.source "
-                        "WHERE image.gone IS NULL AND image.kind = 'image' "
-                        "ORDER BY image.ref, image.platform, source.name, image.digest";
+        "image.digest") ", image.status = 'error' AND (image.code IS NULL "
+                        "OR " VARVE_SQL_IS_UNREAD("image.code") ") AND NOT EXISTS (SELECT 1 "
+                                                                "FROM reference JOIN location "
+                                                                "ON "
+                                                                "location.id = "
+                                                                "reference.location WHERE "
+                                                                "reference.image = image.id "
+                                                                "AND reference.status <> "
+                                                                "'ok' AND "
+                                                                "NOT " VARVE_SQL_IS_UNREAD(
+                                                                    "location.code") ") "
+                                                                                     "FROM "
+                                                                                     "image "
+                                                                                     "JOIN "
+                                                                                     "source "
+                                                                                     "ON "
+                                                                                     "source."
+                                                                                     "id = "
+                                                                                     "image."
+                                                                                     "source "
+                                                                                     "WHERE "
+                                                                                     "image."
+                                                                                     "gone IS "
+                                                                                     "NULL AND "
+                                                                                     "image."
+                                                                                     "kind = "
+                                                                                     "'image' "
+                                                                                     "ORDER BY "
+                                                                                     "image."
+                                                                                     "ref, "
+                                                                                     "image."
+                                                                                     "platform,"
+                                                                                     " source."
+                                                                                     "name, "
+                                                                                     "image."
+                                                                                     "digest";
 
 /* A digest as a name, else the digest of the bytes: a loose file's path says nothing. One blob may
- * be at several places: it is well where it is well at all of them. */
+ * be at several places: it is well where it is well at all of them. The last column: it could not
+ * be read at one of them, so that it is not known to be well. */
 static const char blobs_sql[] = "SELECT key, " DIGEST_TEXT(
-    "key") ", max(broken), max(bytes) FROM ("
+    "key") ", max(broken), max(bytes), max(unread) FROM ("
            "  SELECT CASE typeof(location.name) WHEN 'blob' THEN location.name ELSE blob.sha256 "
            "END AS key,"
-           "    location.status <> 'ok' OR location.check_name = 'mismatch'"
-           "    OR location.check_size = 'mismatch' OR location.check_diffid = 'mismatch' AS "
-           "broken,"
-           "    coalesce(blob.bytes, 0) AS bytes"
-           "  FROM location LEFT JOIN blob ON blob.id = location.blob WHERE location.gone IS NULL)"
-           "WHERE key IS NOT NULL GROUP BY key ORDER BY key";
+           "    (location.status <> 'ok' AND NOT " VARVE_SQL_IS_UNREAD(
+               "location.code") ")"
+                                "    OR location.check_name = 'mismatch'"
+                                "    OR location.check_size = 'mismatch' OR location.check_diffid "
+                                "= 'mismatch' AS "
+                                "broken,"
+                                "    " VARVE_SQL_IS_UNREAD(
+                                    "location.code") " AS unread,"
+                                                     "    coalesce(blob.bytes, 0) AS bytes"
+                                                     "  FROM location LEFT JOIN blob ON blob.id = "
+                                                     "location.blob WHERE location.gone IS NULL)"
+                                                     "WHERE key IS NOT NULL GROUP BY key ORDER BY "
+                                                     "key";
 
 static const char layers_sql[] =
     "SELECT location.blob, blob.sha256, coalesce(layer.entries, -1) FROM reference "
@@ -124,6 +165,8 @@ static bool read_images(struct comparison *comparison, int which) {
                                    texts)) {
             return varve_store_no_memory(comparison->fault);
         }
+        struct varve_side_images *images = &comparison->images[which];
+        images->images[images->count - 1].unread = sqlite3_column_int(rows, 5) != 0;
     }
     return code == SQLITE_DONE ||
            varve_store_blame(comparison->fault, side->db, "the database cannot be read");
@@ -278,10 +321,12 @@ static bool judge(struct comparison *comparison, struct varve_image_pair *pair,
     pair->rung = (enum varve_rung)rung;
     pair->verdict = verdicts[rung];
     /* An image's rung is of its layers' and its config's digest: where the former meet and that
-     * does not, the config differs. */
-    pair->config_differs = !meet_on(&rungs[0], &rungs[1], rung);
-    if (rung == VARVE_RUNG_BLOB && pair->config_differs) {
-        pair->verdict = VARVE_PAIR_CONFIG;
+     * does not, the config differs. It is absent where the config could not be read, and below
+     * where the same damaged layer is in both. */
+    pair->config_known = rungs[0].present & rungs[1].present & 1u << rung;
+    pair->config_differs = pair->config_known && !meet_on(&rungs[0], &rungs[1], rung);
+    if (rung == VARVE_RUNG_BLOB && (!pair->config_known || pair->config_differs)) {
+        pair->verdict = pair->config_known ? VARVE_PAIR_CONFIG : VARVE_PAIR_UNJUDGED;
     }
     if (pair->verdict == VARVE_PAIR_FACETS) {
         pair->facets = unequal_facets(comparison);
@@ -304,7 +349,8 @@ static bool compare_two(struct comparison *comparison,
     }
     if (images[0] && images[1]) {
         pair.verdict = VARVE_PAIR_IDENTICAL;
-        pair.newly_broken = strcmp(pair.status[0], "ok") == 0 && strcmp(pair.status[1], "ok") != 0;
+        pair.newly_broken = strcmp(pair.status[0], "ok") == 0 &&
+                            strcmp(pair.status[1], "ok") != 0 && !images[1]->unread;
         if (strcmp(pair.digest[0], pair.digest[1]) != 0 && !judge(comparison, &pair, images)) {
             return false;
         }
@@ -375,15 +421,22 @@ static bool compare_blobs(struct comparison *comparison,
     while (sides[0].row || sides[1].row) {
         int order = order_blobs(comparison);
         struct side *from = order < 0 ? &sides[0] : &sides[1];
-        bool broken[2] = {sqlite3_column_int(sides[0].statements[BLOBS], 2) != 0,
-                          sqlite3_column_int(sides[1].statements[BLOBS], 2) != 0};
-        if (order || broken[0] != broken[1]) {
+        bool broken[2];
+        bool known = true;
+        for (int i = 0; i < 2; i++) {
+            broken[i] = sqlite3_column_int(sides[i].statements[BLOBS], 2) != 0;
+            known &= broken[i] || !sqlite3_column_int(sides[i].statements[BLOBS], 4);
+        }
+        if (order || (known && broken[0] != broken[1])) {
+            const char *name = (const char *)sqlite3_column_text(from->statements[BLOBS], 1);
+            if (!name) {
+                return varve_store_lacks(comparison->fault, from->db, "a blob's name");
+            }
             enum varve_blob_change change = order > 0   ? VARVE_BLOB_NEW
                                             : order < 0 ? VARVE_BLOB_GONE
                                             : broken[1] ? VARVE_BLOB_BROKEN
                                                         : VARVE_BLOB_MENDED;
-            each(cookie, change, (const char *)sqlite3_column_text(from->statements[BLOBS], 1),
-                 (uint64_t)sqlite3_column_int64(from->statements[BLOBS], 3));
+            each(cookie, change, name, (uint64_t)sqlite3_column_int64(from->statements[BLOBS], 3));
         }
         if ((order <= 0 && !next_blob(comparison, &sides[0])) ||
             (order >= 0 && !next_blob(comparison, &sides[1]))) {

@@ -48,6 +48,12 @@ bool varve_store_ended(struct varve_store *store, struct varve_store_fault *faul
  * more, ?3 and ?4 are what varve_store_ended gives. */
 const char *varve_store_question(const char *name, bool *takes_rung);
 
+/* Whether a code (of a row, in SQL; NULL: no) says that this machine failed, so that nothing is
+ * known of what it was to read. */
+#define VARVE_SQL_IS_UNREAD(column)                                                                \
+    "coalesce(" column " IN (SELECT code.id FROM code WHERE code.code IN "                         \
+    "('io.open', 'io.read', 'io.changed', 'memory.exhausted')), 0)"
+
 /* How far down the ladder a result goes, as far as it makes a difference to what is known. */
 enum varve_store_depth {
     VARVE_DEPTH_BLOB,   /* not decoded: there is no row in `layer` */
@@ -281,6 +287,7 @@ struct varve_side_image {
     int64_t id;                                   /* row */
     const char *ref, *platform, *status, *digest; /* in one piece of memory, which is ref's */
     size_t partner;                               /* place on the other side; SIZE_MAX: none */
+    bool unread; /* its status is not ok for nothing but what could not be read */
 };
 struct varve_side_images {
     struct varve_side_image *images; /* in the order in which they are told of */

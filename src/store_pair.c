@@ -119,7 +119,7 @@ bool varve_side_images_add(struct varve_side_images *images, int64_t id,
         at = stpcpy(at, texts[i]) + 1;
     }
     images->images[images->count++] =
-        (struct varve_side_image){id, copies[0], copies[1], copies[2], copies[3], SIZE_MAX};
+        (struct varve_side_image){id, copies[0], copies[1], copies[2], copies[3], SIZE_MAX, false};
     return true;
 }
 

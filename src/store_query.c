@@ -116,3 +116,57 @@ struct varve_value varve_query_value(const struct varve_query *query, size_t col
     }
     }
 }
+
+/* A state of a scan that did not finish, as one of the words that there are. */
+static const char *unfinished(const char *text) {
+    static const char *const words[] = {"none",        "running", "killed",
+                                        "interrupted", "partial", "failed"};
+    for (size_t i = 0; text && i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i], text) == 0) {
+            return words[i];
+        }
+    }
+    return "unknown";
+}
+
+enum varve_store_status varve_store_gaps(struct varve_store *store, struct varve_store_gaps *gaps,
+                                         struct varve_store_fault *fault) {
+    static const char sql[] =
+        "SELECT (SELECT count(*) FROM error WHERE status = 'error'),"
+        " (SELECT count(*) FROM image WHERE gone IS NULL AND status = 'error' AND code IS NOT "
+        "NULL),"
+        " (SELECT count(*) FROM location WHERE gone IS NULL AND " VARVE_SQL_IS_UNREAD(
+            "location.code") "),"
+                             " (SELECT CASE WHEN count(*) = 0 THEN 'none' END FROM scan),"
+                             " (SELECT CASE WHEN state = 'running' AND id <= ?1 THEN ?2 ELSE state "
+                             "END FROM scan"
+                             "   WHERE state <> 'finished' AND (id = (SELECT max(id) FROM scan)"
+                             "   OR id IN (SELECT scan FROM source)) ORDER BY id DESC LIMIT 1)";
+    sqlite3 *db = store->main.db;
+    sqlite3_stmt *row = NULL;
+    int64_t ended = 0;
+    const char *state = NULL;
+    *gaps = (struct varve_store_gaps){0};
+    *fault = (struct varve_store_fault){0};
+    if (!varve_store_ended(store, fault, &ended, &state)) {
+        return fault->status;
+    }
+    bool good = sqlite3_prepare_v2(db, sql, -1, &row, NULL) == SQLITE_OK &&
+                sqlite3_bind_int64(row, 1, ended) == SQLITE_OK &&
+                sqlite3_bind_text(row, 2, state, -1, SQLITE_STATIC) == SQLITE_OK &&
+                sqlite3_step(row) == SQLITE_ROW;
+    if (good) {
+        gaps->errors = (uint64_t)sqlite3_column_int64(row, 0);
+        gaps->images = (uint64_t)sqlite3_column_int64(row, 1);
+        gaps->layers = (uint64_t)sqlite3_column_int64(row, 2);
+        for (int i = 3; i < 5 && !gaps->state; i++) {
+            gaps->state = sqlite3_column_type(row, i) == SQLITE_NULL
+                              ? NULL
+                              : unfinished((const char *)sqlite3_column_text(row, i));
+        }
+    } else {
+        varve_store_blame(fault, db, "the database cannot be read");
+    }
+    sqlite3_finalize(row);
+    return fault->status;
+}

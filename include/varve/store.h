@@ -155,7 +155,8 @@ enum varve_pair_verdict {
     VARVE_PAIR_FACETS,   /* the same content: `facets` says what differs, or none of them, only what
                             rung `order` ignores */
     VARVE_PAIR_CONTENT,
-    VARVE_PAIR_UNJUDGED, /* layers that could not be read or parsed, and are not the same bytes */
+    VARVE_PAIR_UNJUDGED, /* layers that could not be read or parsed, and are not the same bytes; or
+                            the same layers, and a config that could not be read */
     VARVE_PAIR_ONLY_A,   /* no such image on the other side */
     VARVE_PAIR_ONLY_B,
     VARVE_PAIR_VERDICTS
@@ -174,21 +175,39 @@ struct varve_image_pair {
                             a directory that one side alone gives makes nearly all of them so */
     bool entries_differ; /* FACETS: some layer has another number of entries: what one side alone
                             gives, or gives again, are directories */
-    bool config_differs; /* known only where all layers meet on some rung */
-    bool newly_broken;   /* A's status is ok, B's is not */
+    bool config_known; /* whether the config differs is: all layers meet on `rung`, and both images
+                          have that rung (docs/image-ladder.md) */
+    bool config_differs; /* where config_known */
+    bool newly_broken;   /* A's status is ok, B's is not, and not only for what could not be read */
 };
 
 enum varve_blob_change { VARVE_BLOB_NEW, VARVE_BLOB_GONE, VARVE_BLOB_BROKEN, VARVE_BLOB_MENDED };
 VARVE_API const char *varve_blob_change_name(enum varve_blob_change change);
 
 /* Calls `pair` for every image, by reference and platform, then `blob` for every blob that only one
- * side has, or that is well on one side alone. Strings are valid during the call. Both stores stay
- * as they are; they may be of the same or of different files. */
+ * side has, or that is well on one side and known to be bad on the other: one that could not be
+ * read is neither. Strings are valid during the call. Both stores stay as they are; they may be of
+ * the same or of different files. */
 VARVE_API enum varve_store_status varve_store_compare(
     struct varve_store *a, struct varve_store *b, struct varve_store_fault *fault,
     void (*pair)(void *cookie, const struct varve_image_pair *pair),
     void (*blob)(void *cookie, enum varve_blob_change change, const char *name, uint64_t bytes),
     void *cookie);
+
+/* What a database does not know of its sources, because the last scan of each could not read it or
+ * did not come to its end: what a comparison does not find in it may be there, and well. */
+struct varve_store_gaps {
+    uint64_t errors; /* sources, or parts of them, that could not be read: the question "errors" */
+    uint64_t images; /* of which a document could not be read */
+    uint64_t layers; /* that could not be read, the machine having failed; missing ones are known to
+                        be missing */
+    const char *state; /* NULL: all those scans finished; else of the last that did not: "running",
+                          "killed", "interrupted", "partial", "failed", "unknown"; "none": there was
+                          no scan; static */
+};
+VARVE_API enum varve_store_status varve_store_gaps(struct varve_store *store,
+                                                   struct varve_store_gaps *gaps,
+                                                   struct varve_store_fault *fault);
 
 #ifdef __cplusplus
 }

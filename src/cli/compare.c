@@ -76,6 +76,29 @@ static void remove_folder(char *folder) {
     free(folder);
 }
 
+/* Of a database: what its last scans could not read, as is told of a source that is scanned here.
+ */
+static enum varve_store_status tell_gaps(struct varve_store *store, const char *operand,
+                                         struct varve_store_fault *fault, bool *unread) {
+    struct varve_store_gaps gaps;
+    enum varve_store_status status = varve_store_gaps(store, &gaps, fault);
+    if (status != VARVE_STORE_OK) {
+        return status;
+    }
+    if (gaps.state && strcmp(gaps.state, "none") == 0) {
+        complain("%s: no scan has written to it", operand);
+    } else if (gaps.state) {
+        complain("%s: its last scan has not finished: %s", operand, gaps.state);
+    }
+    if (gaps.errors || gaps.images || gaps.layers) {
+        complain("%s: not all of it could be read when it was scanned: %" PRIu64 " errors, %" PRIu64
+                 " images, %" PRIu64 " layers ('varve query' errors and failures tell which)",
+                 operand, gaps.errors, gaps.images, gaps.layers);
+    }
+    *unread |= gaps.state || gaps.errors || gaps.images || gaps.layers;
+    return status;
+}
+
 /* Opens a side; *code says what became of it. */
 static struct varve_store *open_side(const struct settings *settings, const char *operand,
                                      bool database, const char *folder, const char *name, int *code,
@@ -93,7 +116,9 @@ static struct varve_store *open_side(const struct settings *settings, const char
         *code = scan_into(settings, operand, path, unread);
     }
     if (*code == EXIT_WELL &&
-        varve_store_open(&store, &fault, database ? operand : path, &read_only) != VARVE_STORE_OK) {
+        (varve_store_open(&store, &fault, database ? operand : path, &read_only) !=
+             VARVE_STORE_OK ||
+         (database && tell_gaps(store, operand, &fault, unread) != VARVE_STORE_OK))) {
         *code = store_exit_code(&fault);
     }
     free(path);
@@ -119,7 +144,9 @@ static void json_pair(const struct varve_image_pair *pair) {
     json_text(&json, "verdict", varve_pair_verdict_name(pair->verdict));
     if (pair->has_rung) {
         json_text(&json, "rung", varve_rung_name(pair->rung));
-        json_bool(&json, "config_differs", pair->config_differs);
+        if (pair->config_known) {
+            json_bool(&json, "config_differs", pair->config_differs);
+        }
     }
     if (pair->verdict == VARVE_PAIR_FACETS) {
         json_open(&json, "facets", '[');
@@ -204,6 +231,8 @@ static void text_pair(const struct varve_image_pair *pair) {
     }
     if (pair->config_differs && pair->verdict != VARVE_PAIR_CONFIG) {
         fputs("; the config differs too", stdout);
+    } else if (pair->has_rung && !pair->config_known) {
+        fputs("; whether the config differs is not known", stdout);
     }
     if (pair->newly_broken) {
         printf("; newly broken (%s)", pair->status[1]);

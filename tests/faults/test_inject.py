@@ -647,6 +647,58 @@ class Commands(InjectCase):
                 os.environ["TMPDIR"] = before
         self.assertEqual(list(place.iterdir()), [])
 
+    def test_compare_of_what_was_not_read(self):
+        """What a scan could not read is told of when its database is compared, and nothing is called different,
+        broken or mended for it."""
+        for side in "ab":
+            made = oci.Layout(self.work / f"side-{side}")
+            layers = list(mirrors.layers(made))[:2]
+            image = made.image(layers)
+            manifest = json.loads(made.path(image["digest"]).read_bytes())
+            manifest["annotations"] = {"side": side}
+            made.tag("x:1", made.put_json(manifest, oci.MANIFEST))
+            db.age(made.folder)
+            harness.run(harness.VARVE, "scan", "--db", self.work / f"side-{side}.db", f"oci:{made.folder}")
+        known = self.work / "side-a.db"
+
+        def compare(one, other):
+            argv = [harness.VARVE, "compare", "--json", one, other]
+            done = subprocess.run(argv, capture_output=True, check=False, timeout=60)
+            return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+        truth = [compare(*pair) for pair in ((known, self.work / "side-b.db"), (self.work / "side-b.db", known))]
+        self.assertEqual([lines[0]["verdict"] for _, lines in truth], ["manifest", "manifest"])
+        verdicts = set()
+
+        def check(run, folder):
+            made = folder / "f.db"
+            if run.code == 10 and not (made.exists() and made.stat().st_size):
+                return # no database was begun
+            for pair, (best, _) in zip(((known, made), (made, known)), truth):
+                done, lines = compare(*pair)
+                words = b"not all of it could be read" if run.code == 3 else b"varve: "
+                told = words in done.stderr
+                if (run.code in (0, 3) and done.returncode not in (1, 3)) or told != (run.code != 0) or (
+                        not told and done.stdout != best.stdout):
+                    raise inject.Broken(f"{run}compare ended with {done.returncode}:\n"
+                                        f"{done.stdout[:600]}\n{done.stderr}")
+                verdicts.update(line["verdict"] for line in lines if line["type"] == "pair")
+                if any(line.get("newly_broken") or line.get("config_differs") or line.get("verdict") == "config"
+                       or line.get("change") in ("broken", "mended") for line in lines):
+                    raise inject.Broken(f"{run}compare made something up:\n{done.stdout[:600]}")
+
+        def prepare(folder):
+            for path in folder.glob("f.db*"):
+                path.unlink()
+
+        argv = ["scan", "--threads=1", "--db", "{folder}/f.db", f"oci:{self.work}/side-b"]
+        campaign = inject.Campaign(self)
+        first = inject.start([word.replace("{folder}", str(campaign.folder())) for word in argv], inject.NONE,
+                             self.work / "page")
+        campaign.in_turn(argv, first, [("read", "EIO", ONCE), ("open", "EIO", ONCE)], 80, check, prepare=prepare)
+        campaign.end()
+        self.assertEqual(verdicts, {"manifest", "unjudged", "only in A", "only in B"})
+
     def in_words(self, argv, kinds=(), most=7):
         """What people read: as without a fault, or with a word of what could not be done."""
         def timeless(out):

@@ -174,6 +174,59 @@ class Compare(db.DatabaseCase):
         self.assertEqual([line["change"] for line in lines if line.get("change") in
                           ("broken", "mended")], ["mended"])
 
+    def test_config_that_is_not_known(self):
+        """Where the same damaged layer stands in both, no rung of the images tells whether the config does."""
+        good = tree(content=b"well")
+        torn = gzip.compress(tree(content=b"torn"), 9, mtime=0)[:-9]
+        paths = []
+        for side in range(2):
+            layout = oci.Layout(self.work / f"torn-{side}")
+            blobs = [gzip.compress(good, 9 - 8 * side, mtime=0), torn]
+            config = layout.put_json({
+                "architecture": "amd64", "os": "linux", "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [stores.sha256(good), stores.sha256(b"")]}}, oci.CONFIG)
+            layout.tag("app:1", layout.put_json({
+                "schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config,
+                "layers": [layout.put(blob, stores.GZIP) for blob in blobs]}, oci.MANIFEST))
+            paths.append(self.work / f"torn-{side}.db")
+            self.scan(f"oci:{layout.folder}", db=paths[-1], expect=1)
+        pair = self.compare(*paths)[0]
+        self.assertEqual((pair["verdict"], pair["rung"]), ("compression", "diffid"))
+        self.assertNotIn("config_differs", pair)
+        text = harness.run(harness.VARVE, "compare", *paths, expect=1).decode()
+        self.assertIn("compression  app:1 (linux/amd64); whether the config differs is not known\n", text)
+
+    def test_scans_that_did_not_finish(self):
+        """Said of a database, whichever of its sources' last scans it was; once that is done again, no more."""
+        path = self.work / "unfinished.db"
+        sources = [f"oci:{side}" for side in self.sides]
+
+        def said(code, words):
+            done = subprocess.run([harness.VARVE, "compare", path, path], capture_output=True, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            lines = done.stderr.decode().splitlines()
+            self.assertEqual(lines, 2 * [f"varve: {path}: {words}"] if words else [])
+
+        for source in sources:
+            self.scan(source, db=path, expect=int(source == sources[1]))
+        said(0, None)
+        for state, told in (("running", "killed"), ("interrupted", "interrupted"), ("partial", "partial"),
+                            ("failed", "failed")):
+            db.execute(path, "UPDATE scan SET state = ? WHERE id = 1", state)
+            said(3, f"its last scan has not finished: {told}")
+        db.execute(path, "UPDATE scan SET state = 'killed' WHERE id = 1")
+        self.scan(sources[0], db=path)
+        said(0, None)
+        # A source that is nowhere has no images, and a place in the list of errors until it is found again.
+        self.scan(sources[0], f"oci:{self.work}/elsewhere", db=path, expect=3)
+        said(3, "not all of it could be read when it was scanned: 1 errors, 0 images, 0 layers ('varve query' "
+                "errors and failures tell which)")
+        # Nor was all looked at that belongs to a database into which no scan has written.
+        for table in ("reference", "image_rung", "image", "location", "finding", "entry", "facet", "rung", "layer",
+                      "error", "source", "scan"):
+            db.execute(path, f"DELETE FROM {table}")
+        said(3, "no scan has written to it")
+
     def test_nights(self):
         """The morning after: yesterday's copy of the database beside today's."""
         folder = self.work / "night"
