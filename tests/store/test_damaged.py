@@ -50,9 +50,10 @@ class Damaged(db.DatabaseCase):
         commands = [
             (["status", "--db", path], (0, UNUSABLE)),
             (["query", "--db", path, "--json", rng.choice(self.questions)], (0, UNUSABLE)),
+            # Neither ends with 0: the second source is nowhere, which the whole one tells of, too.
             (["query", "--db", path, rng.choice(self.questions)], (0, UNUSABLE)),
-            (["compare", path, str(self.whole)], (0, 1, UNUSABLE)),
-            (["compare", "--json", str(self.whole), path], (0, 1, UNUSABLE)),
+            (["compare", path, str(self.whole)], (1, 3, UNUSABLE)),
+            (["compare", "--json", str(self.whole), path], (1, 3, UNUSABLE)),
             (["scan", "--json", "--entries", "--db", path, self.source], (0, 1, 3, UNUSABLE)),
             (["scan", "--db", path, self.source], (0, 1, 3, UNUSABLE)),
         ]
