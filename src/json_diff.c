@@ -194,24 +194,37 @@ static bool squeeze(struct text *text, struct varve_bytes document) {
     return good;
 }
 
-static bool same_text(const char *a, const char *b) {
-    return a && b && strcmp(a, b) == 0;
+/* A document in its own order, without white space; of keys jansson does not tell that there was no
+ * memory for them. */
+struct in_order {
+    struct text text;
+    bool lost;
+};
+
+static int put_in_order(const char *bytes, size_t count, void *cookie) {
+    struct in_order *in_order = cookie;
+    in_order->lost |= !append(&in_order->text, bytes, count);
+    return in_order->lost ? -1 : 0;
+}
+
+static bool same_bytes(const struct text *a, const struct text *b) {
+    return a->count == b->count && memcmp(a->bytes, b->bytes, a->count) == 0;
 }
 
 /* How two documents with the same values differ: each of the three is undone in turn. */
 static bool compare_spelling(struct json_differences *differences, const struct varve_bytes both[2],
                              json_t *const roots[2]) {
     struct text squeezed[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
-    char *ordered[2] = {NULL, NULL};
+    struct in_order ordered[2] = {{{NULL, 0, 0}, false}, {{NULL, 0, 0}, false}};
     bool good = squeeze(&squeezed[0], both[0]) && squeeze(&squeezed[1], both[1]);
     for (unsigned i = 0; good && i < 2; i++) {
-        ordered[i] = json_dumps(roots[i], JSON_COMPACT | JSON_ENCODE_ANY);
-        good = ordered[i] != NULL;
+        good = json_dump_callback(roots[i], put_in_order, &ordered[i],
+                                  JSON_COMPACT | JSON_ENCODE_ANY) == 0 &&
+               !ordered[i].lost;
     }
     if (good) {
-        bool same_order = same_text(ordered[0], ordered[1]);
-        bool same_tokens = squeezed[0].count == squeezed[1].count &&
-                           memcmp(squeezed[0].bytes, squeezed[1].bytes, squeezed[0].count) == 0;
+        bool same_order = same_bytes(&ordered[0].text, &ordered[1].text);
+        bool same_tokens = same_bytes(&squeezed[0], &squeezed[1]);
         size_t spaces[2] = {both[0].count - squeezed[0].count, both[1].count - squeezed[1].count};
         differences->spelling |= same_order ? 0 : VARVE_SPELLING_ORDER;
         differences->spelling |= same_order && !same_tokens ? VARVE_SPELLING_ESCAPES : 0;
@@ -219,7 +232,7 @@ static bool compare_spelling(struct json_differences *differences, const struct 
     }
     for (unsigned i = 0; i < 2; i++) {
         free(squeezed[i].bytes);
-        free(ordered[i]);
+        free(ordered[i].text.bytes);
     }
     return good;
 }
