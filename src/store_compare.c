@@ -25,65 +25,32 @@ const char *varve_blob_change_name(enum varve_blob_change change) {
     "CASE length(" column ") WHEN 32 THEN 'sha256:' ELSE 'sha512:' END || lower(hex(" column "))"
 
 /* The last column: an image that is not known to be bad, of which something could not be read. */
+/* Macros stand within the strings. */
+/* clang-format off */
 static const char images_sql[] =
-    "SELECT image.id, image.ref, image.platform, image.status, " DIGEST_TEXT(
-        "image.digest") ", image.status = 'error' AND (image.code IS NULL "
-                        "OR " VARVE_SQL_IS_UNREAD("image.code") ") AND NOT EXISTS (SELECT 1 "
-                                                                "FROM reference JOIN location "
-                                                                "ON "
-                                                                "location.id = "
-                                                                "reference.location WHERE "
-                                                                "reference.image = image.id "
-                                                                "AND reference.status <> "
-                                                                "'ok' AND "
-                                                                "NOT " VARVE_SQL_IS_UNREAD(
-                                                                    "location.code") ") "
-                                                                                     "FROM "
-                                                                                     "image "
-                                                                                     "JOIN "
-                                                                                     "source "
-                                                                                     "ON "
-                                                                                     "source."
-                                                                                     "id = "
-                                                                                     "image."
-                                                                                     "source "
-                                                                                     "WHERE "
-                                                                                     "image."
-                                                                                     "gone IS "
-                                                                                     "NULL AND "
-                                                                                     "image."
-                                                                                     "kind = "
-                                                                                     "'image' "
-                                                                                     "ORDER BY "
-                                                                                     "image."
-                                                                                     "ref, "
-                                                                                     "image."
-                                                                                     "platform,"
-                                                                                     " source."
-                                                                                     "name, "
-                                                                                     "image."
-                                                                                     "digest";
+    "SELECT image.id, image.ref, image.platform, image.status, " DIGEST_TEXT("image.digest") ","
+    "    image.status = 'error'"
+    "    AND (image.code IS NULL OR " VARVE_SQL_IS_UNREAD("image.code") ")"
+    "    AND NOT EXISTS (SELECT 1 FROM reference JOIN location ON location.id = reference.location"
+    "      WHERE reference.image = image.id AND reference.status <> 'ok'"
+    "      AND NOT " VARVE_SQL_IS_UNREAD("location.code") ")"
+    "  FROM image JOIN source ON source.id = image.source"
+    "  WHERE image.gone IS NULL AND image.kind = 'image'"
+    "  ORDER BY image.ref, image.platform, source.name, image.digest";
 
 /* A digest as a name, else the digest of the bytes: a loose file's path says nothing. One blob may
  * be at several places: it is well where it is well at all of them. The last column: it could not
  * be read at one of them, so that it is not known to be well. */
-static const char blobs_sql[] = "SELECT key, " DIGEST_TEXT(
-    "key") ", max(broken), max(bytes), max(unread) FROM ("
-           "  SELECT CASE typeof(location.name) WHEN 'blob' THEN location.name ELSE blob.sha256 "
-           "END AS key,"
-           "    (location.status <> 'ok' AND NOT " VARVE_SQL_IS_UNREAD(
-               "location.code") ")"
-                                "    OR location.check_name = 'mismatch'"
-                                "    OR location.check_size = 'mismatch' OR location.check_diffid "
-                                "= 'mismatch' AS "
-                                "broken,"
-                                "    " VARVE_SQL_IS_UNREAD(
-                                    "location.code") " AS unread,"
-                                                     "    coalesce(blob.bytes, 0) AS bytes"
-                                                     "  FROM location LEFT JOIN blob ON blob.id = "
-                                                     "location.blob WHERE location.gone IS NULL)"
-                                                     "WHERE key IS NOT NULL GROUP BY key ORDER BY "
-                                                     "key";
+static const char blobs_sql[] =
+    "SELECT key, " DIGEST_TEXT("key") ", max(broken), max(bytes), max(unread) FROM ("
+    "  SELECT CASE typeof(location.name) WHEN 'blob' THEN location.name ELSE blob.sha256 END AS key,"
+    "    (location.status <> 'ok' AND NOT " VARVE_SQL_IS_UNREAD("location.code") ")"
+    "    OR location.check_name = 'mismatch' OR location.check_size = 'mismatch'"
+    "    OR location.check_diffid = 'mismatch' AS broken,"
+    "    " VARVE_SQL_IS_UNREAD("location.code") " AS unread, coalesce(blob.bytes, 0) AS bytes"
+    "  FROM location LEFT JOIN blob ON blob.id = location.blob WHERE location.gone IS NULL)"
+    " WHERE key IS NOT NULL GROUP BY key ORDER BY key";
+/* clang-format on */
 
 static const char layers_sql[] =
     "SELECT location.blob, blob.sha256, coalesce(layer.entries, -1) FROM reference "

@@ -131,17 +131,18 @@ static const char *unfinished(const char *text) {
 
 enum varve_store_status varve_store_gaps(struct varve_store *store, struct varve_store_gaps *gaps,
                                          struct varve_store_fault *fault) {
+    /* clang-format off */
     static const char sql[] =
         "SELECT (SELECT count(*) FROM error WHERE status = 'error'),"
-        " (SELECT count(*) FROM image WHERE gone IS NULL AND status = 'error' AND code IS NOT "
-        "NULL),"
-        " (SELECT count(*) FROM location WHERE gone IS NULL AND " VARVE_SQL_IS_UNREAD(
-            "location.code") "),"
-                             " (SELECT CASE WHEN count(*) = 0 THEN 'none' END FROM scan),"
-                             " (SELECT CASE WHEN state = 'running' AND id <= ?1 THEN ?2 ELSE state "
-                             "END FROM scan"
-                             "   WHERE state <> 'finished' AND (id = (SELECT max(id) FROM scan)"
-                             "   OR id IN (SELECT scan FROM source)) ORDER BY id DESC LIMIT 1)";
+        " (SELECT count(*) FROM image WHERE gone IS NULL AND status = 'error' AND code IS NOT NULL),"
+        " (SELECT count(*) FROM location"
+        "   WHERE gone IS NULL AND " VARVE_SQL_IS_UNREAD("location.code") "),"
+        " (SELECT CASE WHEN count(*) = 0 THEN 'none' END FROM scan),"
+        " (SELECT CASE WHEN state = 'running' AND id <= ?1 THEN ?2 ELSE state END FROM scan"
+        "   WHERE state <> 'finished'"
+        "   AND (id = (SELECT max(id) FROM scan) OR id IN (SELECT scan FROM source))"
+        "   ORDER BY id DESC LIMIT 1)";
+    /* clang-format on */
     sqlite3 *db = store->main.db;
     sqlite3_stmt *row = NULL;
     int64_t ended = 0;
