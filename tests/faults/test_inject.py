@@ -811,8 +811,8 @@ class Commands(InjectCase):
             self.fail_in_turn(["normalize", "--threads=1", "-o", "oci:{folder}/out", layout], kinds, most,
                               check)
 
-        # Where nothing can be opened any more, nothing can be listed to be taken away.
-        files = [kind for kind in FILES if kind[0] != "open" or kind[2] == ONCE]
+        # Where nothing can be opened or listed any more, nothing can be taken away.
+        files = [kind for kind in FILES if kind[0] not in ("open", "read") or kind[2] == ONCE]
         normalize(f"{self.operand}:good-0", MEMORY + files + [
             ("write", "ENOSPC", ONCE), ("write", "EIO", ON), ("settle", "ENOSPC", ONCE)], 16)
         referred = mirrors.referred(self.work / "referred")
