@@ -783,6 +783,7 @@ class Commands(InjectCase):
         unsorted = self.work / "unsorted.tar"
         unsorted.write_bytes(mirrors.unsorted())
         self.normalize(unsorted, MEMORY, 8, "--rung=encoding")
+        self.normalize(mirrors.GOLDEN / "link-mode.tar", MEMORY, 8, "--rung=order")
 
     def test_normalize_of_a_layout(self):
         """The whole layout as it is without a fault, or nothing of it, and never a layer to blame."""

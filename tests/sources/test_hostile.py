@@ -417,6 +417,16 @@ class HostileArchive(stores.StoreCase):
         self.all_well(found)
         self.assertEqual(self.codes(found, "note"), ["oci.nul"])
 
+    def test_nul_in_a_config(self):
+        (name, config), *_, (_, manifest) = self.docker(["layer.tar"], [stores.BASE])
+        config = config.replace(b"{", br'{"config":{"Labels":{"label":"a\u0000"}},', 1)
+        other = stores.sha256(config)[7:] + ".json"
+        found = self.scan(f"""docker-archive:{self.archive('nul-config', [
+            ("layer.tar", stores.BASE), (other, config),
+            ("manifest.json", manifest.replace(name.encode(), other.encode()))])}""")
+        self.all_well(found)
+        self.assertEqual(self.codes(found, "note"), ["oci.nul"])
+
     def test_layers_that_are_no_paths(self):
         members = self.docker([5], [stores.BASE])
         found = self.scan(f"docker-archive:{self.archive('0', members)}", expect=1)
