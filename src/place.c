@@ -109,14 +109,14 @@ bool varve_place_read_digest(const struct varve_place *place, uint8_t **data, si
     memset(fault, 0, sizeof *fault);
     varve_digest_name_text(name, digest);
     for (size_t i = 0; i < 2 && patterns[i] && !there; i++) {
-        struct varve_fault later;
+        struct varve_fault later = {.code = NULL};
         if (!varve_pattern_path(path, place->prefix, patterns[i], name)) {
             *data = NULL;
             refuse_length(fault);
             return false;
         }
         there = read_path(place, data, data_bytes, i ? &later : fault, path);
-        if (!there && i && varve_file_is_unread(&later)) {
+        if (!there && later.code && varve_file_is_unread(&later)) {
             *fault = later; /* it may be there */
         }
     }
