@@ -149,16 +149,9 @@ enum varve_status varve_catalog_add(struct varve_catalog *catalog, const char *s
     return status;
 }
 
-/* Whether nothing is at a path; where that cannot be told, whoever opens it will see why. */
-static bool is_absent(const char *path) {
-    struct stat status;
-    return lstat(path, &status) != 0 &&
-           (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP);
-}
-
 char *varve_source_split(const char **tag, const char *operand) {
     char *path = strdup(operand);
-    char *colon = path && is_absent(path) ? strrchr(path, ':') : NULL;
+    char *colon = path && !varve_folder_has(AT_FDCWD, path) ? strrchr(path, ':') : NULL;
     *tag = NULL;
     if (!colon) {
         return path;
@@ -167,7 +160,7 @@ char *varve_source_split(const char **tag, const char *operand) {
     size_t count = (size_t)(colon - path);
     for (char *at = colon; at; at = strrchr(path, ':')) {
         *at = 0;
-        if (!is_absent(path)) {
+        if (varve_folder_has(AT_FDCWD, path)) {
             count = (size_t)(at - path);
             break;
         }
@@ -233,6 +226,24 @@ bool varve_source_open_archive(struct varve_place *place, struct varve_archive *
         varve_place_note(place, repeats, VARVE_CODE_ARCHIVE_REPEATS);
     }
     return true;
+}
+
+void varve_source_complain_unknown(struct varve_place *place, const struct varve_fault *unread) {
+    varve_place_complain(place, NULL,
+                         unread->code ? *unread
+                                      : varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+}
+
+void varve_source_look_for_split(struct varve_place *place, const char *layer, const char *path) {
+    struct varve_fault fault;
+    if (varve_folder_holds(&fault, place->fd, path)) {
+        return;
+    }
+    if (fault.code) {
+        varve_place_complain(place, layer, fault);
+    } else {
+        varve_place_note(place, layer, VARVE_CODE_SOURCE_NO_TAR_SPLIT);
+    }
 }
 
 struct json_t *varve_source_read_list(struct varve_place *place, bool *unread, const char *path) {

@@ -48,6 +48,13 @@ bool varve_source_open_archive(struct varve_place *place, struct varve_archive *
                                uint32_t *root, struct varve_catalog *catalog, const char *kind,
                                const char *path);
 
+/* Says why a place is no source of the kind: what could not be looked at, or, where unread->code is
+ * NULL, that it is none. */
+void varve_source_complain_unknown(struct varve_place *place, const struct varve_fault *unread);
+
+/* Tells where a layer of a store has no tar-split data at `path`, or where that cannot be told. */
+void varve_source_look_for_split(struct varve_place *place, const char *layer, const char *path);
+
 /* A store's own list as JSON, up to VARVE_LIMIT_STORE_LIST_BYTES; NULL: it is among the errors,
  * with *unread where nothing can be said of what is in it. */
 struct json_t *varve_source_read_list(struct varve_place *place, bool *unread, const char *path);

@@ -108,13 +108,7 @@ static void read_layer(struct docker *docker, const char *hex) {
     }
     char full[VARVE_PATTERN_PATH_BYTES];
     snprintf(full, sizeof full, "%s%s/tar-split.json.gz", docker->prefix, folder);
-    if (!varve_folder_holds(&fault, docker->place.fd, full)) {
-        if (fault.code) {
-            varve_place_complain(&docker->place, folder, fault);
-        } else {
-            varve_place_note(&docker->place, folder, VARVE_CODE_SOURCE_NO_TAR_SPLIT);
-        }
-    }
+    varve_source_look_for_split(&docker->place, folder, full);
     docker->place.no_memory |= varve_name_map_add(&docker->chains, NULL, name) == VARVE_NAME_NONE;
 }
 
@@ -318,9 +312,7 @@ enum varve_status varve_source_docker(struct varve_catalog *catalog, const char 
         struct varve_fault fault;
         docker.prefix = find_driver(&fault, place->fd);
         if (!docker.prefix) {
-            varve_place_complain(
-                place, NULL,
-                fault.code ? fault : varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+            varve_source_complain_unknown(place, &fault);
         } else {
             place->prefix = docker.prefix;
             if (varve_place_begin(place, root)) {

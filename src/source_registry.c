@@ -345,11 +345,10 @@ enum varve_status varve_source_registry(struct varve_catalog *catalog, const cha
     if (!varve_source_open_folder(place, &root, catalog, "registry-fs", operand)) {
         return varve_place_end(place, status);
     }
-    struct varve_fault fault = varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET);
     struct varve_fault unread = {.code = NULL};
     place->prefix = find_tree(&unread, place->fd);
     if (!place->prefix) {
-        varve_place_complain(place, NULL, unread.code ? unread : fault);
+        varve_source_complain_unknown(place, &unread);
     } else if (varve_place_begin(place, root) &&
                (registry.documents = varve_documents_open(place, NULL))) {
         read_tree(&registry);

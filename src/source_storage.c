@@ -303,15 +303,7 @@ static void look_at_layers(struct storage *storage) {
         if (!layer->used) {
             add_layer(storage, &layer->diffid, storage->ids.names[i], layer->size, true);
         }
-        struct varve_fault fault;
-        if (!varve_folder_holds(&fault, storage->place.fd, path)) {
-            if (fault.code) {
-                varve_place_complain(&storage->place, storage->ids.names[i], fault);
-            } else {
-                varve_place_note(&storage->place, storage->ids.names[i],
-                                 VARVE_CODE_SOURCE_NO_TAR_SPLIT);
-            }
-        }
+        varve_source_look_for_split(&storage->place, storage->ids.names[i], path);
     }
 }
 
@@ -409,9 +401,7 @@ enum varve_status varve_source_storage(struct varve_catalog *catalog, const char
         struct varve_fault fault;
         char *driver = find_driver(&fault, place->fd);
         if (!driver) {
-            varve_place_complain(
-                place, NULL,
-                fault.code ? fault : varve_fault_of(VARVE_CODE_SOURCE_UNKNOWN, VARVE_NO_OFFSET));
+            varve_source_complain_unknown(place, &fault);
         } else if (varve_place_begin(place, root) && read_driver(&storage, driver)) {
             status = VARVE_OK;
         }
