@@ -2,8 +2,10 @@
 /* src/cli/compressor.c - zlib, igzip and libzstd behind one face. */
 #include "compressor.h"
 
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
 #ifdef VARVE_HAVE_ZLIB
 #include <zlib.h>
@@ -14,11 +16,23 @@
 /* The window of `zstd --long`. */
 #define LONG_WINDOW_LOG 27
 
+/* The gzip wrapper (RFC 1952) and a first block, which igzip does not write itself. Where a stream
+ * begins without history, its levels 1 and 2 hash the address of the stream in place of the third
+ * position (libisal 2.30 to 2.32), and one address in some thousand gives other bytes. So the
+ * first byte is stored here, and igzip goes on from there with that byte as its history. */
+struct igzip_frame {
+    uint8_t bytes[16]; /* those from `at` to `end` are written next */
+    size_t at, end;
+    uint32_t crc, input_bytes;
+    bool begun, ended;
+};
+
 struct compressor {
     enum compressor_kind kind;
     int level;
     ZSTD_CCtx *zstd;
     struct isal_zstream *igzip;
+    struct igzip_frame frame;
     uint8_t *level_buffer; /* igzip's */
     uint32_t level_buffer_bytes;
 #ifdef VARVE_HAVE_ZLIB
@@ -80,8 +94,8 @@ static bool begin_zlib(struct compressor *compressor) {
 
 static void begin_igzip(struct compressor *compressor) {
     struct isal_zstream *stream = compressor->igzip;
+    compressor->frame = (struct igzip_frame){.begun = false};
     isal_deflate_init(stream);
-    stream->gzip_flag = IGZIP_GZIP;
     stream->level = (uint32_t)compressor->level;
     stream->level_buf = compressor->level_buffer;
     stream->level_buf_size = compressor->level_buffer_bytes;
@@ -144,19 +158,77 @@ void compressor_close(struct compressor *compressor) {
 
 /* ---- Turns ---- */
 
+/* As much of what is written next as there is room for. */
+static void put_frame(struct igzip_frame *frame, struct compressor_turn *turn) {
+    size_t count = frame->end - frame->at;
+    size_t room = turn->out_bytes - turn->made_bytes;
+    count = count < room ? count : room;
+    memcpy(turn->out + turn->made_bytes, frame->bytes + frame->at, count);
+    frame->at += count;
+    turn->made_bytes += count;
+}
+
+/* Takes the first byte, where there is one. */
+static bool begin_frame(struct compressor *compressor, struct compressor_turn *turn) {
+    static const uint8_t head[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};
+    struct igzip_frame *frame = &compressor->frame;
+    memcpy(frame->bytes, head, sizeof head);
+    frame->end = sizeof head;
+    frame->begun = true;
+    if (turn->in_bytes == 0) {
+        return true;
+    }
+    /* Stored and not the last; one byte, and its complement (RFC 1951, 3.2.4). */
+    const uint8_t stored[] = {0, 1, 0, 0xfe, 0xff, turn->in[0]};
+    memcpy(frame->bytes + frame->end, stored, sizeof stored);
+    frame->end += sizeof stored;
+    frame->crc = crc32_gzip_refl(0, turn->in, 1);
+    frame->input_bytes = 1;
+    turn->used_bytes = 1;
+    return isal_deflate_set_dict(compressor->igzip, (uint8_t *)(uintptr_t)turn->in, 1) == COMP_OK;
+}
+
+static void end_frame(struct igzip_frame *frame) {
+    for (unsigned i = 0; i < 4; i++) {
+        frame->bytes[i] = (uint8_t)(frame->crc >> 8 * i);
+        frame->bytes[4 + i] = (uint8_t)(frame->input_bytes >> 8 * i);
+    }
+    frame->at = 0;
+    frame->end = 8;
+    frame->ended = true;
+}
+
 static bool turn_igzip(struct compressor *compressor, struct compressor_turn *turn, bool last) {
     struct isal_zstream *stream = compressor->igzip;
-    stream->next_in = (uint8_t *)(uintptr_t)turn->in;
-    stream->avail_in = (uint32_t)turn->in_bytes;
-    stream->next_out = turn->out;
-    stream->avail_out = (uint32_t)turn->out_bytes;
-    stream->end_of_stream = last;
-    if (isal_deflate(stream) != COMP_OK) {
+    struct igzip_frame *frame = &compressor->frame;
+    turn->used_bytes = turn->made_bytes = 0;
+    if (!frame->begun && (turn->in_bytes > 0 || last) && !begin_frame(compressor, turn)) {
         return false;
     }
-    turn->used_bytes = turn->in_bytes - stream->avail_in;
-    turn->made_bytes = turn->out_bytes - stream->avail_out;
-    turn->again = stream->avail_out == 0 || (last && stream->internal_state.state != ZSTATE_END);
+    put_frame(frame, turn);
+    if (!frame->ended) {
+        const uint8_t *in = turn->in + turn->used_bytes;
+        uint32_t in_bytes = (uint32_t)(turn->in_bytes - turn->used_bytes);
+        stream->next_in = (uint8_t *)(uintptr_t)in;
+        stream->avail_in = in_bytes;
+        stream->next_out = turn->out + turn->made_bytes;
+        stream->avail_out = (uint32_t)(turn->out_bytes - turn->made_bytes);
+        stream->end_of_stream = last;
+        if (isal_deflate(stream) != COMP_OK) {
+            return false;
+        }
+        uint32_t used = in_bytes - stream->avail_in;
+        frame->crc = crc32_gzip_refl(frame->crc, in, used);
+        frame->input_bytes += used;
+        turn->used_bytes += used;
+        turn->made_bytes = turn->out_bytes - stream->avail_out;
+        if (stream->internal_state.state == ZSTATE_END) {
+            end_frame(frame);
+            put_frame(frame, turn);
+        }
+    }
+    turn->again =
+        last ? !frame->ended || frame->at < frame->end : turn->made_bytes == turn->out_bytes;
     return true;
 }
 
