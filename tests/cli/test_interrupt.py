@@ -7,6 +7,7 @@ Limits on time are generous: what they tell apart is ending soon from waiting fo
 import io
 import os
 import pathlib
+import random
 import resource
 import signal
 import subprocess
@@ -23,12 +24,13 @@ BYTES = 3_000_000
 
 
 def archive(*sizes):
+    noise = random.Random(len(sizes))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for i, size in enumerate(sizes):
             info = tarfile.TarInfo(f"folder/file{i}")
             info.size = size
-            tar.addfile(info, io.BytesIO(os.urandom(size)))
+            tar.addfile(info, io.BytesIO(noise.randbytes(size)))
     return out.getvalue()
 
 
@@ -39,7 +41,7 @@ class Interrupt(harness.Case):
         cls.layer = cls.work / "layer.tar"
         cls.layer.write_bytes(archive(10, BYTES, 10))
         cls.noise = cls.work / "noise"  # no archive: split keeps all of it as bytes
-        cls.noise.write_bytes(os.urandom(BYTES))
+        cls.noise.write_bytes(random.Random(7).randbytes(BYTES))
         cls.data, cls.files = cls.work / "data.gz", cls.work / "files"
         harness.run(harness.VARVE, "split", cls.layer, "-o", cls.data, "--files", cls.files)
         make_layout.main(cls.work / "layout")

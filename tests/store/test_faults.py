@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import random
 import shutil
 import sqlite3
 import struct
@@ -273,7 +274,7 @@ class Faults(db.DatabaseCase):
                 pathlib.Path(f"{path}{suffix}").unlink(missing_ok=True)
             data = bytearray(whole)
             begin = len(data) * at // 40
-            data[begin:begin + 600] = os.urandom(600)
+            data[begin:begin + 600] = random.Random(at).randbytes(600)
             path.write_bytes(data)
             for command in (["scan", "--db", path, self.source],
                             ["query", "--db", path, "classes"]):
